@@ -35,11 +35,11 @@ public static partial class Declared
         }
     }
 
-    /// <summary>Size and offsets of a struct; public so that a deliberately wrong one can be put to the test.</summary>
+    /// <summary>Size and offsets of a struct (not of members that begin with __, see abi-probe.h); public so that a deliberately wrong one can be put to the test.</summary>
     public static IEnumerable<(string Name, string Value)> Layout(Type type)
     {
         yield return ($"size:{type.Name}", Number(SizeOf(type)));
-        foreach (FieldInfo field in type.GetFields(BindingFlags.Instance | BindingFlags.Public))
+        foreach (FieldInfo field in type.GetFields(BindingFlags.Instance | BindingFlags.Public).Where(f => !f.Name.StartsWith("__", StringComparison.Ordinal)))
         {
             long offset = OffsetOf(type, field);
             if (type == typeof(fuse_file_info) && field.Name == nameof(fuse_file_info.bits))

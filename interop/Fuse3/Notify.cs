@@ -31,4 +31,19 @@ public static unsafe partial class Notify
     [LibraryImport("libfuse3")]
     public static partial int fuse_lowlevel_notify_store(
         fuse_session* session, ulong ino, long offset, fuse_bufvec* buffers, uint flags);
+
+    /// <summary>
+    /// Makes every name that the kernel has cached be asked for again, at once (Linux 6.16; libfuse 3.14 does not know it).
+    /// </summary>
+    /// <param name="deviceFd">The session's descriptor.</param>
+    /// <returns>EINVAL: the kernel is older; ENODEV: no longer mounted.</returns>
+    public static Errno IncEpoch(int deviceFd)
+    {
+        fuse_out_header header = new()
+        {
+            len = (uint)sizeof(fuse_out_header),
+            error = (int)fuse_notify_code.FUSE_NOTIFY_INC_EPOCH,
+        };
+        return FileIo.Write(deviceFd, &header, (nuint)sizeof(fuse_out_header), out _);
+    }
 }

@@ -5,7 +5,8 @@
  *   size:<struct> bytes              offset:<struct>.<field> bytes        const:<NAME> value
  *   bit:<struct>.<field> bit offset  op:<field> kinds of its parameters   call:<function> kinds of result and parameters
  *
- * A declaration of the C# side that no line here answers fails the test, so that nothing goes unchecked.
+ * A declaration of the C# side that no line here answers fails the test, so that nothing goes unchecked. Only members
+ * that begin with __ are left out: they are room for growth, which newer headers cut up; the size says enough of them.
  */
 #ifndef ABI_PROBE_H
 #define ABI_PROBE_H
@@ -17,7 +18,6 @@
 #define SIZE(name) printf("size:" #name " %zu\n", sizeof(struct name))
 #define SIZE_OF_TYPE(name) printf("size:" #name " %zu\n", sizeof(name))
 #define FIELD(name, field) printf("offset:" #name "." #field " %zu\n", offsetof(struct name, field))
-#define FIELD_OF_TYPE(name, field) printf("offset:" #name "." #field " %zu\n", offsetof(name, field))
 #define CONST(name) printf("const:" #name " %lld\n", (long long)(name))
 
 /* How an argument travels: a width and signedness, or a pointer. */
