@@ -78,6 +78,8 @@ internal sealed unsafe class FrameStore : IDisposable
 
     internal FrameTable Table => _table;
 
+    internal RawBuffers Raws => _raws;
+
     internal SpillFile? Spill => _spill;
 
     internal bool PackingIdle => _packer.Idle;

@@ -91,6 +91,19 @@ internal sealed unsafe class RawBuffers : IDisposable
         }
     }
 
+    /// <summary>Lets go of every unpacked copy that nobody uses.</summary>
+    public void DropIdle()
+    {
+        for (int i = 0; i < _buffers.Length; i++)
+        {
+            if (_buffers[i] is { Pins: 0, Slot: not 0 } && !IsQueued(_buffers[i].Slot))
+            {
+                Detach(_buffers[i].Slot);
+                _buffers[i].LastUse = 0;
+            }
+        }
+    }
+
     public void Dispose()
     {
         foreach (ref Buffer buffer in _buffers.AsSpan())

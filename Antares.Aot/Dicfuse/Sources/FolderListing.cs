@@ -69,7 +69,8 @@ internal sealed unsafe class FolderListing : IDisposable
 
     public void Dispose() => NativeMemory.Free((void*)Interlocked.Exchange(ref _spareBuffer, 0));
 
-    private Errno Take(int fd, byte* buffer, int length, ref DirectoryListing listing)
+    /// <summary>Takes the records of one buffer; asks for the types that they do not tell.</summary>
+    internal Errno Take(int fd, byte* buffer, int length, ref DirectoryListing listing)
     {
         // SAFETY: the kernel fills whole records, each with d_reclen bytes and a NUL-terminated name.
         for (int at = 0; at < length;)
