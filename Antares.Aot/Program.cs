@@ -17,11 +17,6 @@ internal static class Program
 
     private static int Main(string[] args)
     {
-        if (args is ["--version"])
-        {
-            return Write(StandardOutput, ProgramVersion.Line + "\n") ? ExitCode.Ok : ExitCode.Internal; // before the grammar is built: it is asked often
-        }
-
         using var report = ReadyReport.FromEnvironment();
         using var output = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
         using var errors = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };

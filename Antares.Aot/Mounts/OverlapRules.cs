@@ -52,8 +52,8 @@ internal static class OverlapRules
 
     private static unsafe void CheckWork(OwnedFd upper, string upperPath, OwnedFd work, string workPath)
     {
-        stat first;
-        stat second;
+        stat first = default;
+        stat second = default;
         var error = Attributes.Fstat(upper.Value, &first);
         if (error == Errno.None)
         {

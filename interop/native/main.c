@@ -88,7 +88,7 @@ static int reporter(int fd, pid_t server)
             (void)waitpid(server, NULL, 0);
         return EXIT_MOUNT;
     }
-    if (write(fd, "y", 1) != 1)
+    if (head.path_size > 0 && write(fd, "y", 1) != 1)
         return lost(server);
     if (head.exit_code != 0 && server > 0)
         (void)waitpid(server, NULL, 0);
@@ -102,11 +102,13 @@ int main(int argc, char **argv)
     enum split split = NONE;
     sigset_t ours, before;
     unsetenv(READY_VARIABLE);
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return puts("antares-aot " ANTARES_VERSION) < 0 ? EXIT_INTERNAL : 0; /* needs no runtime */
     if (is_mount(argc, argv) && !has(argc, argv, "--help") && !has(argc, argv, "-h") && !has(argc, argv, "-?"))
         split = has(argc, argv, "--foreground") || has(argc, argv, "-f") ? FOREGROUND : BACKGROUND;
     if (split != NONE || (argc > 1 && strcmp(argv[1], "run") == 0)) {
         /* Every thread of the runtime inherits this; the one that waits for signals takes them (Mounts/SignalThread.cs). */
-        static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+        static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD };
         sigemptyset(&ours);
         for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
             sigaddset(&ours, taken[i]);
