@@ -23,7 +23,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     private readonly DirectoryTable _table = new();
     private readonly FolderAccess _access;
     private readonly FolderXattrs _xattrs;
-    private readonly DirectoryLoader _loader;
+    private readonly FolderLoader _loader;
     private readonly OverlayMarks _marks;
     private readonly NativeMap _links = new();
     private readonly UpperWriter? _writer;
@@ -43,7 +43,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         _device = root.st_dev;
         _access = new FolderAccess(name, rootFd, workFd, _table, fds, Process.HasCapability(Process.CAP_DAC_OVERRIDE));
         _xattrs = new FolderXattrs(_table, _access);
-        _loader = new DirectoryLoader(name, _table, _access, _xattrs);
+        _loader = new FolderLoader(name, _table, _access, _xattrs);
         DirectoryNode* record = _table.Node(ILayer.RootNode);
         record->BackingIno = root.st_ino;
         record->StIno = StInoOf(root);

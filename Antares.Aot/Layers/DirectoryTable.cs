@@ -96,7 +96,7 @@ public unsafe struct Dentry
 }
 
 /// <summary>The listing of one directory: entries in cookie order, with holes where names were removed.</summary>
-public unsafe struct DirectoryListing
+public unsafe struct FolderListing
 {
     public ulong* Cookies;
     public uint* Dentries;
@@ -122,7 +122,7 @@ public sealed unsafe class DirectoryTable : IDisposable
 
     private readonly NativeTable<DirectoryNode> _nodes = new();
     private readonly NativeTable<Dentry> _dentries = new();
-    private readonly NativeTable<DirectoryListing> _listings = new();
+    private readonly NativeTable<FolderListing> _listings = new();
     private uint* _buckets;
     private uint _bucketMask;
 
@@ -183,7 +183,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Takes a listing and all its names back, for a load that failed half way. The nodes must be fresh.</summary>
     public void AbandonListing(uint directory)
     {
-        DirectoryListing* listing = Listing(directory);
+        FolderListing* listing = Listing(directory);
         for (uint i = 0; i < listing->Count; i++)
         {
             uint dentry = listing->Dentries[i];
@@ -201,7 +201,7 @@ public sealed unsafe class DirectoryTable : IDisposable
         FreeListing(_nodes[directory]);
     }
 
-    public DirectoryListing* Listing(uint directory) => _listings[_nodes[directory]->Directory];
+    public FolderListing* Listing(uint directory) => _listings[_nodes[directory]->Directory];
 
     /// <summary>Finds a name in a loaded directory; 0: none.</summary>
     public uint Find(uint directory, ByteName name)
@@ -263,7 +263,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>The entry after a cookie, or false at the end. A removed entry is skipped.</summary>
     public bool Next(uint directory, ulong cookie, out uint dentry)
     {
-        DirectoryListing* listing = Listing(directory);
+        FolderListing* listing = Listing(directory);
         uint low = 0;
         uint high = listing->Count;
         while (low < high)
@@ -325,7 +325,7 @@ public sealed unsafe class DirectoryTable : IDisposable
         dentry->NextInBucket = *bucket;
         *bucket = index;
 
-        DirectoryListing* listing = Listing(directory);
+        FolderListing* listing = Listing(directory);
         if (listing->Count == listing->Capacity)
         {
             MakeRoom(listing);
@@ -350,7 +350,7 @@ public sealed unsafe class DirectoryTable : IDisposable
 
         *link = dentry->NextInBucket;
 
-        DirectoryListing* listing = Listing(dentry->Parent);
+        FolderListing* listing = Listing(dentry->Parent);
         uint low = 0;
         uint high = listing->Count;
         while (low < high)
@@ -418,12 +418,12 @@ public sealed unsafe class DirectoryTable : IDisposable
     {
         if (_nodes[node]->Type == FileType.Directory)
         {
-            DirectoryListing* listing = Listing(directory);
+            FolderListing* listing = Listing(directory);
             listing->Subdirectories = (uint)((int)listing->Subdirectories + change);
         }
     }
 
-    private static void MakeRoom(DirectoryListing* listing)
+    private static void MakeRoom(FolderListing* listing)
     {
         // Holes are squeezed out when half of the listing is holes; cookies keep their order, so a reader goes on where it was.
         if (listing->Live * 2 < listing->Count)
@@ -451,7 +451,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     {
         if (node->Directory != 0)
         {
-            DirectoryListing* listing = _listings[node->Directory];
+            FolderListing* listing = _listings[node->Directory];
             NativeMemory.Free(listing->Cookies);
             NativeMemory.Free(listing->Dentries);
             *listing = default;

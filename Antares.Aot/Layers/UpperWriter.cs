@@ -505,7 +505,7 @@ public sealed unsafe class UpperWriter : IDisposable
             return false;
         }
 
-        DirectoryListing* listing = _table.Listing(directory);
+        FolderListing* listing = _table.Listing(directory);
         if (listing->DefaultAcl == 0)
         {
             Errno error = _layer.Xattrs.Get(directory, Literal.Pointer("system.posix_acl_default"u8), null, 0, out int length);

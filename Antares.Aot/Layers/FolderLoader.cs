@@ -9,7 +9,7 @@ namespace Antares.Aot.Layers;
 /// Reads a directory of a folder layer into the <see cref="DirectoryTable"/>: names and types only, no stat of any sibling but those
 /// that may be whiteouts (character devices, and empty files in a directory marked "x").
 /// </summary>
-public sealed unsafe class DirectoryLoader : IDisposable
+public sealed unsafe class FolderLoader : IDisposable
 {
     private const int BufferSize = 64 * 1024;
 
@@ -19,7 +19,7 @@ public sealed unsafe class DirectoryLoader : IDisposable
     private readonly FolderXattrs _xattrs;
     private byte* _buffer;
 
-    public DirectoryLoader(string layer, DirectoryTable table, FolderAccess access, FolderXattrs xattrs)
+    public FolderLoader(string layer, DirectoryTable table, FolderAccess access, FolderXattrs xattrs)
     {
         _layer = layer;
         _table = table;
