@@ -44,10 +44,10 @@ public sealed unsafe class DirectoryLayer : ILayer
         _access = new FolderAccess(name, rootFd, workFd, _table, fds, Process.HasCapability(Process.CAP_DAC_OVERRIDE));
         _xattrs = new FolderXattrs(_table, _access);
         _loader = new FolderLoader(name, _table, _access, _xattrs);
-        DirectoryNode* record = _table.Node(ILayer.RootNode);
+        FolderNode* record = _table.Node(ILayer.RootNode);
         record->BackingIno = root.st_ino;
         record->StIno = StInoOf(root);
-        record->Flags |= NodeFlags.Identified;
+        record->Flags |= FolderNodeFlags.Identified;
         if (upper != null)
         {
             _writer = new UpperWriter(this, new WorkDirectory(workFd, marks), upper);
@@ -196,10 +196,10 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            DirectoryNode* record = _table.Node(directory);
+            FolderNode* record = _table.Node(directory);
             length = 0;
             opaque = false;
-            if ((record->Flags & NodeFlags.MarksKnown) == 0)
+            if ((record->Flags & FolderNodeFlags.MarksKnown) == 0)
             {
                 Errno known = ReadMarks(directory, record);
                 if (known != Errno.None)
@@ -208,8 +208,8 @@ public sealed unsafe class DirectoryLayer : ILayer
                 }
             }
 
-            opaque = (record->Flags & NodeFlags.Opaque) != 0;
-            if ((record->Flags & NodeFlags.HasRedirect) == 0)
+            opaque = (record->Flags & FolderNodeFlags.Opaque) != 0;
+            if ((record->Flags & FolderNodeFlags.HasRedirect) == 0)
             {
                 return Errno.None;
             }
@@ -246,7 +246,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            DirectoryNode* record = _table.Node(node);
+            FolderNode* record = _table.Node(node);
             Errno error = _access.Stat(node, attributes);
             if (error != Errno.None)
             {
@@ -256,7 +256,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             if (record->StIno == 0)
             {
                 record->StIno = StInoOf(in *attributes);
-                record->Flags |= NodeFlags.Identified;
+                record->Flags |= FolderNodeFlags.Identified;
             }
 
             attributes->st_ino = record->StIno;
@@ -276,7 +276,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         lock (Gate)
         {
             length = 0;
-            DirectoryNode* record = _table.Node(node);
+            FolderNode* record = _table.Node(node);
             if (record->Type != FileType.Symlink)
             {
                 return Errno.EINVAL;
@@ -337,7 +337,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            DirectoryNode* record = _table.Node(node);
+            FolderNode* record = _table.Node(node);
             if (record->Place == NodePlace.HeldByFd)
             {
                 return Fd.DupCloexec(record->OrphanFd, out fd);
@@ -387,11 +387,11 @@ public sealed unsafe class DirectoryLayer : ILayer
     /// <summary>Called when a node loses its last name for good, before its slot is given back.</summary>
     public void DropLink(uint node)
     {
-        DirectoryNode* record = _table.Node(node);
-        if ((record->Flags & NodeFlags.InLinkMap) != 0)
+        FolderNode* record = _table.Node(node);
+        if ((record->Flags & FolderNodeFlags.InLinkMap) != 0)
         {
             _ = _links.Remove(LinkKey(record->StIno, record->BackingIno));
-            record->Flags &= ~NodeFlags.InLinkMap;
+            record->Flags &= ~FolderNodeFlags.InLinkMap;
         }
     }
 
@@ -420,9 +420,9 @@ public sealed unsafe class DirectoryLayer : ILayer
     private Errno Canonical(uint dentry, out uint node)
     {
         node = _table.Name(dentry)->Node;
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         if (node == DirectoryTable.WhiteoutNode
-            || (record->Flags & NodeFlags.Identified) != 0)
+            || (record->Flags & FolderNodeFlags.Identified) != 0)
         {
             return Errno.None;
         }
@@ -452,7 +452,7 @@ public sealed unsafe class DirectoryLayer : ILayer
 
         record->BackingIno = attributes.st_ino;
         record->StIno = number;
-        record->Flags |= NodeFlags.Identified;
+        record->Flags |= FolderNodeFlags.Identified;
         if (type != FileType.Directory && attributes.st_nlink > 1)
         {
             ulong key = LinkKey(number, attributes.st_ino);
@@ -467,7 +467,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             }
 
             _links.Set(key, node);
-            record->Flags |= NodeFlags.InLinkMap;
+            record->Flags |= FolderNodeFlags.InLinkMap;
         }
 
         return Errno.None;
@@ -481,16 +481,16 @@ public sealed unsafe class DirectoryLayer : ILayer
         return new ByteName((byte*)key, 16).Hash(1) | 1;
     }
 
-    private Errno ReadMarks(uint directory, DirectoryNode* record)
+    private Errno ReadMarks(uint directory, FolderNode* record)
     {
         byte* value = stackalloc byte[8];
-        NodeFlags found = NodeFlags.MarksKnown;
+        FolderNodeFlags found = FolderNodeFlags.MarksKnown;
         for (int form = 0; form < OverlayMarks.OpaqueForms; form++)
         {
             Errno error = _xattrs.Get(directory, OverlayMarks.OtherOpaque(form), value, 8, out int length);
             if (error == Errno.None && length == 1 && value[0] == (byte)'y')
             {
-                found |= NodeFlags.Opaque;
+                found |= FolderNodeFlags.Opaque;
             }
             else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.ERANGE))
             {
@@ -504,7 +504,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             Errno error = _xattrs.Get(directory, mark, null, 0, out int length);
             if (error == Errno.None && length > 0)
             {
-                found |= NodeFlags.HasRedirect;
+                found |= FolderNodeFlags.HasRedirect;
             }
             else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM))
             {

@@ -3,7 +3,7 @@ using Antares.Aot.Base;
 
 namespace Antares.Aot.Layers;
 
-/// <summary>Where the object behind a <see cref="DirectoryNode"/> is to be found.</summary>
+/// <summary>Where the object behind a <see cref="FolderNode"/> is to be found.</summary>
 public enum NodePlace : byte
 {
     /// <summary>The slot is unused.</summary>
@@ -12,16 +12,16 @@ public enum NodePlace : byte
     /// <summary>Under at least one name of the tree (or the root itself).</summary>
     Linked,
 
-    /// <summary>No name any more; <see cref="DirectoryNode.OrphanFd"/> keeps it alive.</summary>
+    /// <summary>No name any more; <see cref="FolderNode.OrphanFd"/> keeps it alive.</summary>
     HeldByFd,
 
-    /// <summary>No name in the tree; lies in the work directory under <see cref="DirectoryNode.WorkName"/>.</summary>
+    /// <summary>No name in the tree; lies in the work directory under <see cref="FolderNode.WorkName"/>.</summary>
     InWork,
 }
 
 /// <summary>Facts about a node that are found out once.</summary>
 [Flags]
-public enum NodeFlags : ushort
+public enum FolderNodeFlags : ushort
 {
     None = 0,
 
@@ -41,7 +41,7 @@ public enum NodeFlags : ushort
 }
 
 /// <summary>An object of a folder layer. Lives in native memory and never moves.</summary>
-public struct DirectoryNode
+public struct FolderNode
 {
     /// <summary>Owner field of the descriptor cache.</summary>
     public int FdSlot;
@@ -77,7 +77,7 @@ public struct DirectoryNode
     public uint Names;
     public FileType Type;
     public NodePlace Place;
-    public NodeFlags Flags;
+    public FolderNodeFlags Flags;
 }
 
 /// <summary>A name in a folder layer.</summary>
@@ -120,7 +120,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Node shared by all whiteouts: they have no attributes of their own.</summary>
     public const uint WhiteoutNode = 2;
 
-    private readonly NativeTable<DirectoryNode> _nodes = new();
+    private readonly NativeTable<FolderNode> _nodes = new();
     private readonly NativeTable<Dentry> _dentries = new();
     private readonly NativeTable<FolderListing> _listings = new();
     private uint* _buckets;
@@ -140,7 +140,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     public long NameCount => _dentries.Count;
 
     /// <summary>The node record; valid while the node is in use.</summary>
-    public DirectoryNode* Node(uint node) => _nodes[node];
+    public FolderNode* Node(uint node) => _nodes[node];
 
     public Dentry* Name(uint dentry) => _dentries[dentry];
 
@@ -150,7 +150,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     public uint NewNode(FileType type)
     {
         uint index = _nodes.Allocate();
-        DirectoryNode* node = _nodes[index];
+        FolderNode* node = _nodes[index];
         uint generation = node->Generation;
         *node = default;
         node->Generation = generation;
@@ -163,7 +163,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Gives a node's slot back. Its names, listing and descriptors must be gone.</summary>
     public void FreeNode(uint index)
     {
-        DirectoryNode* node = _nodes[index];
+        FolderNode* node = _nodes[index];
         FreeListing(node);
         node->Place = NodePlace.Free;
         node->Generation++;
@@ -389,7 +389,7 @@ public sealed unsafe class DirectoryTable : IDisposable
             return;
         }
 
-        DirectoryNode* node = _nodes[dentry->Node];
+        FolderNode* node = _nodes[dentry->Node];
         dentry->NextName = node->FirstName;
         node->FirstName = index;
         node->Names++;
@@ -403,7 +403,7 @@ public sealed unsafe class DirectoryTable : IDisposable
             return;
         }
 
-        DirectoryNode* node = _nodes[dentry->Node];
+        FolderNode* node = _nodes[dentry->Node];
         uint* link = &node->FirstName;
         while (*link != index)
         {
@@ -447,7 +447,7 @@ public sealed unsafe class DirectoryTable : IDisposable
         listing->Dentries = (uint*)NativeMemory.Realloc(listing->Dentries, listing->Capacity * (nuint)sizeof(uint));
     }
 
-    private void FreeListing(DirectoryNode* node)
+    private void FreeListing(FolderNode* node)
     {
         if (node->Directory != 0)
         {

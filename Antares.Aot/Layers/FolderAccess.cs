@@ -84,7 +84,7 @@ public sealed unsafe class FolderAccess : IDisposable
             return Errno.None;
         }
 
-        DirectoryNode* node = _table.Node(directory);
+        FolderNode* node = _table.Node(directory);
         if (_fds.TryPin(&node->FdSlot, false, out lease))
         {
             return Errno.None;
@@ -115,7 +115,7 @@ public sealed unsafe class FolderAccess : IDisposable
             }
 
             way[depth++] = current;
-            DirectoryNode* record = _table.Node(current);
+            FolderNode* record = _table.Node(current);
             if (record->Place == NodePlace.InWork)
             {
                 lease = FdLease.Borrow(_workFd);
@@ -136,7 +136,7 @@ public sealed unsafe class FolderAccess : IDisposable
                 break;
             }
 
-            DirectoryNode* parent = _table.Node(current);
+            FolderNode* parent = _table.Node(current);
             if (_fds.TryPin(&parent->FdSlot, false, out lease))
             {
                 break;
@@ -154,7 +154,7 @@ public sealed unsafe class FolderAccess : IDisposable
         while (depth > 0)
         {
             uint next = way[--depth];
-            DirectoryNode* record = _table.Node(next);
+            FolderNode* record = _table.Node(next);
             ByteName name = record->Place == NodePlace.InWork
                 ? WorkName(record->WorkName, workName)
                 : _table.Name(record->FirstName)->ByteName;
@@ -180,7 +180,7 @@ public sealed unsafe class FolderAccess : IDisposable
     /// <param name="name">Name in it.</param>
     public Errno Locate(uint node, byte* workName, out FdLease directory, out ByteName name)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         if (record->Place == NodePlace.InWork)
         {
             directory = FdLease.Borrow(_workFd);
@@ -203,7 +203,7 @@ public sealed unsafe class FolderAccess : IDisposable
     /// <summary>Lends a descriptor of a regular file. A file whose mode forbids it is opened nevertheless when it is ours.</summary>
     public Errno PinFile(uint node, bool writable, out FdLease lease)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         if (record->Place == NodePlace.HeldByFd)
         {
             lease = FdLease.Borrow(record->OrphanFd);
@@ -250,7 +250,7 @@ public sealed unsafe class FolderAccess : IDisposable
     /// <summary>fstat of an object wherever it lies. st_nlink is 0 for one without a name.</summary>
     public Errno Stat(uint node, stat* attributes)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         Errno error;
         if (node == ILayer.RootNode)
         {

@@ -101,7 +101,7 @@ public sealed unsafe class FolderXattrs
 
     private Errno Reach(uint node, byte* path, out FdLease lease, out bool byPath)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         byPath = false;
         if (record->Type == FileType.Directory)
         {

@@ -55,7 +55,7 @@ public sealed unsafe class Orphans : IDisposable
     /// <param name="hold">To be given to <see cref="LostLastName"/> or <see cref="Cancel"/>.</param>
     public Errno Hold(uint node, int directoryFd, ByteName name, out OrphanHold hold)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         hold = default;
         if (_heldByFd < _bound)
         {
@@ -96,7 +96,7 @@ public sealed unsafe class Orphans : IDisposable
     /// <summary>Prepares a directory for losing its name. Beyond the bound the caller must move it into the work directory.</summary>
     public Errno HoldDirectory(uint node, int directoryFd, ByteName name, out OrphanHold hold)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         hold = new OrphanHold(-1, 0, true);
         if (_heldByFd >= _bound)
         {
@@ -121,7 +121,7 @@ public sealed unsafe class Orphans : IDisposable
     {
         if (hold.Fd > 0)
         {
-            DirectoryNode* record = _table.Node(node);
+            FolderNode* record = _table.Node(node);
             if (record->Type is FileType.Regular or FileType.Directory)
             {
                 _fds.Release(_fds.Insert(&record->FdSlot, hold.Fd, record->Type == FileType.Regular));
@@ -140,7 +140,7 @@ public sealed unsafe class Orphans : IDisposable
     /// <summary>The last name is gone: the object lives on by its hold, or ends when it has none.</summary>
     public void LostLastName(uint node, OrphanHold hold)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         if (!hold.Keeps)
         {
             _fds.Drop(&record->FdSlot);
@@ -168,7 +168,7 @@ public sealed unsafe class Orphans : IDisposable
     /// <summary>Another name of the object was found after all (a hard link in a directory that was not loaded).</summary>
     public void Revive(uint node)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         if (record->Place == NodePlace.HeldByFd)
         {
             _heldByFd--;
@@ -187,7 +187,7 @@ public sealed unsafe class Orphans : IDisposable
     /// <summary>Nobody refers to the object any more: its data go.</summary>
     public void Release(uint node)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         _fds.Drop(&record->FdSlot);
         if (record->Place == NodePlace.HeldByFd)
         {

@@ -86,7 +86,7 @@ public sealed unsafe class UpperAttributes
     // A descriptor of the object itself (name empty) or of its directory with its name.
     private Errno Reach(uint node, byte* workName, out FdLease lease, out ByteName name)
     {
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         name = default;
         if (node == ILayer.RootNode)
         {

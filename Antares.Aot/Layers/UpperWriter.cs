@@ -88,7 +88,7 @@ public sealed unsafe class UpperWriter : IDisposable
         }
 
         node = Adopt(FileTypes.FromMode(what.Mode), attributes, fd);
-        _table.Node(node)->Flags |= what.Opaque ? NodeFlags.MergeChecked | NodeFlags.Opaque : NodeFlags.MergeChecked;
+        _table.Node(node)->Flags |= what.Opaque ? FolderNodeFlags.MergeChecked | FolderNodeFlags.Opaque : FolderNodeFlags.MergeChecked;
         if (whiteout)
         {
             _table.Repoint(dentry, node);
@@ -128,7 +128,7 @@ public sealed unsafe class UpperWriter : IDisposable
         }
 
         node = Adopt(FileType.Regular, attributes, fd);
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         record->Place = NodePlace.InWork;
         record->WorkName = number;
         _orphans.CountInWork(1);
@@ -180,9 +180,9 @@ public sealed unsafe class UpperWriter : IDisposable
         if (error == Errno.None)
         {
             node = _table.NewNode(type);
-            DirectoryNode* record = _table.Node(node);
+            FolderNode* record = _table.Node(node);
             record->StIno = stIno;
-            record->Flags = NodeFlags.Identified | NodeFlags.MarksKnown;
+            record->Flags = FolderNodeFlags.Identified | FolderNodeFlags.MarksKnown;
             if (type == FileType.Directory)
             {
                 _table.BeginListing(node);
@@ -202,9 +202,9 @@ public sealed unsafe class UpperWriter : IDisposable
     public uint AdoptUnnamed(uint number, int fd, ulong stIno, FileType type)
     {
         uint node = _table.NewNode(type);
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         record->StIno = stIno;
-        record->Flags = NodeFlags.Identified | NodeFlags.MarksKnown;
+        record->Flags = FolderNodeFlags.Identified | FolderNodeFlags.MarksKnown;
         record->Place = NodePlace.InWork;
         record->WorkName = number;
         _orphans.CountInWork(1);
@@ -241,7 +241,7 @@ public sealed unsafe class UpperWriter : IDisposable
             return Errno.EEXIST;
         }
 
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         if (record->Place == NodePlace.HeldByFd)
         {
             return Errno.ENOENT;
@@ -465,8 +465,8 @@ public sealed unsafe class UpperWriter : IDisposable
     /// <summary>Marks a directory so that nothing below its name is merged in.</summary>
     public Errno SetOpaque(uint directory)
     {
-        DirectoryNode* record = _table.Node(directory);
-        if ((record->Flags & (NodeFlags.MarksKnown | NodeFlags.Opaque)) == (NodeFlags.MarksKnown | NodeFlags.Opaque))
+        FolderNode* record = _table.Node(directory);
+        if ((record->Flags & (FolderNodeFlags.MarksKnown | FolderNodeFlags.Opaque)) == (FolderNodeFlags.MarksKnown | FolderNodeFlags.Opaque))
         {
             return Errno.None;
         }
@@ -475,7 +475,7 @@ public sealed unsafe class UpperWriter : IDisposable
         Errno error = Failure.Note("upper", "fsetxattr (opaque)", _layer.Xattrs.Set(directory, _layer.Marks.Opaque, &value, 1, 0));
         if (error == Errno.None)
         {
-            record->Flags |= NodeFlags.Opaque;
+            record->Flags |= FolderNodeFlags.Opaque;
         }
 
         return error;
@@ -491,7 +491,7 @@ public sealed unsafe class UpperWriter : IDisposable
             "upper", "fsetxattr (redirect)", _layer.Xattrs.Set(directory, _layer.Marks.Redirect, path, (nuint)length, 0));
         if (error == Errno.None)
         {
-            _table.Node(directory)->Flags |= NodeFlags.HasRedirect;
+            _table.Node(directory)->Flags |= FolderNodeFlags.HasRedirect;
         }
 
         return error;
@@ -568,10 +568,10 @@ public sealed unsafe class UpperWriter : IDisposable
     private uint Adopt(FileType type, stat* attributes, int fd)
     {
         uint node = _table.NewNode(type);
-        DirectoryNode* record = _table.Node(node);
+        FolderNode* record = _table.Node(node);
         record->BackingIno = attributes->st_ino;
         record->StIno = _layer.StInoOf(in *attributes);
-        record->Flags = NodeFlags.Identified | NodeFlags.MarksKnown;
+        record->Flags = FolderNodeFlags.Identified | FolderNodeFlags.MarksKnown;
         if (type == FileType.Directory)
         {
             _table.BeginListing(node);

@@ -142,7 +142,7 @@ public sealed unsafe class MergedTree : IDisposable
     /// <summary>Id of an object of the upper.</summary>
     public ulong IdOfUpper(uint node)
     {
-        DirectoryNode* record = Upper.Table.Node(node);
+        FolderNode* record = Upper.Table.Node(node);
         return record->Tag != 0 ? Records[record->Tag]->NodeId : NodeId.Upper(record->Generation, node);
     }
 
@@ -288,8 +288,8 @@ public sealed unsafe class MergedTree : IDisposable
     // found out once; the tag of the upper node (or MergeChecked) remembers it.
     private Errno ChildInUpper(ref readonly Target directory, ByteName name, uint node, out Target child)
     {
-        DirectoryNode* record = Upper.Table.Node(node);
-        if (record->Type == FileType.Directory && record->Tag == 0 && (record->Flags & NodeFlags.MergeChecked) == 0)
+        FolderNode* record = Upper.Table.Node(node);
+        if (record->Type == FileType.Directory && record->Tag == 0 && (record->Flags & FolderNodeFlags.MergeChecked) == 0)
         {
             Errno error = AttachLowers(in directory, name, node);
             if (error != Errno.None)
@@ -337,7 +337,7 @@ public sealed unsafe class MergedTree : IDisposable
             return error;
         }
 
-        Upper.Table.Node(node)->Flags |= NodeFlags.MergeChecked;
+        Upper.Table.Node(node)->Flags |= FolderNodeFlags.MergeChecked;
         if (count == 0 || Layer(found[0].Slot).TypeOf(found[0].Node) != FileType.Directory)
         {
             return Errno.None;
@@ -347,7 +347,7 @@ public sealed unsafe class MergedTree : IDisposable
         if (known != 0 && Records[known]->Upper != 0)
         {
             // Two directories of the upper claim one lower directory: a damaged upper. Serving both would mix them up.
-            Upper.Table.Node(node)->Flags &= ~NodeFlags.MergeChecked;
+            Upper.Table.Node(node)->Flags &= ~FolderNodeFlags.MergeChecked;
             return Failure.Note("upper", "redirect claimed twice", Errno.EIO);
         }
 

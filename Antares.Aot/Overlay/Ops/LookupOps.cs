@@ -122,7 +122,7 @@ public sealed unsafe class LookupOps
                 return;
             }
 
-            DirectoryNode* record = _tree.Upper.Table.Node(target.Upper);
+            FolderNode* record = _tree.Upper.Table.Node(target.Upper);
             bool held = record->Lookups > 0;
             record->Lookups = count >= record->Lookups ? 0 : record->Lookups - (uint)count;
             if (held && record->Lookups == 0)
@@ -169,7 +169,7 @@ public sealed unsafe class LookupOps
         InodeRecord* record = _tree.Records[index];
         if (record->Upper != 0)
         {
-            DirectoryNode* upper = _tree.Upper.Table.Node(record->Upper);
+            FolderNode* upper = _tree.Upper.Table.Node(record->Upper);
             if (upper->Place is NodePlace.HeldByFd or NodePlace.InWork && record->MissingNames == 0)
             {
                 _tree.Upper.Writer.Orphans.Release(record->Upper);
