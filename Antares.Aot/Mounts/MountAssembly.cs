@@ -60,7 +60,7 @@ internal static class MountAssembly
             }
 
             upper = OpenUpper(plan, files);
-            var error = OverlayFs.Open(new OverlayOptions { Lowers = layers, Upper = upper, ReadOnly = plan.Request.ReadOnly }, out overlay);
+            var error = OverlayFs.Open(new OverlayOptions { Lowers = layers, Upper = upper }, out overlay);
             return error == Errno.None && overlay is not null
                 ? overlay
                 : throw MountProblem.Host("cannot put the layers together", error);
