@@ -24,8 +24,8 @@ static int by_text(const void *a, const void *b) { return strcmp(*(char *const *
 static void print_xattrs(int parent, const char *name)
 {
     /* an O_PATH descriptor's magic link: works for any type but symlinks, which carry only trusted.* and security.* */
-    char path[64], list[65536];
-    static char value[65536];
+    static char list[65536], value[65536];
+    char path[64];
     int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) { printf(" xattr:open:%s", strerrorname_np(errno)); return; }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -60,7 +60,7 @@ static void object(int parent, const char *name, const char *path, size_t path_l
     if (!with('i')) printf(" i%llu", (unsigned long long)st.st_ino);
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) printf(" %u,%u", major(st.st_rdev), minor(st.st_rdev));
     if (S_ISLNK(st.st_mode)) {
-        char target[8192];
+        static char target[8192]; /* not on the stack: trees are hundreds of levels deep */
         ssize_t n = readlinkat(parent, name, target, sizeof target);
         printf(" ->");
         if (n < 0) printf("%s", strerrorname_np(errno));
