@@ -206,6 +206,36 @@ public sealed unsafe class DicfuseLayer : ILayer
             : Errno.ESTALE;
     }
 
+    public Errno Create(uint directory, ByteName name, in NewNode what, out uint node, stat* attributes)
+    {
+        node = 0;
+        return Errno.EROFS;
+    }
+
+    public Errno Link(uint node, uint directory, ByteName name, bool keepTimes) => Errno.EROFS;
+
+    public Errno Unlink(uint directory, ByteName name, bool whiteout, bool keep) => Errno.EROFS;
+
+    public Errno Rmdir(uint directory, ByteName name, bool whiteout, bool keep) => Errno.EROFS;
+
+    public Errno Write(uint node, ulong offset, byte* data, uint size, bool killSetId, out uint written)
+    {
+        written = 0;
+        return Errno.EROFS;
+    }
+
+    public Errno Truncate(uint node, long size) => Errno.EROFS;
+
+    public Errno Chmod(uint node, uint mode) => Errno.EROFS;
+
+    public Errno Chown(uint node, uint uid, uint gid) => Errno.EROFS;
+
+    public Errno Utimens(uint node, timespec* times) => Errno.EROFS;
+
+    public Errno Setxattr(uint node, byte* name, byte* value, nuint size, int flags) => Errno.EROFS;
+
+    public Errno Removexattr(uint node, byte* name) => Errno.EROFS;
+
     public void Dispose()
     {
         if (!_disposed)

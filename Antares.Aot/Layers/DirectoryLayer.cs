@@ -27,6 +27,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     private readonly OverlayMarks _marks;
     private readonly NativeMap _links = new();
     private readonly UpperWriter? _writer;
+    private readonly UpperAttributes? _change;
     private readonly IdMap _uids;
     private readonly IdMap _gids;
     private readonly uint _number;
@@ -51,6 +52,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         if (upper != null)
         {
             _writer = new UpperWriter(this, new WorkDirectory(workFd, marks), upper);
+            _change = new UpperAttributes(this);
         }
     }
 
@@ -367,6 +369,121 @@ public sealed unsafe class DirectoryLayer : ILayer
             }
 
             return error;
+        }
+    }
+
+    public Errno Create(uint directory, ByteName name, in NewNode what, out uint node, stat* attributes)
+    {
+        node = 0;
+        lock (Gate)
+        {
+            return _writer == null ? Errno.EROFS : _writer.Create(directory, name, in what, out node, attributes);
+        }
+    }
+
+    public Errno Link(uint node, uint directory, ByteName name, bool keepTimes)
+    {
+        lock (Gate)
+        {
+            return _writer == null ? Errno.EROFS : _writer.Link(node, directory, name, keepTimes);
+        }
+    }
+
+    public Errno Unlink(uint directory, ByteName name, bool whiteout, bool keep)
+    {
+        lock (Gate)
+        {
+            return _writer == null ? Errno.EROFS : _writer.Unlink(directory, name, whiteout, keep);
+        }
+    }
+
+    public Errno Rmdir(uint directory, ByteName name, bool whiteout, bool keep)
+    {
+        lock (Gate)
+        {
+            return _writer == null ? Errno.EROFS : _writer.Rmdir(directory, name, whiteout, keep);
+        }
+    }
+
+    public Errno Write(uint node, ulong offset, byte* data, uint size, bool killSetId, out uint written)
+    {
+        written = 0;
+        if (_change == null)
+        {
+            return Errno.EROFS;
+        }
+
+        Errno error = PinFile(node, true, out FdLease lease);
+        if (error == Errno.None)
+        {
+            error = UpperAttributes.Write(lease.Fd, offset, data, size, killSetId, out written);
+            _access.Cache.Release(lease);
+        }
+
+        return error;
+    }
+
+    public Errno Truncate(uint node, long size)
+    {
+        lock (Gate)
+        {
+            return _change == null ? Errno.EROFS : _change.Truncate(node, size);
+        }
+    }
+
+    public Errno Chmod(uint node, uint mode)
+    {
+        lock (Gate)
+        {
+            return _change == null ? Errno.EROFS : _change.Chmod(node, mode);
+        }
+    }
+
+    public Errno Chown(uint node, uint uid, uint gid)
+    {
+        lock (Gate)
+        {
+            return _change == null ? Errno.EROFS : _change.Chown(node, uid, gid);
+        }
+    }
+
+    public Errno Utimens(uint node, timespec* times)
+    {
+        lock (Gate)
+        {
+            return _change == null ? Errno.EROFS : _change.Utimens(node, times);
+        }
+    }
+
+    public Errno Setxattr(uint node, byte* name, byte* value, nuint size, int flags)
+    {
+        byte* escaped = stackalloc byte[272];
+        lock (Gate)
+        {
+            if (_writer == null)
+            {
+                return Errno.EROFS;
+            }
+
+            Errno error = _xattrs.Set(node, OverlayMarks.Escape(name, escaped), value, size, flags);
+            _writer.AclChanged(node);
+            return Failure.Note(Name, "setxattr", error);
+        }
+    }
+
+    public Errno Removexattr(uint node, byte* name)
+    {
+        byte* escaped = stackalloc byte[272];
+        lock (Gate)
+        {
+            if (_writer == null)
+            {
+                return Errno.EROFS;
+            }
+
+            Errno error = _xattrs.Remove(node, OverlayMarks.Escape(name, escaped));
+            _writer.AclChanged(node);
+            return Failure.Note(Name, "removexattr", error);
         }
     }
 

@@ -4,10 +4,14 @@ using Antares.Interop;
 
 namespace Antares.Aot.Layers;
 
-/// <summary>Changes the attributes of objects of the upper, with or without a name, never through a symbolic link.</summary>
-/// <remarks>Called with the layer's gate held.</remarks>
+/// <summary>Changes attributes and content of objects of the upper, with or without a name, never through a symbolic link.</summary>
+/// <remarks>Called with the layer's gate held, but for <see cref="Write"/>, which needs only a lent descriptor.</remarks>
 public sealed unsafe class UpperAttributes
 {
+    private const uint SetUserId = 0x800;
+    private const uint SetGroupId = 0x400;
+    private const uint GroupExecute = 0x8;
+
     private readonly FolderAccess _access;
     private readonly DirectoryTable _table;
 
@@ -81,6 +85,45 @@ public sealed unsafe class UpperAttributes
         }
 
         return Failure.Note("upper", "ftruncate", error);
+    }
+
+    /// <summary>Writes through a lent descriptor; what got to the file counts, an error that lasts comes with the next write.</summary>
+    public static Errno Write(int fd, ulong offset, byte* data, uint size, bool killSetId, out uint written)
+    {
+        written = 0;
+        Errno error = killSetId ? KillSetId(fd) : Errno.None;
+        while (error == Errno.None && written < size)
+        {
+            error = FileIo.Pwrite(fd, data + written, size - written, (long)(offset + written), out nuint put);
+            if (error == Errno.None && put == 0)
+            {
+                error = Errno.EIO;
+            }
+
+            written += (uint)put;
+        }
+
+        return written > 0 ? Errno.None : Failure.Note("upper", "pwrite", error);
+    }
+
+    /// <summary>The mode after a change by somebody who may not keep set-id bits (setattr_should_drop_suidgid of Linux).</summary>
+    public static uint WithoutSetId(uint mode)
+    {
+        mode &= ~SetUserId;
+        return (mode & GroupExecute) != 0 ? mode & ~SetGroupId : mode;
+    }
+
+    private static Errno KillSetId(int fd)
+    {
+        stat attributes;
+        Errno error = Attributes.Fstat(fd, &attributes);
+        if (error != Errno.None)
+        {
+            return Failure.Note("upper", "fstat", error);
+        }
+
+        uint kept = WithoutSetId(attributes.st_mode);
+        return kept == attributes.st_mode ? Errno.None : Failure.Note("upper", "fchmod", Attributes.Fchmod(fd, kept & 0xFFF));
     }
 
     // A descriptor of the object itself (name empty) or of its directory with its name.

@@ -288,7 +288,7 @@ public sealed unsafe class CopyUp
             {
                 error = node == 0
                     ? writer.Publish(number, fd, parent.Upper, name, attributes.st_ino, type, out node)
-                    : writer.Link(node, parent.Upper, name, keepTimes: true);
+                    : _tree.Upper.Link(node, parent.Upper, name, keepTimes: true);
             }
 
             if (error != Errno.None)

@@ -8,14 +8,9 @@ namespace Antares.Aot.Overlay.Ops;
 /// <summary>GETATTR, SETATTR, READLINK and STATFS.</summary>
 public sealed unsafe class AttributeOps
 {
-    private const uint SetUserId = 0x800;
-    private const uint SetGroupId = 0x400;
-    private const uint GroupExecute = 0x8;
-
     private readonly MergedTree _tree;
     private readonly MergedAttributes _attributes;
     private readonly CopyUp _copyUp;
-    private readonly UpperAttributes? _change;
     private readonly IdMap _uids;
     private readonly IdMap _gids;
 
@@ -24,7 +19,6 @@ public sealed unsafe class AttributeOps
         _tree = tree;
         _attributes = attributes;
         _copyUp = copyUp;
-        _change = tree.HasUpper ? new UpperAttributes(tree.Upper) : null;
         _uids = tree.HasUpper ? tree.Upper.Uids : IdMap.Identity;
         _gids = tree.HasUpper ? tree.Upper.Gids : IdMap.Identity;
     }
@@ -50,7 +44,7 @@ public sealed unsafe class AttributeOps
     public Errno Setattr(in Caller caller, ulong nodeId, in SetattrRequest request, stat* attributes)
     {
         _ = caller;
-        if (_change == null)
+        if (!_tree.HasUpper)
         {
             return Errno.EROFS;
         }
@@ -66,7 +60,7 @@ public sealed unsafe class AttributeOps
 
             if (error == Errno.None)
             {
-                error = Apply(target.Upper, in request, _change);
+                error = Apply(target.Upper, in request);
             }
 
             return error == Errno.None ? _attributes.Get(in target, attributes) : error;
@@ -114,8 +108,9 @@ public sealed unsafe class AttributeOps
         return Errno.None;
     }
 
-    private Errno Apply(uint node, in SetattrRequest request, UpperAttributes change)
+    private Errno Apply(uint node, in SetattrRequest request)
     {
+        DirectoryLayer change = _tree.Upper;
         Errno error = Errno.None;
         SetattrFields fields = request.Fields;
         if ((fields & SetattrFields.Size) != 0)
@@ -125,7 +120,7 @@ public sealed unsafe class AttributeOps
 
         if (error == Errno.None && (fields & SetattrFields.KillSuidGid) != 0 && (fields & SetattrFields.Mode) == 0)
         {
-            error = KillSetId(node, change);
+            error = KillSetId(node);
         }
 
         if (error == Errno.None && (fields & (SetattrFields.Uid | SetattrFields.Gid)) != 0)
@@ -152,7 +147,7 @@ public sealed unsafe class AttributeOps
         return error;
     }
 
-    private Errno KillSetId(uint node, UpperAttributes change)
+    private Errno KillSetId(uint node)
     {
         stat attributes;
         Errno error = _tree.Upper.Access.Stat(node, &attributes);
@@ -161,15 +156,8 @@ public sealed unsafe class AttributeOps
             return error;
         }
 
-        uint kept = WithoutSetId(attributes.st_mode);
-        return kept == attributes.st_mode ? Errno.None : change.Chmod(node, kept);
-    }
-
-    /// <summary>The mode after a write by somebody who may not keep set-id bits (setattr_should_drop_suidgid of Linux).</summary>
-    public static uint WithoutSetId(uint mode)
-    {
-        mode &= ~SetUserId;
-        return (mode & GroupExecute) != 0 ? mode & ~SetGroupId : mode;
+        uint kept = UpperAttributes.WithoutSetId(attributes.st_mode);
+        return kept == attributes.st_mode ? Errno.None : _tree.Upper.Chmod(node, kept);
     }
 
     private static timespec TimeOf(SetattrFields fields, SetattrFields set, SetattrFields now, timespec value)

@@ -115,7 +115,7 @@ public sealed unsafe class CreateOps
 
                 if (error == Errno.None)
                 {
-                    error = _tree.Upper.Writer.Link(target.Upper, directory.Upper, newName, keepTimes: false);
+                    error = _tree.Upper.Link(target.Upper, directory.Upper, newName, keepTimes: false);
                 }
             }
 
@@ -168,7 +168,7 @@ public sealed unsafe class CreateOps
 
             fixed (stat* attributes = &reply.Attributes)
             {
-                error = _tree.Upper.Writer.Create(directory.Upper, name, in what, out uint node, attributes);
+                error = _tree.Upper.Create(directory.Upper, name, in what, out uint node, attributes);
                 return error == Errno.None ? Answer(node, attributes, ref reply) : error;
             }
         }

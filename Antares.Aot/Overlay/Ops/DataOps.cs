@@ -76,26 +76,9 @@ public sealed unsafe class DataOps
             return error;
         }
 
-        if (killSuidGid)
-        {
-            error = KillSetId(lease.Fd);
-        }
-
-        while (error == Errno.None && written < size)
-        {
-            error = FileIo.Pwrite(lease.Fd, data + written, size - written, (long)(offset + written), out nuint put);
-            if (error == Errno.None && put == 0)
-            {
-                error = Errno.EIO;
-            }
-
-            written += (uint)put;
-        }
-
+        error = UpperAttributes.Write(lease.Fd, offset, data, size, killSuidGid, out written);
         _tree.Upper.Access.Cache.Release(lease);
-
-        // What got to the file counts; the error, if it lasts, comes with the next write.
-        return written > 0 ? Errno.None : Failure.Note("upper", "pwrite", error);
+        return error;
     }
 
     /// <summary>Makes a file's data durable. A lower file is so already; a volatile mount promises nothing.</summary>
@@ -265,19 +248,6 @@ public sealed unsafe class DataOps
 
             return error == Errno.None ? _tree.Upper.PinFile(target.Upper, true, out lease) : error;
         }
-    }
-
-    private static Errno KillSetId(int fd)
-    {
-        stat attributes;
-        Errno error = Attributes.Fstat(fd, &attributes);
-        if (error != Errno.None)
-        {
-            return error;
-        }
-
-        uint kept = AttributeOps.WithoutSetId(attributes.st_mode);
-        return kept == attributes.st_mode ? Errno.None : Failure.Note("upper", "fchmod", Attributes.Fchmod(fd, kept & 0xFFF));
     }
 
     private static Errno CopyBetween(int from, int to, long offsetIn, long offsetOut, ulong length, out ulong copied)

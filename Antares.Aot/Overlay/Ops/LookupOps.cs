@@ -200,7 +200,7 @@ public sealed unsafe class LookupOps
         Errno error = _copyUp.EnsureDirectory(ref parent);
         if (error == Errno.None)
         {
-            error = _tree.Upper.Writer.Link(child.Upper, parent.Upper, name, keepTimes: true);
+            error = _tree.Upper.Link(child.Upper, parent.Upper, name, keepTimes: true);
         }
 
         if (error == Errno.None)

@@ -154,8 +154,8 @@ public sealed unsafe class RemoveOps
         bool keep = _tree.LookupsOf(in child) > 0;
         bool last = _tree.Upper.Table.Node(child.Upper)->Names == 1;
         error = isDirectory
-            ? writer.Rmdir(directory.Upper, name, shown, keep)
-            : writer.Unlink(directory.Upper, name, shown, keep);
+            ? _tree.Upper.Rmdir(directory.Upper, name, shown, keep)
+            : _tree.Upper.Unlink(directory.Upper, name, shown, keep);
         if (error == Errno.None)
         {
             NameGone(ref child, viaUpper: true, freed: last && !keep);

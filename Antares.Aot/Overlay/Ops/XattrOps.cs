@@ -1,5 +1,4 @@
 using Antares.Aot.Base;
-using Antares.Aot.Diagnostics;
 using Antares.Aot.Layers;
 using Antares.Interop;
 
@@ -22,7 +21,6 @@ public sealed unsafe class XattrOps
     public Errno Setxattr(in Caller caller, ulong nodeId, byte* name, byte* value, nuint size, int flags)
     {
         _ = caller;
-        byte* escaped = stackalloc byte[272];
         lock (_tree.Gate)
         {
             Errno error = _tree.Resolve(nodeId, out Target target);
@@ -33,11 +31,10 @@ public sealed unsafe class XattrOps
 
             if (error == Errno.None)
             {
-                error = _tree.Upper.Xattrs.Set(target.Upper, OverlayMarks.Escape(name, escaped), value, size, flags);
-                _tree.Upper.Writer.AclChanged(target.Upper);
+                error = _tree.Upper.Setxattr(target.Upper, name, value, size, flags);
             }
 
-            return Failure.Note("upper", "setxattr", error);
+            return error;
         }
     }
 
@@ -92,7 +89,6 @@ public sealed unsafe class XattrOps
     /// <returns>None; ENODATA: no such attribute; EROFS and others.</returns>
     public Errno Removexattr(ulong nodeId, byte* name)
     {
-        byte* escaped = stackalloc byte[272];
         lock (_tree.Gate)
         {
             Errno error = _tree.Resolve(nodeId, out Target target);
@@ -108,11 +104,10 @@ public sealed unsafe class XattrOps
 
             if (error == Errno.None)
             {
-                error = _tree.Upper.Xattrs.Remove(target.Upper, OverlayMarks.Escape(name, escaped));
-                _tree.Upper.Writer.AclChanged(target.Upper);
+                error = _tree.Upper.Removexattr(target.Upper, name);
             }
 
-            return Failure.Note("upper", "removexattr", error);
+            return error;
         }
     }
 }
