@@ -12,7 +12,7 @@ namespace Antares.Aot.Mounts;
 internal static class MountAssembly
 {
     /// <summary>Content held in memory; what is beyond goes to the store.</summary>
-    private const long ContentMemoryBytes = 64L << 20;
+    private const long ContentMemoryBytes = 32L << 20;
 
     /// <summary>The INIT flags that a Linux 5.15 kernel can offer (bits 0 to 29 of fuse.h 7.34).</summary>
     public const ulong InitMask515 = (1UL << 30) - 1;
