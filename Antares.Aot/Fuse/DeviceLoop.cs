@@ -157,6 +157,10 @@ internal sealed unsafe class DeviceLoop
             EndRead();
             switch (error)
             {
+                case Errno.None when got == 0:
+                    // /dev/fuse has no end of file; what stands in for it may.
+                    End(Errno.ENODEV);
+                    return;
                 case Errno.None:
                     _dispatcher.Serve(context, got);
                     break;

@@ -29,7 +29,7 @@ public sealed unsafe class FuseServer
         CacheSeconds = options.CacheSeconds;
         _diagnostics = diagnostics;
         _mountPoint = mountPoint;
-        Failures = new FailureReporter(fs, diagnostics);
+        Failures = new FailureReporter(fs.DescribePath, diagnostics);
         _self = new GCHandle<FuseServer>(this);
         _session = NewSession(arguments, GCHandle<FuseServer>.ToIntPtr(_self));
         Notifier = new Notifier(_session, diagnostics.Log);
