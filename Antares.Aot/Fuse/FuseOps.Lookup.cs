@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Antares.Aot.Overlay;
+using Antares.Aot.Overlay.Ops;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
 

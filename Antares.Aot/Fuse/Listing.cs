@@ -1,5 +1,6 @@
 using Antares.Aot.Base;
 using Antares.Aot.Overlay;
+using Antares.Aot.Overlay.Ops;
 using Antares.Interop.Fuse3;
 
 namespace Antares.Aot.Fuse;

@@ -188,6 +188,7 @@ static void process_constants(void)
     CONST(SO_PEERCRED); CONST(SHUT_RD); CONST(SHUT_WR); CONST(SHUT_RDWR);
     /* The numbers of system calls without a wrapper, and the version word of capget. */
     CONST(SYS_openat2); CONST(SYS_fchmodat2); CONST(_LINUX_CAPABILITY_VERSION_3);
+    CONST(PRIO_PROCESS);
 }
 
 static void errno_values(void)
@@ -252,6 +253,7 @@ static void calls(void)
     CALL(pthread_sigmask, int, int, const sigset_t *, sigset_t *);
     CALL(removexattr, int, const char *, const char *);
     CALL(renameat2, int, int, const char *, int, const char *, unsigned);
+    CALL(setpriority, int, enum __priority_which, id_t, int);
     CALL(setxattr, int, const char *, const char *, const void *, size_t, int);
     CALL(signalfd, int, int, const sigset_t *, int);
     CALL(sigwaitinfo, int, const sigset_t *, siginfo_t *);
