@@ -2,7 +2,6 @@ using System.Diagnostics;
 using Antares.Aot.Diagnostics;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 

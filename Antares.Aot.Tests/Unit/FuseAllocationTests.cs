@@ -1,10 +1,8 @@
-using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Fuse;
 using Antares.Aot.Overlay;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 

@@ -2,7 +2,6 @@ using System.Numerics;
 using System.Reflection;
 using Antares.Aot.Fuse;
 using Antares.Interop.Fuse3;
-using Xunit;
 using static Antares.Interop.Fuse3.Flags;
 
 namespace Antares.Aot.Tests.Unit;

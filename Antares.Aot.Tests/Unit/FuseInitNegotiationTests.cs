@@ -1,7 +1,6 @@
 using Antares.Aot.Fuse;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
-using Xunit;
 using static Antares.Interop.Fuse3.Flags;
 
 namespace Antares.Aot.Tests.Unit;

@@ -2,7 +2,6 @@ using Antares.Aot.Base;
 using Antares.Aot.Fuse;
 using Antares.Aot.Overlay;
 using Antares.Interop.Fuse3;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 

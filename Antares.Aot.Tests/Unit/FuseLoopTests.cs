@@ -3,7 +3,6 @@ using Antares.Aot.Diagnostics;
 using Antares.Aot.Fuse;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
-using Xunit;
 using Log = Antares.Aot.Diagnostics.Log;
 
 namespace Antares.Aot.Tests.Unit;

@@ -1,5 +1,4 @@
 using Antares.Aot.Fuse;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 

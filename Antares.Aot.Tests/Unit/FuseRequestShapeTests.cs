@@ -2,7 +2,6 @@ using System.Text;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Fuse;
 using Antares.Interop.Fuse3;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 

@@ -1,6 +1,5 @@
 using Antares.Interop;
 using Antares.Interop.Fuse3;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 
