@@ -11,13 +11,16 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// A listing tells inode numbers but neither link counts nor, reliably, the device (a file may be a mount point, and some file
 /// systems list other numbers than they stat). So an equal number is a suspicion, which loading both nodes' attributes settles.
 /// A pending node keeps its key in its own record (Size, Time) until its attributes overwrite it; its place in the table is then
-/// inert and vanishes when the part is next rebuilt. 64 parts, each with its lock, which is the innermost of the tree.
+/// inert and vanishes when the part is next rebuilt. 16 parts, each with its lock, which is the innermost of the tree.
 /// </remarks>
 internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 {
+    private const int PartCount = 16;
+    private const int PartShift = 60;
+
     private readonly TreeArena _nodes = nodes;
-    private readonly Part[] _parts = new Part[64];
-    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private readonly Part[] _parts = new Part[PartCount];
+    private readonly Lock[] _locks = StripedLocks.Make(PartCount);
 
     /// <summary>Native bytes of the tables.</summary>
     public long Bytes
@@ -48,7 +51,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
         ulong inode = record->Size;
         ulong device = record->Time;
         ulong hash = Hash(device, inode);
-        int index = (int)(hash >> 58);
+        int index = (int)(hash >> PartShift);
         lock (_locks[index])
         {
             ref Part part = ref _parts[index];
@@ -94,7 +97,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
     public Errno Join(uint node, ulong device, ulong inode, out uint primary)
     {
         ulong hash = Hash(device, inode);
-        int index = (int)(hash >> 58);
+        int index = (int)(hash >> PartShift);
         lock (_locks[index])
         {
             ref Part part = ref _parts[index];
@@ -132,7 +135,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
     public void Publish(uint node, ulong size, ulong time, NodeFlags flags)
     {
         NodeRecord* record = _nodes[node];
-        lock (_locks[(int)(Hash(record->Time, record->Size) >> 58)])
+        lock (_locks[(int)(Hash(record->Time, record->Size) >> PartShift)])
         {
             record->Size = size;
             record->Time = time;

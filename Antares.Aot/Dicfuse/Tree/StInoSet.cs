@@ -14,7 +14,7 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// node's. Within a directory names are numbered in the order of their bytes; between directories the one loaded first comes first.
 /// A number therefore depends on the order of loading only for two paths whose 60 bits are equal: among a million nodes one such
 /// pair is to be expected in two million trees.
-/// The set behind it holds node indices only (4 bytes each, tables at most 7/8 full, in 64 parts that grow by a quarter each for
+/// The set behind it holds node indices only (4 bytes each, tables at most 7/8 full, in 16 parts that grow by a quarter each for
 /// itself, so that no load waits for one big rehash).
 /// </remarks>
 internal sealed unsafe class StInoSet : IDisposable
@@ -25,13 +25,14 @@ internal sealed unsafe class StInoSet : IDisposable
     /// <summary>The 60 bits that a number may have: the overlay marks its own above them.</summary>
     public const ulong DefaultMask = (1UL << 60) - 1;
 
+    private const int PartCount = 16;
     private const int Attempts = 16;
     private const int AttemptShift = 60;
 
     private readonly TreeArena _nodes;
     private readonly ulong _mask;
-    private readonly Part[] _parts = new Part[64];
-    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private readonly Part[] _parts = new Part[PartCount];
+    private readonly Lock[] _locks = StripedLocks.Make(PartCount);
 
     /// <param name="nodes">Where the numbers of the nodes in the set stand.</param>
     /// <param name="mask">Bits of a number; narrower than <see cref="DefaultMask"/> only to make collisions happen.</param>
@@ -96,7 +97,7 @@ internal sealed unsafe class StInoSet : IDisposable
 
     private Errno TryEnter(uint node, ulong number, out bool entered)
     {
-        int index = (int)(number >> 54) & 63;
+        int index = (int)(number >> 56) & (PartCount - 1);
         lock (_locks[index])
         {
             entered = false;
