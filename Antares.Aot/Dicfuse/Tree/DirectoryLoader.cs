@@ -131,7 +131,7 @@ internal sealed unsafe class DirectoryLoader
     {
         uint count = (uint)listing.Count;
         ulong device = listing.HasDirectory ? listing.Directory.st_dev : 0;
-        uint* slots = (uint*)_store[first + count];
+        NodeRecord* index = _store[first + count];
         for (uint i = 0; i < count; i++)
         {
             ListedName item = listing.Items[i];
@@ -166,7 +166,7 @@ internal sealed unsafe class DirectoryLoader
 
             if (indexed)
             {
-                NameIndex.Enter(slots, count, i, hash);
+                NameIndex.Enter(index, count, i, hash);
             }
         }
 

@@ -28,10 +28,12 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
         get
         {
             long bytes = 0;
-            for (int i = 0; i < _parts.Length; i++)
+            for (int i = 0; i < PartCount; i++)
             {
-                bytes += Volatile.Read(ref _parts[i].PendingRoom) * (long)sizeof(uint);
-                bytes += Volatile.Read(ref _parts[i].ObjectRoom) * (long)sizeof(LinkedObject);
+                lock (_locks[i])
+                {
+                    bytes += _parts[i].Pending.Bytes + (_parts[i].ObjectRoom * (long)sizeof(LinkedObject));
+                }
             }
 
             return bytes;
@@ -61,26 +63,22 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
                 return Errno.None;
             }
 
-            if (part.PendingRoom != 0)
+            uint at = part.Pending.Start(hash);
+            while ((suspect = part.Pending.Next(hash, ref at)) != 0)
             {
-                for (uint at = Home(hash, part.PendingRoom); part.Pending[at] != 0; at = After(at, part.PendingRoom))
+                NodeRecord* other = _nodes[suspect];
+                if (other->Size == inode && other->Time == device && !other->Has(NodeFlags.AttributesLoaded))
                 {
-                    NodeRecord* other = _nodes[part.Pending[at]];
-                    if (other->Size == inode && other->Time == device && !other->Has(NodeFlags.AttributesLoaded))
-                    {
-                        suspect = part.Pending[at];
-                        return Errno.None;
-                    }
+                    return Errno.None;
                 }
             }
 
-            if ((part.PendingUsed + 1) * 8L > part.PendingRoom * 7L && !RebuildPending(ref part))
+            if (part.Pending.IsFull && !RebuildPending(ref part.Pending))
             {
                 return Errno.ENOMEM;
             }
 
-            Put(part.Pending, part.PendingRoom, hash, node);
-            part.PendingUsed++;
+            part.Pending.Add(hash, node);
             return Errno.None;
         }
     }
@@ -145,70 +143,55 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 
     public void Dispose()
     {
-        for (int i = 0; i < _parts.Length; i++)
+        foreach (ref Part part in _parts.AsSpan())
         {
-            NativeMemory.Free(_parts[i].Pending);
-            NativeMemory.Free(_parts[i].ObjectSlots);
-            _parts[i] = default;
+            part.Pending.Free();
+            NativeMemory.Free(part.ObjectSlots);
+            part = default;
         }
     }
 
     /// <summary>Drops the inert nodes; grows by a quarter when too few of them were there.</summary>
-    private bool RebuildPending(ref Part part)
+    private bool RebuildPending(ref NodeSlots pending)
     {
         uint live = 0;
-        for (uint i = 0; i < part.PendingRoom; i++)
+        for (uint at = 0; at < pending.Room; at++)
         {
-            if (part.Pending[i] != 0 && !_nodes[part.Pending[i]]->Has(NodeFlags.AttributesLoaded))
-            {
-                live++;
-            }
+            live += IsPending(pending.NodeAt(at)) ? 1u : 0;
         }
 
-        uint room = live * 4L > part.PendingRoom * 3L || part.PendingRoom == 0
-            ? Math.Max(16, part.PendingRoom + (part.PendingRoom / 4))
-            : part.PendingRoom;
-        if (!NativeBlock.TryAllocZeroed(room * sizeof(uint), out byte* slots))
+        uint room = live * 4L >= pending.Room * 3L ? pending.NextRoom : pending.Room;
+        if (!NodeSlots.TryMake(room, out NodeSlots rebuilt))
         {
             return false;
         }
 
-        for (uint i = 0; i < part.PendingRoom; i++)
+        for (uint at = 0; at < pending.Room; at++)
         {
-            uint node = part.Pending[i];
-            if (node != 0 && !_nodes[node]->Has(NodeFlags.AttributesLoaded))
+            uint node = pending.NodeAt(at);
+            if (IsPending(node))
             {
-                Put((uint*)slots, room, Hash(_nodes[node]->Time, _nodes[node]->Size), node);
+                rebuilt.Add(Hash(_nodes[node]->Time, _nodes[node]->Size), node);
             }
         }
 
-        NativeMemory.Free(part.Pending);
-        part.Pending = (uint*)slots;
-        part.PendingRoom = room;
-        part.PendingUsed = live;
+        pending.Free();
+        pending = rebuilt;
         return true;
     }
+
+    private bool IsPending(uint node) => node != 0 && !_nodes[node]->Has(NodeFlags.AttributesLoaded);
 
     private static ulong Hash(ulong device, ulong inode)
     {
         ulong mixed = (inode ^ ulong.RotateLeft(device, 32)) * 0x9E3779B97F4A7C15;
-        return (mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9;
+        mixed = (mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9;
+        return mixed ^ (mixed >> 32);
     }
 
     private static uint Home(ulong hash, uint room) => (uint)((((hash >> 26) & uint.MaxValue) * room) >> 32);
 
     private static uint After(uint at, uint room) => at + 1 == room ? 0 : at + 1;
-
-    private static void Put(uint* slots, uint room, ulong hash, uint node)
-    {
-        uint at = Home(hash, room);
-        while (slots[at] != 0)
-        {
-            at = After(at, room);
-        }
-
-        slots[at] = node;
-    }
 
     private struct LinkedObject
     {
@@ -219,10 +202,8 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 
     private struct Part
     {
-        public uint* Pending;
+        public NodeSlots Pending;
         public LinkedObject* ObjectSlots;
-        public uint PendingRoom;
-        public uint PendingUsed;
         public uint ObjectRoom;
         public uint Objects;
 
