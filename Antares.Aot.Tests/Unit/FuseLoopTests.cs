@@ -10,8 +10,11 @@ namespace Antares.Aot.Tests.Unit;
 /// <summary>The loop with a socket for a device and requests that need no overlay.</summary>
 public sealed unsafe class FuseLoopTests : IDisposable
 {
+    private const ulong StuckNode = 99;
+
     private readonly MountDiagnostics _diagnostics = new();
     private readonly OwnThreads _ownThreads = new();
+    private readonly ManualResetEventSlim _gate = new();
     private readonly OwnedFd _kernel;
     private readonly fuse_session* _session;
     private readonly DeviceLoop _loop;
@@ -26,13 +29,14 @@ public sealed unsafe class FuseLoopTests : IDisposable
         var failures = new FailureReporter(Describe, _diagnostics);
         var raw = new RawRequests(null!, failures, two[0], old: false, 1e9);
         var dispatcher = new Dispatcher(_session, raw, _ownThreads, failures, _diagnostics);
-        _loop = new DeviceLoop(two[0], 1, 1, dispatcher, _ownThreads, Log.Off);
+        _loop = new DeviceLoop(two[0], 1, 3, dispatcher, _ownThreads, Log.Off);
         _loop.Start();
         Assert.True(_loop.WaitRunning(5000));
     }
 
     public void Dispose()
     {
+        _gate.Set();
         _kernel.Dispose();
         _loop.WaitEnd();
         Assert.Equal(0, _loop.Threads);
@@ -132,8 +136,33 @@ public sealed unsafe class FuseLoopTests : IDisposable
         Assert.Equal(nameof(NullReferenceException), failure.Call);
     }
 
-    private static int Describe(ulong nodeId, ByteName child, byte* buffer, int capacity)
+    [Fact]
+    public void OneStuckRequestDoesNotHoldUpTheOthers()
     {
+        // Stuck behind its reply, while it asks for the path.
+        Assert.Equal(-(int)Errno.EIO, Ask(FuseRequests.Make(fuse_opcode.FUSE_LOOKUP, "no end"u8, nodeId: StuckNode)).error);
+        for (int i = 0; i < 20; i++)
+        {
+            Assert.Equal(-(int)Errno.ENOSYS, Ask(FuseRequests.Make(fuse_opcode.FUSE_STATX, new byte[24])).error);
+        }
+
+        Assert.Equal(2, _loop.Threads);
+        Assert.Equal(0, _diagnostics.Counters.Count((int)fuse_opcode.FUSE_LOOKUP));
+        _gate.Set();
+        WaitCounted(fuse_opcode.FUSE_LOOKUP);
+
+        // The place at the device is taken: the thread that comes back waits aside until it is needed again, or ends.
+        Assert.True(SpinWait.SpinUntil(() => _loop.Parked == 1, 5000));
+        Assert.Equal(-(int)Errno.ENOSYS, Ask(FuseRequests.Make(fuse_opcode.FUSE_STATX, new byte[24])).error);
+    }
+
+    private int Describe(ulong nodeId, ByteName child, byte* buffer, int capacity)
+    {
+        if (nodeId == StuckNode)
+        {
+            Assert.True(_gate.Wait(10_000));
+        }
+
         string text = child.Length == 0 ? $"node {nodeId}" : $"node {nodeId}/{System.Text.Encoding.UTF8.GetString(child.Span)}";
         return System.Text.Encoding.UTF8.GetBytes(text, new Span<byte>(buffer, capacity));
     }

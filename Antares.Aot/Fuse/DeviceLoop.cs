@@ -19,6 +19,9 @@ internal sealed unsafe class DeviceLoop
 {
     private const int TickMs = 4;
     private const int QuietTicks = 50;
+
+    // More than a thread waits for a processor on a busy machine: those that only wait for their turn are not helped by one more.
+    private const int StuckMs = 10;
     private const int ParkMs = 10_000;
     private const int ThreadStack = 1 << 20;
 
@@ -295,7 +298,7 @@ internal sealed unsafe class DeviceLoop
         for (int slot = 0; slot < _most; slot++)
         {
             long started = Volatile.Read(ref ((RequestContext*)(_contexts + (slot * ContextStride)))->Started);
-            if (started != 0 && now - started > TickMs * Stopwatch.Frequency / 1000)
+            if (started != 0 && now - started > StuckMs * Stopwatch.Frequency / 1000)
             {
                 stuck++;
             }
