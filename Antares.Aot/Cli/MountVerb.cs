@@ -53,6 +53,11 @@ internal static class MountVerb
                 throw MountProblem.Usage("mount: SOURCE is missing");
             }
 
+            if (mountPoint is null && lists.Length > 0)
+            {
+                throw MountProblem.Usage("mount: -o with MNT alone needs lowerdir=FOLDER[:FOLDER…] in it; otherwise give SOURCE and MNT");
+            }
+
             var plain = shared.ToRequest(result, source, mountPoint, options.Volatile ? Durability.Volatile : Durability.Fsync);
             return plain with
             {
@@ -72,7 +77,7 @@ internal static class MountVerb
 
     private static int Mount(CommandContext context, MountRequest request, bool json, bool foreground, MountLog log)
     {
-        var mount = ServedMount.Start(request, context.State(), log);
+        var mount = ServedMount.Start(request, context.State(), log, context.Report);
         var text = json ? RecordJson.Line(mount.Record)
             : request.MountPoint is null ? mount.MountPoint + "\n"
             : "";

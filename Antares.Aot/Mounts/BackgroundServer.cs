@@ -18,11 +18,13 @@ public static unsafe class BackgroundServer
     {
         using var owned = mount;
         using var events = new MountEvents(mount, Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, Signals.SIGHUP, Signals.SIGCHLD);
-        if (report is not null && !report.Ready(mount.MountPoint, text))
+        log.Step("waiting for signals");
+        if (report is not null && !(report.End(0, text) && report.IsAnswered()))
         {
             return MountEnd.TakeDown(mount, events, log, usersPatienceMs: 0) && false;
         }
 
+        log.Step("the root answered");
         if (!foreground)
         {
             LeaveTerminal(log);

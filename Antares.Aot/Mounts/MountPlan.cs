@@ -180,6 +180,7 @@ public sealed class MountPlan : IDisposable
 
         Upper = new OwnedFd(fd);
         UpperPath = real;
+        MustBeWritable("upper", path);
     }
 
     private void MakeWorkspace(MountLog log)
@@ -232,6 +233,7 @@ public sealed class MountPlan : IDisposable
             var fd = OpenFolder("work", given, $"make it first, on the upper's file system: mkdir -p {given}");
             Work = new OwnedFd(fd);
             WorkPath = HostPath.RealPathOf(fd, given);
+            MustBeWritable("work", given);
             return;
         }
 
@@ -261,6 +263,15 @@ public sealed class MountPlan : IDisposable
             Errno.EACCES or Errno.EPERM => throw MountProblem.Host($"{what} {path}: no permission to open it ({error}); give this user access or run as its owner"),
             _ => throw MountProblem.Host($"{what} {path}", error),
         };
+    }
+
+    private static void MustBeWritable(string what, string path)
+    {
+        var error = HostPath.MayWrite(path);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"{what} {path}: cannot be written: {ErrnoText.Of(error)}; give this user access, or choose another folder");
+        }
     }
 
     private static string NotAFolder(string what, string path) =>
