@@ -12,7 +12,7 @@ namespace Antares.Aot.Mounts;
 internal static class MountAssembly
 {
     /// <summary>Content held in memory; what is beyond goes to the store.</summary>
-    private const long ContentMemoryBytes = 64L << 20;
+    private const long ContentMemoryBytes = 32L << 20;
 
     /// <summary>The INIT flags that a Linux 5.15 kernel can offer (bits 0 to 29 of fuse.h 7.34).</summary>
     public const ulong InitMask515 = (1UL << 30) - 1;
@@ -24,7 +24,7 @@ internal static class MountAssembly
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open.</exception>
     public static FuseServer Mount(MountPlan plan, int descriptors, MountDiagnostics diagnostics)
     {
-        var overlay = OpenOverlay(plan, descriptors);
+        var overlay = OpenOverlay(plan, descriptors, diagnostics);
         var options = new FuseOptions
         {
             MountPoint = plan.MountPoint,
@@ -45,7 +45,7 @@ internal static class MountAssembly
         throw FuseAdvice.Explain(plan, error, problem);
     }
 
-    private static OverlayFs OpenOverlay(MountPlan plan, int descriptors)
+    private static OverlayFs OpenOverlay(MountPlan plan, int descriptors, MountDiagnostics diagnostics)
     {
         // Half for the cache of files in use; the rest for unlinked files, the sources' own and what a copy-up needs.
         var files = new FdCache(plan.Request.FdCache ?? Math.Clamp(descriptors / 2, 16, 8192));
@@ -60,10 +60,15 @@ internal static class MountAssembly
             }
 
             upper = OpenUpper(plan, files);
-            var error = OverlayFs.Open(new OverlayOptions { Lowers = layers, Upper = upper, ReadOnly = plan.Request.ReadOnly }, out overlay);
-            return error == Errno.None && overlay is not null
-                ? overlay
-                : throw MountProblem.Host("cannot put the layers together", error);
+            diagnostics.AddGauge("descriptors_cached", () => files.Used);
+            var error = OverlayFs.Open(new OverlayOptions { Lowers = layers, Upper = upper }, out overlay);
+            if (error == Errno.None && overlay is not null)
+            {
+                MountGauges.Add(diagnostics, overlay, layers);
+                return overlay;
+            }
+
+            throw MountProblem.Host("cannot put the layers together", error);
         }
         finally
         {
@@ -121,6 +126,7 @@ internal static class MountAssembly
             upper.Detach(), work.Detach(), options, files, IdMap.Identity, IdMap.Identity, out var layer, out var problem);
         if (error == Errno.None && layer is not null)
         {
+            layer.Writer.DiscardOnClose = plan.DiscardsUpper;
             return layer;
         }
 

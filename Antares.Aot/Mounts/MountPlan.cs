@@ -58,6 +58,9 @@ public sealed class MountPlan : IDisposable
 
     public Workspace? Workspace { get; private set; }
 
+    /// <summary>The upper lies in a workspace that goes with the mount, so closing it need not make it durable.</summary>
+    public bool DiscardsUpper => Request.Upper is null && !Request.Keep;
+
     /// <summary>Folder for what Dicfuse cannot hold in memory; null: memory only.</summary>
     public string? StorePath => Workspace?.Store;
 

@@ -97,7 +97,7 @@ public sealed class ServedMount : IDisposable
     {
         if (HasEnded)
         {
-            _server.Dispose();
+            _server.FileSystem.Dispose();
         }
 
         Control.Dispose();

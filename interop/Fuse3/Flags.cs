@@ -209,14 +209,14 @@ public static class Flags
     public const uint FUSE_CAP_EXPIRE_ONLY = 1u << 26;
 
     // fuse_buf.flags and the flags of fuse_reply_data
-    public const int FUSE_BUF_IS_FD = 1 << 1;
-    public const int FUSE_BUF_FD_SEEK = 1 << 2;
-    public const int FUSE_BUF_FD_RETRY = 1 << 3;
-    public const int FUSE_BUF_NO_SPLICE = 1 << 1;
-    public const int FUSE_BUF_FORCE_SPLICE = 1 << 2;
-    public const int FUSE_BUF_SPLICE_MOVE = 1 << 3;
-    public const int FUSE_BUF_SPLICE_NONBLOCK = 1 << 4;
+    public const uint FUSE_BUF_IS_FD = 1u << 1;
+    public const uint FUSE_BUF_FD_SEEK = 1u << 2;
+    public const uint FUSE_BUF_FD_RETRY = 1u << 3;
+    public const uint FUSE_BUF_NO_SPLICE = 1u << 1;
+    public const uint FUSE_BUF_FORCE_SPLICE = 1u << 2;
+    public const uint FUSE_BUF_SPLICE_MOVE = 1u << 3;
+    public const uint FUSE_BUF_SPLICE_NONBLOCK = 1u << 4;
 
     // fuse_lowlevel_notify_expire_entry
-    public const int FUSE_LL_EXPIRE_ONLY = 1 << 0;
+    public const uint FUSE_LL_EXPIRE_ONLY = 1u << 0;
 }

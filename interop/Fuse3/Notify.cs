@@ -20,7 +20,7 @@ public static unsafe partial class Notify
     /// <summary>Lets the name be asked for again without dropping what is below (FUSE_LL_EXPIRE_ONLY).</summary>
     [LibraryImport("libfuse3")]
     public static partial int fuse_lowlevel_notify_expire_entry(
-        fuse_session* session, ulong parent, byte* name, nuint nameLength, int flags);
+        fuse_session* session, ulong parent, byte* name, nuint nameLength, uint flags);
 
     /// <summary>As the form above, and watchers hear of a deletion if the name still means <paramref name="child"/>.</summary>
     [LibraryImport("libfuse3")]
@@ -30,5 +30,20 @@ public static unsafe partial class Notify
     /// <summary>Puts data into the kernel's page cache.</summary>
     [LibraryImport("libfuse3")]
     public static partial int fuse_lowlevel_notify_store(
-        fuse_session* session, ulong ino, long offset, fuse_bufvec* buffers, int flags);
+        fuse_session* session, ulong ino, long offset, fuse_bufvec* buffers, uint flags);
+
+    /// <summary>
+    /// Makes every name that the kernel has cached be asked for again, at once (Linux 6.16; libfuse 3.14 does not know it).
+    /// </summary>
+    /// <param name="deviceFd">The session's descriptor.</param>
+    /// <returns>EINVAL: the kernel is older; ENODEV: no longer mounted.</returns>
+    public static Errno IncEpoch(int deviceFd)
+    {
+        fuse_out_header header = new()
+        {
+            len = (uint)sizeof(fuse_out_header),
+            error = (int)fuse_notify_code.FUSE_NOTIFY_INC_EPOCH,
+        };
+        return FileIo.Write(deviceFd, &header, (nuint)sizeof(fuse_out_header), out _);
+    }
 }

@@ -2,7 +2,8 @@ namespace Antares.Interop.Fuse3;
 
 /// <summary>
 /// The table of operations of libfuse 3.14 (struct fuse_lowlevel_ops), in its order. A null entry is answered by libfuse
-/// itself: ENOSYS, except open, opendir, release, releasedir, forget, init, destroy, which it answers as done.
+/// itself: ENOSYS, except open, opendir, release, releasedir and forget, which it answers as done, and statfs, for which
+/// it makes up numbers. forget_multi and write_buf, when null, fall back to forget and write.
 /// Each op except init and destroy answers its request exactly once, forget and forget_multi with fuse_reply_none.
 /// </summary>
 public unsafe struct fuse_lowlevel_ops

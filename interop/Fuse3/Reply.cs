@@ -49,7 +49,7 @@ public static unsafe partial class Reply
 
     /// <summary>As <see cref="fuse_reply_buf"/> of pieces that may be descriptors.</summary>
     [LibraryImport("libfuse3")]
-    public static partial int fuse_reply_data(fuse_req* request, fuse_bufvec* buffers, int flags);
+    public static partial int fuse_reply_data(fuse_req* request, fuse_bufvec* buffers, uint flags);
 
     [LibraryImport("libfuse3")]
     public static partial int fuse_reply_iov(fuse_req* request, iovec* pieces, int count);

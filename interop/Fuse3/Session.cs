@@ -76,7 +76,7 @@ public static unsafe partial class Session
     /// <summary>
     /// Supplementary groups of the caller, read from /proc: all of them are counted, up to <paramref name="size"/> written.
     /// </summary>
-    /// <returns>The count, or -ENOSYS: no /proc, -ESRCH: the caller is gone or of another pid namespace, -EIO.</returns>
+    /// <returns>The count, or -ENOENT: no /proc, or the caller is gone or of another pid namespace; -EIO, -ENOMEM.</returns>
     [LibraryImport("libfuse3")]
     public static partial int fuse_req_getgroups(fuse_req* request, int size, uint* list);
 

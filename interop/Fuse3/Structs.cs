@@ -57,7 +57,7 @@ public struct fuse_file_info
 public unsafe struct fuse_buf
 {
     public nuint size;
-    public int flags;
+    public uint flags;
     public void* mem;
     public int fd;
     public long pos;

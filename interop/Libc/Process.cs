@@ -69,7 +69,7 @@ public static unsafe partial class Process
         fixed (rlimit* old = &limit)
         {
             *old = default;
-            return Returned.Of(prlimit_native(0, resource, null, old));
+            return Returned.Of(prlimit_native(0, (uint)resource, null, old));
         }
     }
 
@@ -78,13 +78,13 @@ public static unsafe partial class Process
     {
         fixed (rlimit* wanted = &limit)
         {
-            return Returned.Of(prlimit_native(0, resource, wanted, null));
+            return Returned.Of(prlimit_native(0, (uint)resource, wanted, null));
         }
     }
 
     /// <summary>Sets (unless null) and answers (unless null) a limit of <paramref name="pid"/> (0: of this process).</summary>
     public static Errno Prlimit(int pid, int resource, rlimit* wanted, rlimit* old) =>
-        Returned.Of(prlimit_native(pid, resource, wanted, old));
+        Returned.Of(prlimit_native(pid, (uint)resource, wanted, old));
 
     /// <summary>Sends a signal (0: only asks). ESRCH: no such process; EPERM: another user's.</summary>
     public static Errno Kill(int pid, int signal) => Returned.Of(LibC.kill(pid, signal));
@@ -138,7 +138,7 @@ public static unsafe partial class Process
     private static partial int gettid_native();
 
     [LibraryImport("libc", EntryPoint = "prlimit", SetLastError = true)]
-    private static partial int prlimit_native(int pid, int resource, rlimit* wanted, rlimit* old);
+    private static partial int prlimit_native(int pid, uint resource, rlimit* wanted, rlimit* old);
 
     [LibraryImport("libc", EntryPoint = "waitpid", SetLastError = true)]
     private static partial int waitpid_native(int pid, int* status, int flags);

@@ -4,8 +4,9 @@ namespace Antares.Interop;
 
 /// <summary>
 /// Signals taken by waiting, never by a handler: managed code must not run in one. A signal sent to the process goes to any
-/// thread that does not block it, and the runtime has threads before Main runs; so the set has to be blocked in the C main
-/// before the runtime starts, and <see cref="Block"/> here serves single threads and tests.
+/// thread that does not block it, and the runtime has a finalizer thread before Main runs, which would take SIGTERM with its
+/// default action and end the process. So the set is blocked in the C main before the runtime starts (every thread inherits
+/// it, <see cref="Spawn"/> gives children an empty mask); <see cref="Block"/> here serves single threads and tests.
 /// </summary>
 public static unsafe partial class Signals
 {

@@ -1,0 +1,106 @@
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>Hard links: of files of the upper and the lower, their counts, and one content behind all names.</summary>
+public sealed class LinkMountTests
+{
+    [MountTheory, Mounts]
+    public void LinksOfUpperFiles(MountKind kind) => Parity.Check(kind, "mkdir d\n", """
+        put f one => ok
+        link f g => ok
+        link g d/h => ok
+        stat f n => 3
+        stat d/h n => 3
+        mark i f => ok
+        cmp i d/h id => i= d=
+        app g +two => ok
+        cat f => 'one+two'
+        cat d/h => 'one+two'
+        chmod d/h 600 => ok
+        stat f m => 600
+        unlink f => ok
+        stat g n => 2
+        cmp i g i => i=
+        rename g d/g => ok
+        stat d/g n => 2
+        open h d/h RDWR => ok
+        unlink d/g => ok
+        fstat h n => 1
+        unlink d/h => ok
+        fstat h n => 0
+        read h 20 => 'one+two'
+        ls . => [1] 'd:d'
+        """);
+
+    [MountTheory, Mounts]
+    public void ALinkOfALowerFileCopiesItUp(MountKind kind) => Parity.Check(kind, "put f low\nmkdir d\nput d/g low-g\nsymlink f l\nutimens f 1000.5 2000.7\n", """
+        mark i f => ok
+        link f d/h => ok
+        stat f n => 2
+        stat d/h n => 2
+        cmp i f iM => i= M=
+        cmp i d/h i => i=
+        app d/h +x => ok
+        cat f => 'low+x'
+        link l l2 => ok
+        lstat l2 t => l
+        readlink l2 => 'f'
+        lstat l n => 2
+        linkfollow l viaf => ok
+        stat f n => 3
+        link d d2 => EPERM
+        link f d/h => EEXIST
+        link none x => ENOENT
+        link f none/x => ENOENT
+        rename f d/moved => ok
+        stat d/moved n => 3
+        unlink d/h => ok
+        !remount
+        stat d/moved n => 2
+        cat viaf => 'low+x'
+        lstat l2 tn => l 2
+        """);
+
+    [MountTheory, Mounts]
+    public void LinkOfAnUnlinkedFileIsRefused(MountKind kind) => Parity.Check(kind, "put f low\n", """
+        open a f RDWR => ok
+        unlink f => ok
+        linkfd a x => ENOENT
+        put g up => ok
+        open b g RDWR => ok
+        unlink g => ok
+        linkfd b x => ENOENT
+        ls . => [0]
+        """);
+
+    [MountTheory, Mounts]
+    public void LinkByDescriptor(MountKind kind) => Parity.Check(kind, "put f low\n", """
+        open a f RDONLY => ok
+        linkempty a h => ok
+        linkfd a i => ok
+        stat f n => 3
+        app h + => ok
+        pread a 9 0 => 'low+'
+        """);
+
+    /// <summary>Names that share one file in the lower share one after copy-up too, as on a disk; kernel overlayfs breaks the link.</summary>
+    [MountTheory, Mounts(NotKernel = "breaks lower hard links at copy-up without index=on")]
+    public void LowerLinksStayLinked(MountKind kind) => Parity.Check(kind, "put a low\nlink a b\nmkdir d\nlink a d/c\n", """
+        ls d => [1] 'c:f'
+        stat a n => 3
+        mark i a => ok
+        cmp i b i => i=
+        cmp i d/c i => i=
+        app b +up => ok
+        cat b => 'low+up'
+        cat a => 'low+up'
+        cat d/c => 'low+up'
+        cmp i a i => i=
+        cmp i d/c i => i=
+        stat a n => 3
+        unlink b => ok
+        stat a n => 2
+        cat d/c => 'low+up'
+        """, otherKernelTree: "kernel overlayfs knows nothing of names that were not copied up");
+}

@@ -1,0 +1,147 @@
+using System.Text.Json;
+
+namespace Antares.Aot.Tests.Support;
+
+/// <summary>A mount made by the binary under test, with a state folder of its own.</summary>
+internal sealed class AntaresMount : IMountUnderTest
+{
+    private readonly ScratchFolder _scratch;
+    private readonly string[] _options;
+
+    /// <param name="scratch">Folder that holds the layers (lower, upper, work), the mount point and the state.</param>
+    /// <param name="kind"><see cref="MountKind.AntaresFolder"/> or <see cref="MountKind.AntaresDir"/>.</param>
+    /// <param name="options">Further options of the mount verb.</param>
+    public AntaresMount(ScratchFolder scratch, MountKind kind = MountKind.AntaresDir, params string[] options)
+    {
+        _scratch = scratch;
+        _options = options;
+        Kind = kind;
+        Root = scratch.Make("mnt");
+        Lower = scratch.Make("lower");
+        Upper = scratch.Make("upper");
+        Work = scratch.Make("work");
+        State = scratch.Make("state");
+    }
+
+    public MountKind Kind { get; }
+    public string Root { get; }
+    public string Lower { get; set; }
+    public string? Upper { get; set; }
+    public string? Work { get; set; }
+    public string State { get; }
+
+    /// <summary>Started before the mount's server, for example ["prlimit", "--nofile=1024"].</summary>
+    public string[] Wrapper { get; init; } = [];
+
+    public string Source => Kind == MountKind.AntaresDir ? $"dir:{Lower}" : Lower;
+
+    public string[] MountArguments
+    {
+        get
+        {
+            var arguments = new List<string> { "mount", Source, Root };
+            if (Upper != null)
+                arguments.AddRange(["--upper", Upper, "--work", Work!]);
+            arguments.AddRange(TestEnvironment.MountOptions);
+            arguments.AddRange(_options);
+            return [.. arguments];
+        }
+    }
+
+    public void Mount()
+    {
+        _ = Try(MountArguments).Must();
+        MountTable.Entry? entry = MountTable.Find(Root);
+        Assert.True(entry != null, $"mount said it succeeded, but {Root} is no mount point");
+        Assert.StartsWith("fuse", entry.Type);
+    }
+
+    /// <summary>Runs the binary with this mount's state folder.</summary>
+    public ShellResult Try(params string[] arguments)
+    {
+        string[] command = [.. Wrapper, TestEnvironment.Binary, .. arguments];
+        return Shell.Run(command[0], command[1..], 60, environment: ("ANTARES_STATE_DIR", State));
+    }
+
+    public void Unmount()
+    {
+        if (MountTable.Find(Root) is null)
+            return;
+        int[] servers = [.. ServerPids()];
+        _ = Try("umount", Root).Must();
+        Assert.True(MountTable.Find(Root) is null, $"umount said it succeeded, but {Root} is still mounted");
+        foreach (int pid in servers)
+            Assert.True(WaitGone(pid, 20), $"the server of {Root} (pid {pid}) is still there 20 s after umount");
+    }
+
+    /// <summary>Counters and gauges of the running mount.</summary>
+    public JsonElement Stats()
+    {
+        ShellResult result = Try("stats", Root, "--json");
+        using JsonDocument document = JsonDocument.Parse(result.Must());
+        return document.RootElement.Clone();
+    }
+
+    /// <summary>Requests handled so far, by operation.</summary>
+    public Dictionary<string, long> Requests() =>
+        Stats().GetProperty("ops").EnumerateObject().ToDictionary(op => op.Name, op => op.Value.GetProperty("count").GetInt64());
+
+    public long Gauge(string name)
+    {
+        JsonElement gauges = Stats().GetProperty("gauges");
+        Assert.True(gauges.TryGetProperty(name, out JsonElement value), $"stats has no gauge {name}; it has {string.Join(", ", gauges.EnumerateObject().Select(g => g.Name))}");
+        return value.GetInt64();
+    }
+
+    /// <summary>Processes of the binary under test that serve this mount point.</summary>
+    public IEnumerable<int> ServerPids()
+    {
+        string binary = TestEnvironment.Binary;
+        foreach (string folder in Directory.GetDirectories("/proc"))
+        {
+            if (!int.TryParse(Path.GetFileName(folder), out int pid))
+                continue;
+            bool ours;
+            try
+            {
+                ours = File.ResolveLinkTarget(Path.Combine(folder, "exe"), false)?.FullName == binary
+                    && File.ReadAllText(Path.Combine(folder, "cmdline")).Split('\0').Contains(Root);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // The process ended while it was being looked at, or is another user's.
+                continue;
+            }
+            if (ours)
+                yield return pid;
+        }
+    }
+
+    public int ServerPid()
+    {
+        int[] pids = [.. ServerPids()];
+        Assert.True(pids.Length == 1, $"{pids.Length} processes serve {Root}");
+        return pids[0];
+    }
+
+    public static bool WaitGone(int pid, int seconds)
+    {
+        for (int i = 0; i < seconds * 50; i++)
+        {
+            if (!Directory.Exists($"/proc/{pid}"))
+                return true;
+            Thread.Sleep(20);
+        }
+        return false;
+    }
+
+    public void Dispose()
+    {
+        int[] servers = [.. ServerPids()];
+        if (MountTable.Find(Root) is { } entry)
+            MountTable.Tear(entry);
+        foreach (int pid in servers)
+            if (!WaitGone(pid, 2))
+                _ = Shell.Run("kill", ["-9", pid.ToString()]);
+    }
+}

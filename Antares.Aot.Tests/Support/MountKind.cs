@@ -1,0 +1,42 @@
+namespace Antares.Aot.Tests.Support;
+
+/// <summary>What a parity test runs on.</summary>
+public enum MountKind
+{
+    /// <summary>A folder on the host's file system: says what the calls mean. It also tests the tests.</summary>
+    Plain,
+
+    /// <summary>Kernel overlayfs with redirect_dir=on: the oracle for layers.</summary>
+    Kernel,
+
+    /// <summary>Our mount over a plain folder.</summary>
+    AntaresFolder,
+
+    /// <summary>Our mount over a folder loaded into Dicfuse (dir:).</summary>
+    AntaresDir,
+
+    /// <summary>fuse-overlayfs: not in the default set; a control, since it is known to fail some of these tests.</summary>
+    FuseOverlayfs,
+}
+
+/// <summary>A file system to test: its layers, its merged view, and the ways to take it down and up again.</summary>
+internal interface IMountUnderTest : IDisposable
+{
+    MountKind Kind { get; }
+
+    /// <summary>The folder in which the calls are made.</summary>
+    string Root { get; }
+
+    /// <summary>The read-only layer; for a plain folder the same as <see cref="Root"/>.</summary>
+    string Lower { get; }
+
+    /// <summary>The writable layer; null for a plain folder.</summary>
+    string? Upper { get; }
+
+    string? Work { get; }
+
+    void Mount();
+
+    /// <summary>Unmounts and waits until nothing of it is left; does nothing when it is not mounted.</summary>
+    void Unmount();
+}

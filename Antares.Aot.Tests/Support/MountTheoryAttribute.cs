@@ -1,0 +1,48 @@
+using System.Reflection;
+using Xunit.Sdk;
+
+namespace Antares.Aot.Tests.Support;
+
+/// <summary>A test that mounts. It is skipped only where there is no /dev/fuse at all; <see cref="Mount.HostTests"/> then fails the run.</summary>
+public sealed class MountFactAttribute : FactAttribute
+{
+    public MountFactAttribute()
+    {
+        if (!TestEnvironment.HasFuse)
+            Skip = "no /dev/fuse on this host";
+    }
+}
+
+/// <summary>As <see cref="MountFactAttribute"/>, for each kind of <see cref="MountsAttribute"/>.</summary>
+public sealed class MountTheoryAttribute : TheoryAttribute
+{
+    public MountTheoryAttribute()
+    {
+        if (!TestEnvironment.HasFuse)
+            Skip = "no /dev/fuse on this host";
+    }
+}
+
+/// <summary>The kinds of mount a test runs on: all that ANTARES_TEST_MOUNTS names, less those that are known to behave otherwise.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class MountsAttribute : DataAttribute
+{
+    /// <summary>Set where kernel overlayfs deliberately does something else; says what. Such a difference stands in docs/SEMANTICS.md.</summary>
+    public string? NotKernel { get; set; }
+
+    /// <summary>Set where a plain folder has no such thing; says what.</summary>
+    public string? NotPlain { get; set; }
+
+    /// <summary>Set where a dir: tree has no such thing; says what.</summary>
+    public string? NotDir { get; set; }
+
+    public override IEnumerable<object[]> GetData(MethodInfo testMethod)
+    {
+        foreach (MountKind kind in TestEnvironment.Kinds)
+        {
+            if ((kind == MountKind.Kernel && NotKernel != null) || (kind == MountKind.Plain && NotPlain != null) || (kind == MountKind.AntaresDir && NotDir != null))
+                continue;
+            yield return [kind];
+        }
+    }
+}

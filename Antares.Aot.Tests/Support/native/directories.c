@@ -1,0 +1,211 @@
+/* Listings: what is there, and what readdir promises while names come and go. */
+#include "fsprobe.h"
+#include <sys/syscall.h>
+
+char type_letter(mode_t mode);
+
+typedef struct { uint64_t ino; int64_t off; uint16_t reclen; uint8_t type; char name[]; } Entry;
+
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static char dtype_letter(unsigned char type) { return type == DT_UNKNOWN ? '?' : type_letter(DTTOIF(type)); }
+
+static void list(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir) { say_errno(); return; }
+    size_t count = 0, capacity = 0;
+    char **names = NULL;
+    struct dirent *entry;
+    errno = 0;
+    while ((entry = readdir(dir))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        if (count == capacity) names = realloc(names, sizeof *names * (capacity = capacity * 2 + 64));
+        char *text = malloc(strlen(entry->d_name) + 3);
+        sprintf(text, "%s:%c", entry->d_name, dtype_letter(entry->d_type));
+        names[count++] = text;
+    }
+    int error = errno;
+    closedir(dir);
+    if (error) { errno = error; say_errno(); return; }
+    qsort(names, count, sizeof *names, by_text);
+    uint64_t h = 0;
+    say("[%zu]", count);
+    for (size_t i = 0; i < count; i++) {
+        if (count <= 24) say_bytes(names[i], strlen(names[i]));
+        h = hash_bytes(h, names[i], strlen(names[i]) + 1);
+    }
+    if (count > 24) say("%016llx", (unsigned long long)h);
+    for (size_t i = 0; i < count; i++) free(names[i]);
+    free(names);
+}
+
+/* Each d_ino equals st_ino, each d_type is the object's type, "." and ".." are there once. */
+static void check_inos(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir) { say_errno(); return; }
+    long count = 0, wrong = 0, dots = 0;
+    struct dirent *entry;
+    char first[300] = "";
+    while ((entry = readdir(dir))) {
+        struct stat st;
+        bool dot = !strcmp(entry->d_name, "."), dotdot = !strcmp(entry->d_name, "..");
+        dots += dot || dotdot;
+        count++;
+        if (dotdot) continue;
+        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != entry->d_ino || (mode_t)DTTOIF(entry->d_type) != (st.st_mode & S_IFMT)) {
+            if (!wrong++) snprintf(first, sizeof first, "%s", entry->d_name);
+        }
+    }
+    closedir(dir);
+    if (wrong) say("wrong %ld, first %s", wrong, first);
+    else say(dots == 2 ? "ok" : "dots:%ld", dots);
+    (void)count;
+}
+
+/* Each position that telldir gave leads back to the entry that followed it. */
+static void check_telldir(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir) { say_errno(); return; }
+    size_t count = 0, capacity = 1024;
+    long *positions = malloc(sizeof *positions * capacity);
+    char **names = malloc(sizeof *names * capacity);
+    for (;;) {
+        long at = telldir(dir);
+        struct dirent *entry = readdir(dir);
+        if (!entry) break;
+        if (count == capacity) { capacity *= 2; positions = realloc(positions, sizeof *positions * capacity); names = realloc(names, sizeof *names * capacity); }
+        positions[count] = at;
+        names[count++] = strdup(entry->d_name);
+    }
+    long wrong = 0;
+    for (size_t step = 0; step < count && step < 3000; step++) {
+        size_t i = (step * 7919) % count;
+        seekdir(dir, positions[i]);
+        struct dirent *entry = readdir(dir);
+        if (!entry || strcmp(entry->d_name, names[i])) wrong++;
+    }
+    rewinddir(dir);
+    size_t again = 0;
+    while (readdir(dir)) again++;
+    closedir(dir);
+    for (size_t i = 0; i < count; i++) free(names[i]);
+    free(names);
+    free(positions);
+    if (wrong || again != count) say("wrong %ld of %zu, again %zu", wrong, count, again);
+    else say("ok");
+}
+
+/* Between small reads other names come and go; each name that starts with "s" must be seen exactly once. */
+static void check_churn(const char *path, long stable)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) { say_errno(); return; }
+    char buffer[512], name[64];
+    unsigned char *seen = calloc((size_t)stable, 1);
+    long round = 0, unknown = 0, twice = 0;
+    for (;;) {
+        long n = syscall(SYS_getdents64, fd, buffer, sizeof buffer);
+        if (n < 0) { say_errno(); close(fd); free(seen); return; }
+        if (n == 0) break;
+        for (long at = 0; at < n; at += ((Entry *)(buffer + at))->reclen) {
+            Entry *entry = (Entry *)(buffer + at);
+            if (entry->name[0] != 's') continue;
+            long i = strtol(entry->name + 1, NULL, 10);
+            if (i < 0 || i >= stable) unknown++;
+            else if (seen[i]++) twice++;
+        }
+        if (round < 2000) {
+            snprintf(name, sizeof name, "a%ld", round);
+            int made = openat(fd, name, O_CREAT | O_EXCL | O_WRONLY, 0644);
+            if (made >= 0) close(made);
+            snprintf(name, sizeof name, "r%ld", round);
+            unlinkat(fd, name, 0);
+            snprintf(name, sizeof name, "a%ld", round - 3);
+            unlinkat(fd, name, 0);
+        }
+        round++;
+    }
+    close(fd);
+    long missed = 0;
+    for (long i = 0; i < stable; i++) missed += !seen[i];
+    free(seen);
+    if (missed || twice || unknown) say("missed %ld, twice %ld, unknown %ld", missed, twice, unknown);
+    else say("ok");
+}
+
+/* Unlinks each name as it is seen, in one pass of small reads, as rm -rf does; then the directory must be empty. */
+static void check_unlink_scan(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) { say_errno(); return; }
+    char buffer[2048];
+    long n, removed = 0;
+    while ((n = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < n; at += ((Entry *)(buffer + at))->reclen) {
+            Entry *entry = (Entry *)(buffer + at);
+            if (!strcmp(entry->name, ".") || !strcmp(entry->name, "..")) continue;
+            if (unlinkat(fd, entry->name, entry->type == DT_DIR ? AT_REMOVEDIR : 0) < 0) { say_errno(); say("%s", entry->name); close(fd); return; }
+            removed++;
+        }
+    close(fd);
+    say("%ld", removed);
+    say_result(rmdir(path));
+}
+
+/* After rewinddir a directory stream shows what was made and not what was removed meanwhile. */
+static void check_rewind(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir) { say_errno(); return; }
+    while (readdir(dir)) { }
+    int fd = openat(dirfd(dir), "rewind-new", O_CREAT | O_WRONLY, 0644);
+    if (fd >= 0) close(fd);
+    unlinkat(dirfd(dir), "rewind-old", 0);
+    rewinddir(dir);
+    bool made = false, old = false;
+    struct dirent *entry;
+    while ((entry = readdir(dir))) {
+        made |= !strcmp(entry->d_name, "rewind-new");
+        old |= !strcmp(entry->d_name, "rewind-old");
+    }
+    closedir(dir);
+    say(made && !old ? "ok" : "made %d old %d", made, old);
+}
+
+bool directory_command(const Line *line)
+{
+    const char *a = arg(line, 1);
+    if (is(line, "ls")) list(a);
+    else if (is(line, "dino")) check_inos(a);
+    else if (is(line, "telldir")) check_telldir(a);
+    else if (is(line, "churn")) check_churn(a, number(line, 2, 0));
+    else if (is(line, "unlinkscan")) check_unlink_scan(a);
+    else if (is(line, "rewind")) check_rewind(a);
+    else if (is(line, "dents")) {
+        /* dents FD: one getdents64 on an open directory; the number of entries besides the dots */
+        char buffer[32768];
+        long n = syscall(SYS_getdents64, fd_named(a), buffer, sizeof buffer), count = 0;
+        if (n < 0) { say_errno(); return true; }
+        for (long at = 0; at < n; at += ((Entry *)(buffer + at))->reclen) {
+            Entry *entry = (Entry *)(buffer + at);
+            count += strcmp(entry->name, ".") && strcmp(entry->name, "..");
+        }
+        say("%ld", count);
+    }
+    else if (is(line, "statat")) {
+        struct stat st;
+        if (fstatat(fd_named(a), arg(line, 2), &st, AT_SYMLINK_NOFOLLOW) < 0) say_errno();
+        else say("%c", type_letter(st.st_mode));
+    }
+    else if (is(line, "openat")) {
+        /* openat DIRFD NAME PATH FLAGS */
+        int fd = openat(fd_named(a), arg(line, 3), (int)flags_of(arg(line, 4)) | O_CLOEXEC, 0644);
+        if (fd >= 0) fd_store(arg(line, 2), fd);
+        say_result(fd);
+    }
+    else return false;
+    return true;
+}

@@ -1,0 +1,3 @@
+#include "src/greeting.h"
+
+const char *greeting(void) { return "hello from bazel"; }

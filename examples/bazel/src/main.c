@@ -1,0 +1,9 @@
+#include <stdio.h>
+#include "src/greeting.h"
+#include "version.h"
+
+int main(void)
+{
+    printf("%s %s\n", greeting(), VERSION);
+    return 0;
+}
