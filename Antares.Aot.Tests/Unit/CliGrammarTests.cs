@@ -1,6 +1,5 @@
 using Antares.Aot.Cli;
 using Antares.Aot.Mounts;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 

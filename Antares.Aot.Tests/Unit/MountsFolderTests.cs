@@ -1,14 +1,16 @@
+using System.Runtime.Versioning;
+using Antares.Aot.Diagnostics;
 using Antares.Aot.Mounts;
 using Antares.Interop;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 
 /// <summary>Workspaces and the rules between folders; nothing here is mounted.</summary>
+[SupportedOSPlatform("linux")]
 public sealed class MountsFolderTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("antares-folders-").FullName;
-    private readonly MountLog _log = MountLog.OnStderr(LogLevel.Error);
+    private readonly Log _log = new(LogLevel.Error);
 
     public void Dispose()
     {
@@ -150,7 +152,6 @@ public sealed class MountsFolderTests : IDisposable
 
         File.WriteAllText(Path.Combine(_folder, "file"), "");
         File.CreateSymbolicLink(Path.Combine(_folder, "link"), Path.Combine(_folder, "source"));
-        var before = Names();
         var request = Request() with
         {
             Lowers = [new SourceSpec(SourceKind.Folder, Path.Combine(_folder, source))],
@@ -158,6 +159,7 @@ public sealed class MountsFolderTests : IDisposable
             Upper = upper is null ? null : Path.Combine(_folder, upper),
             Work = work is null ? null : Path.Combine(_folder, work),
         };
+        var before = Names();
         var problem = Assert.Throws<MountProblem>(() => MountPlan.Make(request, _log));
         Assert.Equal(ProblemKind.Mount, problem.Kind);
         Assert.Contains(named, problem.Message);

@@ -1,5 +1,4 @@
 using Antares.Aot.Mounts;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 

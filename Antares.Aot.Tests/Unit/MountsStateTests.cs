@@ -1,7 +1,6 @@
 using System.Text;
 using System.Text.Json;
 using Antares.Aot.Mounts;
-using Xunit;
 
 namespace Antares.Aot.Tests.Unit;
 
@@ -62,7 +61,7 @@ public sealed class MountsStateTests : IDisposable
     }
 
     [Fact]
-    public void ManyWritersLoseNothingAndReadersSeeWholeFiles()
+    public async Task ManyWritersLoseNothingAndReadersSeeWholeFiles()
     {
         const int Writers = 8, Rounds = 25;
         using var done = new CancellationTokenSource();
@@ -85,8 +84,8 @@ public sealed class MountsStateTests : IDisposable
                 }
             }
         });
-        done.Cancel();
-        reader.Wait();
+        await done.CancelAsync();
+        await reader;
         var left = new StateFile(_folder).Read().Select(record => record.Id).Order();
         var expected = from writer in Enumerable.Range(0, Writers)
                        from i in Enumerable.Range(0, Rounds)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Antares.Aot.Diagnostics;
 using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Cli;
@@ -75,7 +76,7 @@ internal static class MountVerb
         return shared.Complete(result, options.ToRequest(target), options.Volatile ? Durability.Volatile : Durability.Fsync);
     }
 
-    private static int Mount(CommandContext context, MountRequest request, bool json, bool foreground, MountLog log)
+    private static int Mount(CommandContext context, MountRequest request, bool json, bool foreground, Log log)
     {
         var mount = ServedMount.Start(request, context.State(), log, context.Report);
         var text = json ? RecordJson.Line(mount.Record)

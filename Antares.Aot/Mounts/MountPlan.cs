@@ -1,3 +1,4 @@
+using Antares.Aot.Diagnostics;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -68,7 +69,7 @@ public sealed class MountPlan : IDisposable
     /// <param name="request">From the command line.</param>
     /// <param name="log">Hears of what is done without.</param>
     /// <exception cref="MountProblem">Usage or Host; nothing is left behind.</exception>
-    public static MountPlan Make(MountRequest request, MountLog log)
+    public static MountPlan Make(MountRequest request, Log log)
     {
         var plan = new MountPlan(request, Workspace.NewId());
         try
@@ -186,7 +187,7 @@ public sealed class MountPlan : IDisposable
         MustBeWritable("upper", path);
     }
 
-    private void MakeWorkspace(MountLog log)
+    private void MakeWorkspace(Log log)
     {
         var needsUpper = Upper is null && !Request.ReadOnly;
         var isNeeded = needsUpper || Request.MountPoint is null;

@@ -11,14 +11,16 @@ public sealed class ServedMount : IDisposable
     private const int StartPatienceMs = 10_000;
 
     private readonly StateFile _state;
-    private readonly MountLog _log;
+    private readonly Log _log;
     private readonly MountPlan _plan;
     private readonly FuseServer _server;
     private readonly OwnedFd _ended;
     private bool _isWatched;
 
-    private ServedMount(StateFile state, MountLog log, MountPlan plan, MountRecord record, FuseServer server, ControlServer control, OwnedFd ended, rlimit callersLimit)
+    private ServedMount(
+        StateFile state, Log log, StartClock clock, MountPlan plan, MountRecord record, FuseServer server, ControlServer control, OwnedFd ended, rlimit callersLimit)
     {
+        Clock = clock;
         _state = state;
         _log = log;
         _plan = plan;
@@ -32,6 +34,9 @@ public sealed class ServedMount : IDisposable
     public MountRecord Record { get; }
 
     public string MountPoint => Record.MountPoint;
+
+    /// <summary>Runs since the start.</summary>
+    public StartClock Clock { get; }
 
     /// <summary>Answers questions about the mount.</summary>
     public ControlServer Control { get; }
@@ -63,19 +68,20 @@ public sealed class ServedMount : IDisposable
     /// <param name="log">The log.</param>
     /// <param name="report">Looks at the root meanwhile; null: nobody does.</param>
     /// <exception cref="MountProblem">Usage or Host: nothing is left behind.</exception>
-    public static ServedMount Start(MountRequest request, StateFile state, MountLog log, ReadyReport? report)
+    public static ServedMount Start(MountRequest request, StateFile state, Log log, ReadyReport? report)
     {
+        var clock = new StartClock(log);
         if (request.MountPoint is { } mountPoint)
         {
             new MountDirectory(state).FreeMountPoint(mountPoint);
         }
 
-        log.Step("mount point looked at");
+        clock.Step("mount point looked at");
         var plan = MountPlan.Make(request, log);
-        log.Step("folders opened and checked");
+        clock.Step("folders opened and checked");
         try
         {
-            return Start(plan, state, log, report);
+            return Start(plan, state, log, report, clock);
         }
         catch (MountProblem)
         {
@@ -120,10 +126,10 @@ public sealed class ServedMount : IDisposable
         _ended.Dispose();
     }
 
-    private static ServedMount Start(MountPlan plan, StateFile state, MountLog log, ReadyReport? report)
+    private static ServedMount Start(MountPlan plan, StateFile state, Log log, ReadyReport? report, StartClock clock)
     {
         var record = Describe(plan, state);
-        var diagnostics = new MountDiagnostics();
+        var diagnostics = new MountDiagnostics(log);
         ControlServer? control = null;
         FuseServer? server = null;
         OwnedFd? ended = null;
@@ -133,22 +139,22 @@ public sealed class ServedMount : IDisposable
             var descriptors = FileLimit.Raise(out var callersLimit);
             control = ControlServer.Listen(record.Socket, diagnostics);
             ended = NewEvent();
-            log.Step("control socket made");
+            clock.Step("control socket made");
             server = MountAssembly.Mount(plan, descriptors, diagnostics);
-            log.Step("mounted");
+            clock.Step("mounted");
             server.Start();
-            log.Step("threads started");
+            clock.Step("threads started");
             if (!server.WaitReady(StartPatienceMs))
             {
                 throw MountProblem.Host($"the kernel did not begin to talk to the mount at {plan.MountPoint} within {StartPatienceMs / 1000} s; see the kernel log (dmesg)");
             }
 
-            log.Step("kernel has shaken hands");
+            clock.Step("kernel has shaken hands");
             _ = report?.Ask(plan.MountPoint); // whether it is still there shows when its answer is read
             state.Add(record); // while the root is looked at
-            log.Step("recorded");
+            clock.Step("recorded");
             plan.Keep();
-            mount = new ServedMount(state, log, plan, record, server, control, ended, callersLimit);
+            mount = new ServedMount(state, log, clock, plan, record, server, control, ended, callersLimit);
             return mount;
         }
         finally
@@ -161,7 +167,7 @@ public sealed class ServedMount : IDisposable
         }
     }
 
-    private static void TakeBack(MountRecord record, FuseServer? server, ControlServer? control, MountLog log)
+    private static void TakeBack(MountRecord record, FuseServer? server, ControlServer? control, Log log)
     {
         if (server is not null && server.Unmount(lazy: true) is var error and not Errno.None)
         {
