@@ -27,14 +27,18 @@ public static class OrdinaryAnswers
         (fuse_opcode.FUSE_GETXATTR or fuse_opcode.FUSE_REMOVEXATTR, Errno.ENODATA or Errno.EOPNOTSUPP) => true,
         (fuse_opcode.FUSE_GETXATTR or fuse_opcode.FUSE_LISTXATTR, Errno.ERANGE) => true,
 
-        // "No hole from here on", "this is no file with such flags", "copy it yourself".
+        // "No hole from here on", "this is no file with such flags", "do it by writing", "copy it yourself".
         (fuse_opcode.FUSE_LSEEK, Errno.ENXIO) => true,
         (fuse_opcode.FUSE_IOCTL, Errno.ENOTTY) => true,
+        (fuse_opcode.FUSE_FALLOCATE, Errno.EOPNOTSUPP) => true,
         (fuse_opcode.FUSE_COPY_FILE_RANGE or fuse_opcode.FUSE_COPY_FILE_RANGE_64, Errno.EXDEV or Errno.EOPNOTSUPP) => true,
 
         // Turned down once by design (see FuseOps): the kernel then stops asking.
         (fuse_opcode.FUSE_OPEN or fuse_opcode.FUSE_OPENDIR or fuse_opcode.FUSE_FLUSH or fuse_opcode.FUSE_ACCESS or fuse_opcode.FUSE_STATX
             or fuse_opcode.FUSE_SYNCFS or fuse_opcode.FUSE_INTERRUPT or fuse_opcode.FUSE_POLL, Errno.ENOSYS) => true,
+
+        // Turned down when a newer kernel is shown as an old one.
+        (fuse_opcode.FUSE_TMPFILE or fuse_opcode.FUSE_COPY_FILE_RANGE_64, Errno.ENOSYS) => true,
 
         _ => false,
     };

@@ -91,6 +91,9 @@ internal sealed unsafe class DeviceLoop
     /// <summary>Waits until the mount is gone and all threads have ended.</summary>
     public void WaitEnd() => _ended.Wait();
 
+    /// <summary>As <see cref="WaitEnd()"/>; false: not within <paramref name="timeoutMs"/>.</summary>
+    public bool WaitEnd(int timeoutMs) => _ended.Wait(timeoutMs);
+
     private void AddThread()
     {
         int slot;
@@ -157,6 +160,10 @@ internal sealed unsafe class DeviceLoop
             EndRead();
             switch (error)
             {
+                case Errno.None when got == 0:
+                    // /dev/fuse has no end of file; what stands in for it may.
+                    End(Errno.ENODEV);
+                    return;
                 case Errno.None:
                     _dispatcher.Serve(context, got);
                     break;
@@ -246,7 +253,15 @@ internal sealed unsafe class DeviceLoop
         if (!_watcherStarted)
         {
             _watcherStarted = true;
-            new Thread(Watch, ThreadStack) { IsBackground = true, Name = "fuse-watch" }.Start();
+            try
+            {
+                new Thread(Watch, ThreadStack) { IsBackground = true, Name = "fuse-watch" }.Start();
+            }
+            catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
+            {
+                // Left as if it watched, so that nobody tries again: the mount goes on with the threads it has.
+                _log.Warn($"no thread to watch over requests: {exception.Message}");
+            }
         }
 
         _ = _watch.Set(); // cannot fail

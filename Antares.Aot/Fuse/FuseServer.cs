@@ -29,7 +29,7 @@ public sealed unsafe class FuseServer
         CacheSeconds = options.CacheSeconds;
         _diagnostics = diagnostics;
         _mountPoint = mountPoint;
-        Failures = new FailureReporter(fs, diagnostics);
+        Failures = new FailureReporter(fs.DescribePath, diagnostics);
         _self = new GCHandle<FuseServer>(this);
         _session = NewSession(arguments, GCHandle<FuseServer>.ToIntPtr(_self));
         Notifier = new Notifier(_session, diagnostics.Log);
@@ -150,8 +150,9 @@ public sealed unsafe class FuseServer
         Errno error = MountPoints.Unmount(_mountPoint, lazy);
         if (error is Errno.EINVAL or Errno.ENOENT && _loop is { } loop)
         {
-            // Somebody else was faster: the threads are about to notice.
-            error = loop.HasEnded ? Errno.None : error;
+            // Not mounted there: either somebody else was faster, and the threads are about to notice, or it was moved.
+            const int SoonMs = 500;
+            error = loop.WaitEnd(SoonMs) ? Errno.None : error;
         }
 
         return error;

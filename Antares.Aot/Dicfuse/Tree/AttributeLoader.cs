@@ -7,7 +7,7 @@ namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>Loads the attributes of a node when they are first asked for, and finds out then which names are one object.</summary>
 /// <remarks>
-/// One load per node at a time, under one of 64 locks; readers of loaded attributes take none. The lock of a node is taken after
+/// One load per node at a time, under one of 32 locks; readers of loaded attributes take none. The lock of a node is taken after
 /// that of a directory load and before those of <see cref="LinkTable"/>. A failure leaves the node as it was, to be asked again.
 /// </remarks>
 internal sealed unsafe class AttributeLoader
@@ -17,7 +17,7 @@ internal sealed unsafe class AttributeLoader
     private readonly ITreeSource _source;
     private readonly OwnerTable _owners;
     private readonly LinkTable _links;
-    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private readonly Lock[] _locks = StripedLocks.Make(32);
     private long _loads;
     private bool _listingsUnreliable;
 

@@ -13,7 +13,7 @@ internal sealed unsafe class LinkTargets
     private readonly string _layer;
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
-    private readonly Lock[] _locks = StripedLocks.Make(16);
+    private readonly Lock[] _locks = StripedLocks.Make(8);
 
     public LinkTargets(string layer, NodeStore store, ITreeSource source)
     {

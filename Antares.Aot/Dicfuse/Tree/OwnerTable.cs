@@ -7,8 +7,8 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// <remarks>Readers take no lock: a pair is written before the node that refers to it is published, and never changes.</remarks>
 internal sealed unsafe class OwnerTable : IDisposable
 {
-    private const int ChunkPairs = 256;
-    private const int Chunks = 256;
+    private const int ChunkPairs = 1024;
+    private const int Chunks = 64;
 
     private readonly Dictionary<ulong, ushort> _known = [];
     private readonly Lock _growth = new();
