@@ -1,3 +1,4 @@
+using Antares.Aot.Diagnostics;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -18,7 +19,7 @@ public static unsafe class JobCommand
     /// <param name="words">The command and its arguments.</param>
     /// <param name="log">The log.</param>
     /// <returns>The command's exit code; 128 + n when signal n ended it; 126 or 127 when it could not be started.</returns>
-    public static int Run(ServedMount mount, string folder, IReadOnlyList<string> words, MountLog log)
+    public static int Run(ServedMount mount, string folder, IReadOnlyList<string> words, Log log)
     {
         using var owned = mount;
         using var events = new MountEvents(
@@ -106,7 +107,7 @@ public static unsafe class JobCommand
         return error;
     }
 
-    private static int WaitFor(int pid, ServedMount mount, MountEvents events, MountLog log)
+    private static int WaitFor(int pid, ServedMount mount, MountEvents events, Log log)
     {
         while (true)
         {

@@ -10,6 +10,9 @@ internal sealed unsafe class OwnerTable : IDisposable
     private const int ChunkPairs = 1024;
     private const int Chunks = 64;
 
+    /// <summary>Odd, so that pairs stay different; without it all pairs of equal uid and gid have one hash code.</summary>
+    private const ulong Spread = 0x9E3779B97F4A7C15;
+
     private readonly Dictionary<ulong, ushort> _known = [];
     private readonly Lock _growth = new();
     private ulong** _chunks = (ulong**)NativeMemory.AllocZeroed(Chunks, (nuint)sizeof(ulong*));
@@ -29,7 +32,7 @@ internal sealed unsafe class OwnerTable : IDisposable
                 return Errno.None;
             }
 
-            if (!_known.TryGetValue(pair, out index))
+            if (!_known.TryGetValue(pair * Spread, out index))
             {
                 int next = _known.Count;
                 if (next == Chunks * ChunkPairs)
@@ -44,7 +47,7 @@ internal sealed unsafe class OwnerTable : IDisposable
 
                 _chunks[next / ChunkPairs][next % ChunkPairs] = pair;
                 index = (ushort)next;
-                _known.Add(pair, index);
+                _known.Add(pair * Spread, index);
             }
 
             _last = pair;
