@@ -102,4 +102,61 @@ public unsafe interface ILayer : IDisposable
     /// <summary>Lists the names of the extended attributes, each ended by a NUL.</summary>
     /// <returns>None; ERANGE: too small; EIO.</returns>
     Errno Listxattr(uint node, byte* list, nuint size, out int length);
+
+    /// <summary>Makes an object under a name that is free or a whiteout in this layer.</summary>
+    /// <returns>None; EROFS: a read-only layer; EEXIST; ENOSPC, EDQUOT, EPERM and others of the file system.</returns>
+    Errno Create(uint directory, ByteName name, in NewNode what, out uint node, stat* attributes);
+
+    /// <summary>Gives an object a further name that is free or a whiteout in this layer.</summary>
+    /// <param name="node">Any object but a directory.</param>
+    /// <param name="directory">Directory of the new name.</param>
+    /// <param name="name">The name.</param>
+    /// <param name="keepTimes">True to leave the directory's times alone (a lower hard link that is being kept).</param>
+    /// <returns>None; EROFS: a read-only layer; EEXIST; EMLINK; ENOENT: it has no name any more; others.</returns>
+    Errno Link(uint node, uint directory, ByteName name, bool keepTimes);
+
+    /// <summary>Removes the name of a non-directory.</summary>
+    /// <param name="directory">Its directory.</param>
+    /// <param name="name">A name that this layer has.</param>
+    /// <param name="whiteout">True to leave a whiteout, since a layer below has the name.</param>
+    /// <param name="keep">True when the object may be in use and must live on without a name.</param>
+    /// <returns>None; EROFS: a read-only layer; ENOSPC and others: the name is still there.</returns>
+    Errno Unlink(uint directory, ByteName name, bool whiteout, bool keep);
+
+    /// <summary>Removes a directory that holds nothing but whiteouts; parameters and results as for <see cref="Unlink"/>.</summary>
+    Errno Rmdir(uint directory, ByteName name, bool whiteout, bool keep);
+
+    /// <summary>Writes file content.</summary>
+    /// <param name="node">Node index of a regular file.</param>
+    /// <param name="offset">Byte offset.</param>
+    /// <param name="data">Bytes.</param>
+    /// <param name="size">Their number.</param>
+    /// <param name="killSetId">True when set-id bits go with this write.</param>
+    /// <param name="written">Bytes written; fewer than asked for when an error came after some were.</param>
+    /// <returns>None when something was written; EROFS: a read-only layer; ENOSPC, EDQUOT, EFBIG, EIO.</returns>
+    Errno Write(uint node, ulong offset, byte* data, uint size, bool killSetId, out uint written);
+
+    /// <summary>Sets the size of a regular file.</summary>
+    /// <returns>None; EROFS: a read-only layer; EFBIG, ENOSPC, EIO.</returns>
+    Errno Truncate(uint node, long size);
+
+    /// <summary>Changes the permission bits (0 to 07777).</summary>
+    /// <returns>None; EROFS: a read-only layer; EOPNOTSUPP: a symbolic link; EPERM.</returns>
+    Errno Chmod(uint node, uint mode);
+
+    /// <summary>Changes the owner, ids as stored; <see cref="uint.MaxValue"/> leaves one as it is.</summary>
+    /// <returns>None; EROFS: a read-only layer; EPERM; EINVAL: an id that the user namespace lacks.</returns>
+    Errno Chown(uint node, uint uid, uint gid);
+
+    /// <summary>Sets access time (first) and modification time (second); UTIME_NOW and UTIME_OMIT as in utimensat(2).</summary>
+    /// <returns>None; EROFS: a read-only layer; EPERM.</returns>
+    Errno Utimens(uint node, timespec* times);
+
+    /// <summary>Sets an extended attribute, under the name that the mount shows.</summary>
+    /// <returns>None; EROFS: a read-only layer; EEXIST, ENODATA (flags); EOPNOTSUPP; EPERM; ENOSPC, E2BIG, ERANGE.</returns>
+    Errno Setxattr(uint node, byte* name, byte* value, nuint size, int flags);
+
+    /// <summary>Removes an extended attribute.</summary>
+    /// <returns>None; EROFS: a read-only layer; ENODATA; EPERM.</returns>
+    Errno Removexattr(uint node, byte* name);
 }

@@ -1,0 +1,379 @@
+using System.Text;
+using Antares.Aot.Base;
+using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Tree;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Tests.Unit;
+
+/// <summary>Names: finding and listing them, loading directories.</summary>
+public sealed unsafe class DicfuseTreeTests
+{
+    [Fact]
+    public void Names_are_found_and_listed_as_the_folder_has_them()
+    {
+        using DicfuseFolder folder = new();
+        Directory.CreateDirectory(folder.At("sub/empty"));
+        folder.Write("sub/b", 3);
+        folder.Write("sub/a", 0);
+        File.CreateSymbolicLink(folder.At("sub/link"), "a");
+        using DicfuseLayer layer = folder.Open();
+
+        Assert.True(layer.IsReadOnly);
+        uint sub = layer.Find("sub");
+        Assert.Equal(FileType.Directory, layer.TypeOf(sub));
+        var entries = layer.List(sub);
+        Assert.Equal(["a", "b", "empty", "link"], entries.Select(entry => Encoding.UTF8.GetString(entry.Name)));
+        Assert.Equal([1UL, 2, 3, 4], entries.Select(entry => entry.Entry.Cookie));
+        Assert.Equal(
+            [FileType.Regular, FileType.Regular, FileType.Directory, FileType.Symlink], entries.Select(entry => entry.Entry.Type));
+        foreach (var (name, entry) in entries)
+        {
+            DicfuseFolder.Check(layer.TryFind(sub, name, out uint node));
+            Assert.Equal(entry.Node, node);
+            Assert.Equal(entry.StIno, layer.Getattr(node).st_ino);
+        }
+
+        Assert.Empty(layer.List(layer.Find("sub/empty")));
+        Assert.Equal(Errno.ENOENT, layer.TryFind(sub, "c"u8, out uint none));
+        Assert.Equal(0u, none);
+        Assert.Equal(Errno.ENOENT, layer.TryFind(layer.Find("sub/empty"), "a"u8, out _));
+        Assert.Equal(Errno.ENOTDIR, layer.TryFind(layer.Find("sub/a"), "a"u8, out _));
+        Assert.Equal(Errno.ESTALE, layer.TryFind(1_000_000, "a"u8, out _));
+        Assert.Equal(Errno.ENOTDIR, layer.Next(layer.Find("sub/a"), 0, out _));
+        DicfuseFolder.Check(layer.Merging(sub, out bool opaque, null, 0, out int redirect));
+        Assert.False(opaque);
+        Assert.Equal(0, redirect);
+    }
+
+    [Fact]
+    public void Any_byte_but_nul_and_slash_makes_a_name()
+    {
+        using DicfuseFolder folder = new();
+        List<byte[]> names = [];
+        for (int value = 1; value < 256; value++)
+        {
+            if (value != '/')
+            {
+                names.Add([(byte)value, (byte)'x']);
+            }
+        }
+
+        names.Add([0xFF, 0xFE, 0xC0, 0x80]);
+        names.Add([.. Enumerable.Repeat((byte)0xE9, 255)]);
+        names.Add([.. Enumerable.Repeat((byte)'n', 255)]);
+        names.Add([.. Enumerable.Repeat((byte)'n', 254)]);
+        foreach (byte[] name in names)
+        {
+            fixed (byte* pointer = (byte[])[.. name, 0])
+            {
+                DicfuseFolder.Check(PathOps.Mknodat(folder.Fd, pointer, StatMode.S_IFREG | 0x1A4, 0));
+            }
+        }
+
+        using DicfuseLayer layer = folder.Open();
+        names.Sort((a, b) => a.AsSpan().SequenceCompareTo(b));
+        Assert.Equal(names, layer.List(ILayer.RootNode).Select(entry => entry.Name));
+        foreach (byte[] name in names)
+        {
+            DicfuseFolder.Check(layer.TryFind(ILayer.RootNode, name, out uint node));
+            Assert.Equal(0, layer.Getattr(node).st_size);
+            uint cursor = 0;
+            Assert.True(layer.NextName(node, ref cursor, out uint directory, out ByteName back));
+            Assert.Equal(ILayer.RootNode, directory);
+            Assert.Equal(name, back.Span.ToArray());
+            Assert.False(layer.NextName(node, ref cursor, out _, out _));
+        }
+    }
+
+    [Fact]
+    public void A_directory_of_100000_names_is_indexed_and_whole()
+    {
+        using DicfuseFolder folder = new();
+        const int Count = 100_000;
+        for (int i = 0; i < Count; i++)
+        {
+            fixed (byte* pointer = Encoding.UTF8.GetBytes($"entry-{i}\0"))
+            {
+                DicfuseFolder.Check(PathOps.Mknodat(folder.Fd, pointer, StatMode.S_IFREG | 0x1A4, 0));
+            }
+        }
+
+        using DicfuseLayer layer = folder.Open();
+        var all = layer.List(ILayer.RootNode);
+        Assert.Equal(Count, all.Count);
+        Assert.Equal(Count, all.Select(entry => entry.Entry.StIno).Distinct().Count());
+        Assert.Equal(Count + 1, layer.NodeCount);
+        NodeRecord* root = layer.Tree.Store[ILayer.RootNode];
+        Assert.True(root->Has(NodeFlags.Indexed));
+        for (int i = 0; i < Count; i++)
+        {
+            byte[] name = Encoding.UTF8.GetBytes($"entry-{i}\0");
+            fixed (byte* pointer = name)
+            {
+                ByteName byteName = new(pointer, name.Length - 1);
+                DicfuseFolder.Check(layer.Find(ILayer.RootNode, byteName, out uint node));
+                // The index and the binary search agree.
+                Assert.Equal(node - root->Body, NameIndex.Search(layer.Tree.Store, layer.Tree.Store[root->Body], Count, byteName));
+            }
+        }
+
+        Assert.Equal(Errno.ENOENT, layer.TryFind(ILayer.RootNode, "entry-"u8, out _));
+        Assert.Equal(Errno.ENOENT, layer.TryFind(ILayer.RootNode, "entry-100000"u8, out _));
+        Assert.Equal(1, layer.DirectoryLoads);
+        Assert.Equal(0, layer.AttributeLoads);
+    }
+
+    [Theory]
+    [InlineData(64)]
+    [InlineData(1)]
+    public void A_path_longer_than_4096_bytes_is_reached(int fdCapacity)
+    {
+        using DicfuseFolder folder = new();
+        const int Depth = 700;
+        byte[] component = [.. Encoding.UTF8.GetBytes("level-of-a-deep-path"), 0];
+        DicfuseFolder.Check(Fd.DupCloexec(folder.Fd, out int at));
+        fixed (byte* name = component)
+        {
+            for (int i = 0; i < Depth; i++)
+            {
+                DicfuseFolder.Check(PathOps.Mkdirat(at, name, 0x1ED));
+                DicfuseFolder.Check(Fd.Openat(at, name, Fcntl.O_PATH | Fcntl.O_DIRECTORY | Fcntl.O_CLOEXEC, 0, out int next));
+                Fd.Close(at);
+                at = next;
+            }
+
+            fixed (byte* file = "file\0"u8)
+            {
+                DicfuseFolder.Check(Fd.Openat(at, file, Fcntl.O_CREAT | Fcntl.O_WRONLY | Fcntl.O_CLOEXEC, 0x1A4, out int fd));
+                DicfuseFolder.Check(FileIo.WriteFull(fd, name, 5, 0));
+                Fd.Close(fd);
+            }
+        }
+
+        Fd.Close(at);
+        using DicfuseLayer layer = folder.Open(new DicfuseOptions { FdCapacity = fdCapacity });
+        uint node = ILayer.RootNode;
+        for (int i = 0; i < Depth; i++)
+        {
+            DicfuseFolder.Check(layer.TryFind(node, "level-of-a-deep-path"u8, out node));
+            Assert.InRange(layer.OpenFds, 0, fdCapacity);
+        }
+
+        DicfuseFolder.Check(layer.TryFind(node, "file"u8, out uint deepest));
+        Assert.Equal(5, layer.Getattr(deepest).st_size);
+        Assert.Equal("level"u8.ToArray(), layer.Read(deepest, 0, 10));
+        // From the top again: everything in between was given up, at least with one descriptor.
+        Assert.Equal(Depth, CountDown(layer));
+        Assert.InRange(layer.OpenFds, 0, fdCapacity);
+    }
+
+    [Fact]
+    public void Looking_one_name_up_stats_no_sibling_and_a_listing_stats_nobody()
+    {
+        using DicfuseFolder folder = new();
+        for (int i = 0; i < 50; i++)
+        {
+            folder.Write($"file{i}", 10);
+        }
+
+        DicfuseWatchedSource? source = null;
+        using DicfuseLayer layer = folder.Open((inner, _) => source = new DicfuseWatchedSource(inner));
+        uint node = layer.Find("file7");
+        Assert.Equal((1, 0), (source!.Lists, source.Stats));
+        Assert.Equal(50, layer.List(ILayer.RootNode).Count);
+        Assert.Equal((1, 0), (source.Lists, source.Stats));
+        layer.Getattr(node);
+        layer.Getattr(node);
+        // The root's own attributes came with its listing.
+        layer.Getattr(ILayer.RootNode);
+        Assert.Equal((1, 1), (source.Lists, source.Stats));
+        Assert.Equal(1, layer.AttributeLoads);
+    }
+
+    [Fact]
+    public void Eight_threads_that_touch_one_directory_load_it_once()
+    {
+        using DicfuseFolder folder = new();
+        for (int i = 0; i < 300; i++)
+        {
+            folder.Write($"file{i:000}", 1);
+        }
+
+        DicfuseWatchedSource? source = null;
+        using DicfuseLayer layer = folder.Open((inner, _) => source = new DicfuseWatchedSource(inner) { ListDelayMs = 50 });
+        uint[] found = new uint[8];
+        using Barrier together = new(8);
+        Thread[] threads = [.. Enumerable.Range(0, 8).Select(index => new Thread(() =>
+        {
+            together.SignalAndWait();
+            found[index] = layer.Find("file123");
+            layer.Getattr(found[index]);
+        }))];
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        Assert.Equal((1, 1), (source!.Lists, source.Stats));
+        Assert.Single(found.Distinct());
+        Assert.Equal(301, layer.NodeCount);
+    }
+
+    [Fact]
+    public void A_failed_load_is_tried_again_and_never_taken_for_an_empty_directory()
+    {
+        using DicfuseFolder folder = new();
+        folder.Write("file", 1);
+        DicfuseWatchedSource? source = null;
+        using DicfuseLayer layer =
+            folder.Open((inner, _) => source = new DicfuseWatchedSource(inner) { FailingLists = 2, FailingStats = 1 });
+        Assert.Equal(Errno.EIO, layer.TryFind(ILayer.RootNode, "file"u8, out _));
+        Assert.Equal(Errno.EIO, layer.Next(ILayer.RootNode, 0, out _));
+        DicfuseFolder.Check(layer.TryFind(ILayer.RootNode, "file"u8, out uint node));
+        stat attributes;
+        Assert.Equal(Errno.EIO, layer.GetattrWithMapping(node, true, &attributes));
+        Assert.Equal(1, layer.Getattr(node).st_size);
+    }
+
+    [Fact]
+    public void A_directory_that_is_gone_is_eio_with_the_call_that_failed()
+    {
+        using DicfuseFolder folder = new();
+        Directory.CreateDirectory(folder.At("gone"));
+        using DicfuseLayer layer = folder.Open();
+        uint gone = layer.Find("gone");
+        Directory.Delete(folder.At("gone"));
+        Diagnostics.Failure.Clear();
+        Assert.Equal(Errno.EIO, layer.TryFind(gone, "x"u8, out _));
+        Assert.Equal("dicfuse", Diagnostics.Failure.Layer);
+        Assert.Equal("openat2: ENOENT", Diagnostics.Failure.Call);
+        // And it is no ENOENT of a name when it was replaced by a symlink that leads out.
+        File.CreateSymbolicLink(folder.At("gone"), "/");
+        Assert.Equal(Errno.EIO, layer.TryFind(gone, "etc"u8, out _));
+    }
+
+    [Fact]
+    public void Numbers_are_the_same_in_two_instances_whatever_was_touched_first()
+    {
+        using DicfuseFolder folder = new();
+        foreach (string path in (string[])["a/x", "a/y", "b/x", "b/deep/x"])
+        {
+            Directory.CreateDirectory(folder.At(path));
+            folder.Write($"{path}/file", 1);
+        }
+
+        Dictionary<string, ulong> first = Numbers(folder, reverse: false);
+        Assert.Equal(first, Numbers(folder, reverse: true));
+        Assert.Equal(1UL, first[""]);
+        Assert.Equal(first.Count, first.Values.Distinct().Count());
+        Assert.DoesNotContain(first, entry => entry.Value == 0 || (entry.Value == 1 && entry.Key.Length != 0) || entry.Value >> 60 != 0);
+    }
+
+    [Fact]
+    public void Colliding_numbers_of_a_tree_are_told_apart()
+    {
+        using DicfuseFolder folder = new();
+        for (int i = 0; i < 200; i++)
+        {
+            folder.Write($"file{i}", 1);
+        }
+
+        using DicfuseLayer layer = folder.Open((inner, _) => inner, numberMask: 255);
+        var entries = layer.List(ILayer.RootNode);
+        Assert.Equal(200, entries.Select(entry => entry.Entry.StIno).Distinct().Count());
+        Assert.All(entries, entry => Assert.InRange(entry.Entry.StIno, 2UL, 255UL));
+    }
+
+    [Fact]
+    public void The_folder_must_be_a_folder_and_stays_the_callers_when_it_is_not()
+    {
+        using DicfuseFolder folder = new();
+        folder.Write("file", 1);
+        DicfuseFolder.Check(Fd.Open((byte*)DicfuseFolder.Text(folder.At("file")), Fcntl.O_PATH | Fcntl.O_CLOEXEC, 0, out int fd));
+        Assert.Equal(Errno.ENOTDIR, DicfuseLayer.OpenFolder("dicfuse", fd, new DicfuseOptions(), out DicfuseLayer? layer));
+        Assert.Null(layer);
+        DicfuseFolder.Check(Fd.Close(fd));
+    }
+
+    [Fact]
+    public void A_node_costs_at_most_64_bytes_and_its_name()
+    {
+        using DicfuseFolder folder = new();
+        const int Directories = 1000;
+        const int FilesEach = 100;
+        long nameBytes = 0;
+        for (int directory = 0; directory < Directories; directory++)
+        {
+            string directoryName = $"dir{directory}";
+            Directory.CreateDirectory(folder.At(directoryName));
+            nameBytes += directoryName.Length;
+            DicfuseFolder.Check(
+                Fd.Open((byte*)DicfuseFolder.Text(folder.At(directoryName)), Fcntl.O_PATH | Fcntl.O_CLOEXEC, 0, out int fd));
+            for (int file = 0; file < FilesEach; file++)
+            {
+                byte[] name = Encoding.UTF8.GetBytes($"file-number-{file}\0");
+                nameBytes += name.Length - 1;
+                fixed (byte* pointer = name)
+                {
+                    DicfuseFolder.Check(PathOps.Mknodat(fd, pointer, StatMode.S_IFREG | 0x1A4, 0));
+                }
+            }
+
+            Fd.Close(fd);
+        }
+
+        using DicfuseLayer layer = folder.Open();
+        foreach (var (_, entry) in layer.List(ILayer.RootNode))
+        {
+            foreach (var (_, file) in layer.List(entry.Node))
+            {
+                layer.Getattr(file.Node);
+            }
+        }
+
+        Assert.Equal((Directories * (FilesEach + 1)) + 1, layer.NodeCount);
+        double perNode = ((double)layer.ArenaBytes + layer.NameBytes + layer.TableBytes - nameBytes) / layer.NodeCount;
+        Assert.InRange(perNode, 48, 64);
+    }
+
+    private static int CountDown(DicfuseLayer layer)
+    {
+        int depth = 0;
+        uint node = ILayer.RootNode;
+        while (layer.TryFind(node, "level-of-a-deep-path"u8, out uint child) == Errno.None)
+        {
+            layer.Getattr(child);
+            node = child;
+            depth++;
+        }
+
+        return depth;
+    }
+
+    private static Dictionary<string, ulong> Numbers(DicfuseFolder folder, bool reverse)
+    {
+        using DicfuseLayer layer = folder.Open();
+        Dictionary<string, ulong> numbers = new() { [""] = layer.Getattr(ILayer.RootNode).st_ino };
+        Walk("", ILayer.RootNode);
+        return numbers;
+
+        void Walk(string path, uint directory)
+        {
+            var entries = layer.List(directory);
+            if (reverse)
+            {
+                entries.Reverse();
+            }
+
+            foreach (var (name, entry) in entries)
+            {
+                string child = $"{path}/{Encoding.UTF8.GetString(name)}";
+                numbers[child] = layer.Getattr(entry.Node).st_ino;
+                Assert.Equal(numbers[child], entry.StIno);
+                if (entry.Type == FileType.Directory)
+                {
+                    Walk(child, entry.Node);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Cli;
+
+/// <summary>The grammar: picks the verb, reports what does not parse, and turns problems into exit codes.</summary>
+public static class CommandLine
+{
+    public const string ProgramName = "antares-aot";
+
+    private const int HelpWidth = 110;
+
+    private static readonly ParserConfiguration s_parser = new()
+    {
+        // A word is what the user wrote: no options glued together, no @file replaced by its content.
+        EnablePosixBundling = false,
+        ResponseFileTokenReplacer = null,
+    };
+
+    /// <summary>The verbs in the order of the help.</summary>
+    private static readonly (string Name, Func<CommandContext, Command> Create)[] s_verbs =
+    [
+        (MountVerb.Name, MountVerb.Create),
+        (RunVerb.Name, RunVerb.Create),
+        (UmountVerb.Name, UmountVerb.Create),
+        (ListVerb.Name, ListVerb.Create),
+        (StatsVerb.Name, StatsVerb.Create),
+        (ErrorsVerb.Name, ErrorsVerb.Create),
+    ];
+
+    /// <summary>Runs one command.</summary>
+    /// <param name="args">The words after the program's name.</param>
+    /// <param name="context">Where its output goes.</param>
+    /// <returns>The exit code.</returns>
+    public static int Run(IReadOnlyList<string> args, CommandContext context)
+    {
+        try
+        {
+            return Invoke(MountHelperForm(args), context);
+        }
+        catch (MountProblem problem)
+        {
+            context.Error.WriteLine($"{ProgramName}: {problem.Message}");
+            return problem.Kind == ProblemKind.Usage ? ExitCode.Usage : ExitCode.Mount;
+        }
+    }
+
+    /// <summary>
+    /// <c>-o … MNT</c> (as fuse-overlayfs is called) and <c>SOURCE MNT -o …</c> (as mount(8) calls its helpers) are mounts too. The C
+    /// main decides by the same rule who serves in the background.
+    /// </summary>
+    internal static IReadOnlyList<string> MountHelperForm(IReadOnlyList<string> args) =>
+        args.Count > 0 && (args[0] == "-o" || (args.Count == 4 && args[2] == "-o" && !IsVerb(args[0]))) ? [MountVerb.Name, .. args] : args;
+
+    private static bool IsVerb(string word) => Array.Exists(s_verbs, verb => verb.Name == word);
+
+    private static int Invoke(IReadOnlyList<string> args, CommandContext context)
+    {
+        var result = Grammar(args, context).Parse(args, s_parser);
+        if (result.Action is ParseErrorAction || (result.Action is null && result.Errors.Count > 0))
+        {
+            foreach (var error in result.Errors)
+            {
+                context.Error.WriteLine($"{ProgramName}: {error.Message}");
+            }
+
+            var verb = args.Count > 0 && IsVerb(args[0]) ? $" {args[0]}" : "";
+            context.Error.WriteLine($"{ProgramName}{verb} --help shows what can be given");
+            return ExitCode.Usage;
+        }
+
+        return result.Invoke(new InvocationConfiguration
+        {
+            Output = context.Out,
+            Error = context.Error,
+            EnableDefaultExceptionHandler = false,
+            ProcessTerminationTimeout = null,
+        });
+    }
+
+    /// <summary>Only the verb that is asked for is built: the others would cost each start of a mount.</summary>
+    private static RootCommand Grammar(IReadOnlyList<string> args, CommandContext context)
+    {
+        var root = new RootCommand("Mounts a writable workspace over a read-only tree: what is written goes to a folder of its own.");
+        root.Options.Clear();
+        root.Directives.Clear();
+        root.Options.Add(new HelpOption { Recursive = true, Action = new HelpAction { MaxWidth = HelpWidth } });
+        root.Options.Add(new Option<bool>("--version") { Description = "Show the version", Action = new VersionAction(context) });
+        foreach (var (name, create) in s_verbs)
+        {
+            if (args.Count == 0 || !IsVerb(args[0]) || args[0] == name)
+            {
+                root.Subcommands.Add(create(context));
+            }
+        }
+
+        return root;
+    }
+
+    private sealed class VersionAction(CommandContext context) : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            context.Out.WriteLine(ProgramVersion.Line);
+            return ExitCode.Ok;
+        }
+    }
+}

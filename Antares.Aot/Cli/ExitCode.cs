@@ -1,0 +1,16 @@
+namespace Antares.Aot.Cli;
+
+/// <summary>Exit codes of every verb. <c>run</c> ends with its command's code once that was started.</summary>
+public static class ExitCode
+{
+    public const int Ok = 0;
+
+    /// <summary>An error in this program.</summary>
+    public const int Internal = 1;
+
+    /// <summary>A command line that makes no sense, or asks for what this build does not have.</summary>
+    public const int Usage = 2;
+
+    /// <summary>The host did not let it happen: mounting, unmounting, reaching a mount.</summary>
+    public const int Mount = 3;
+}

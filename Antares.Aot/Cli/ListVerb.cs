@@ -1,0 +1,51 @@
+using System.CommandLine;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Cli;
+
+/// <summary><c>list</c>.</summary>
+internal static class ListVerb
+{
+    public const string Name = "list";
+
+    public static Command Create(CommandContext context)
+    {
+        var json = new Option<bool>("--json") { Description = "Print as JSON" };
+        var command = new Command(Name, "List the mounts; a mount whose process is gone shows as stale") { json };
+        command.SetAction(result =>
+        {
+            var mounts = new MountDirectory(context.State()).All();
+            if (result.GetValue(json))
+            {
+                context.Out.Write(RecordJson.Line(mounts.ConvertAll(mount => new ListedMount(mount.Record, mount.IsStale))));
+            }
+            else
+            {
+                WriteTable(context.Out, mounts);
+            }
+
+            return ExitCode.Ok;
+        });
+        return command;
+    }
+
+    private static void WriteTable(TextWriter output, List<KnownMount> mounts)
+    {
+        if (mounts.Count == 0)
+        {
+            return;
+        }
+
+        var rows = new List<string[]> { new[] { "ID", "JOB", "STATE", "PID", "MOUNT POINT", "SOURCE" } };
+        rows.AddRange(mounts.Select(mount => new[]
+        {
+            mount.Record.Id, mount.Record.Job ?? "-", mount.IsStale ? "stale" : "mounted", $"{mount.Record.Pid}", mount.Record.MountPoint,
+            string.Join(':', mount.Record.Lowers),
+        }));
+        var widths = Enumerable.Range(0, rows[0].Length).Select(column => rows.Max(row => row[column].Length)).ToArray();
+        foreach (var row in rows)
+        {
+            output.WriteLine(string.Join("  ", row.Select((cell, column) => cell.PadRight(widths[column]))).TrimEnd());
+        }
+    }
+}

@@ -1,0 +1,192 @@
+using System.CommandLine;
+using System.Globalization;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Cli;
+
+/// <summary>The options that <c>mount</c> and <c>run</c> share, and how they become a <see cref="MountRequest"/>.</summary>
+internal sealed class MountOptionSet
+{
+    private readonly Option<string?> _upper = Path("--upper", "Folder that receives the writes (default: one in a workspace)");
+    private readonly Option<string?> _work = Path("--work", "Working folder of the overlay, on the upper's file system (default: beside the upper)");
+    private readonly Option<string[]> _layers = new("--layer")
+    {
+        Description = "Folder stacked over SOURCE, read-only; repeatable, the first is on top",
+        HelpName = "DIR",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+    };
+
+    private readonly Option<bool> _readOnly = new("--read-only") { Description = "Mount read-only" };
+    private readonly Option<bool> _keep = new("--keep") { Description = "Keep the workspace after the unmount" };
+    private readonly Option<string> _engine = new("--engine")
+    {
+        Description = "auto, fuse or kernel (this build has fuse only)",
+        HelpName = "ENGINE",
+        DefaultValueFactory = _ => "auto",
+    };
+
+    private readonly Option<bool> _volatile = new("--volatile") { Description = "Skip syncs; after a crash the upper needs --recover" };
+    private readonly Option<bool> _fsync = new("--fsync") { Description = "Sync each copied-up file before it shows" };
+    private readonly Option<bool> _recover = new("--recover") { Description = "Take up an upper that a crashed --volatile mount left behind" };
+    private readonly Option<string> _workspaceRoot = new("--workspace-root")
+    {
+        Description = "Folder in which workspaces are made",
+        HelpName = "DIR",
+        DefaultValueFactory = _ => "/tmp",
+    };
+
+    private readonly Option<string?> _job = new("--job") { Description = "Name of the job, by which the other verbs find the mount", HelpName = "ID" };
+    private readonly Option<bool?> _allowOther = new("--allow-other") { Description = "Let other users in (as root: on unless =false)" };
+    private readonly Option<int> _threads = new("--threads")
+    {
+        Description = "Threads that serve requests",
+        HelpName = "N",
+        DefaultValueFactory = _ => 2,
+    };
+
+    private readonly Option<string> _logLevel = new("--log-level")
+    {
+        Description = "error, warn, info or debug",
+        HelpName = "LEVEL",
+        DefaultValueFactory = _ => "warn",
+    };
+
+    private readonly Option<string?> _logFile = Path("--log-file", "Append the log to a file (default: stderr until the mount is ready)", "FILE");
+    private readonly Option<int?> _fdCache = new("--fd-cache") { Hidden = true };
+    private readonly Option<string?> _initMask = new("--init-mask") { Hidden = true };
+
+    /// <summary>Adds the options to a verb, in the order of the help.</summary>
+    public void AddTo(Command command)
+    {
+        Option[] all =
+        [
+            _upper, _work, _layers, _readOnly, _keep, _volatile, _fsync, _recover, _engine, _workspaceRoot, _job, _allowOther, _threads,
+            _logLevel, _logFile, _fdCache, _initMask,
+        ];
+        foreach (var option in all)
+        {
+            command.Options.Add(option);
+        }
+    }
+
+    /// <summary>The log that was asked for.</summary>
+    /// <exception cref="MountProblem">Usage: no such level; Host: the file cannot be opened.</exception>
+    public MountLog OpenLog(ParseResult result)
+    {
+        var level = result.GetValue(_logLevel) switch
+        {
+            "error" => LogLevel.Error,
+            "warn" => LogLevel.Warn,
+            "info" => LogLevel.Info,
+            "debug" => LogLevel.Debug,
+            var other => throw MountProblem.Usage($"--log-level '{other}': give error, warn, info or debug"),
+        };
+        return result.GetValue(_logFile) is { } file ? MountLog.OnFile(level, file) : MountLog.OnStderr(level);
+    }
+
+    /// <summary>Says which engine serves and why, at level info.</summary>
+    /// <exception cref="MountProblem">Usage: an engine that this build does not have.</exception>
+    public void ChooseEngine(ParseResult result, MountLog log)
+    {
+        switch (result.GetValue(_engine))
+        {
+            case "fuse":
+                break;
+            case "auto":
+                log.Info("engine fuse: this build has no other");
+                break;
+            case "kernel":
+                throw MountProblem.Usage("--engine kernel is not in this build; leave --engine out, or give fuse");
+            case var other:
+                throw MountProblem.Usage($"--engine '{other}': give auto, fuse or kernel");
+        }
+    }
+
+    /// <summary>The request of <c>SOURCE [MNT]</c> with the options given.</summary>
+    /// <param name="result">The parsed command line.</param>
+    /// <param name="source">SOURCE.</param>
+    /// <param name="mountPoint">MNT or null.</param>
+    /// <param name="otherwise">Durability when neither option is given.</param>
+    /// <exception cref="MountProblem">Usage.</exception>
+    public MountRequest ToRequest(ParseResult result, string source, string? mountPoint, Durability otherwise)
+    {
+        var lowers = new List<SourceSpec>();
+        foreach (var layer in result.GetValue(_layers) ?? [])
+        {
+            SourceSpec.CheckPath("--layer", layer);
+            lowers.Add(new SourceSpec(SourceKind.Folder, layer));
+        }
+
+        lowers.Add(SourceSpec.Parse(source));
+        return Complete(result, new MountRequest { Lowers = lowers, MountPoint = mountPoint }, otherwise);
+    }
+
+    /// <summary>Adds the options given to a request that already has its layers.</summary>
+    /// <exception cref="MountProblem">Usage.</exception>
+    public MountRequest Complete(ParseResult result, MountRequest request, Durability otherwise)
+    {
+        var upper = result.GetValue(_upper) ?? request.Upper;
+        var work = result.GetValue(_work) ?? request.Work;
+        CheckFolders(result, request, upper, work);
+        var isVolatile = result.GetValue(_volatile);
+        var fsync = result.GetValue(_fsync);
+        if (isVolatile && fsync)
+        {
+            throw MountProblem.Usage("--volatile and --fsync exclude each other: give one");
+        }
+
+        return request with
+        {
+            Upper = upper,
+            Work = work,
+            ReadOnly = request.ReadOnly || result.GetValue(_readOnly),
+            Keep = result.GetValue(_keep),
+            Durability = isVolatile ? Durability.Volatile : fsync ? Durability.Fsync : otherwise,
+            Recover = result.GetValue(_recover),
+            WorkspaceRoot = result.GetValue(_workspaceRoot) ?? "/tmp",
+            Job = JobId.Check(result.GetValue(_job)),
+            AllowOther = result.GetValue(_allowOther) ?? request.AllowOther,
+            Threads = InRange("--threads", result.GetValue(_threads), 1, 64),
+            FdCache = result.GetValue(_fdCache) is { } files ? InRange("--fd-cache", files, 1, 1 << 20) : null,
+            InitMask = InitMaskOf(result.GetValue(_initMask)),
+        };
+    }
+
+    private void CheckFolders(ParseResult result, MountRequest request, string? upper, string? work)
+    {
+        (string What, string? Path)[] paths =
+        [
+            ("mount point", request.MountPoint), ("--upper", upper), ("--work", work), ("--workspace-root", result.GetValue(_workspaceRoot)),
+        ];
+        foreach (var (what, path) in paths)
+        {
+            if (path is not null)
+            {
+                SourceSpec.CheckPath(what, path);
+            }
+        }
+
+        if (work is not null && upper is null)
+        {
+            throw MountProblem.Usage("--work needs --upper: a workspace brings its own work folder");
+        }
+    }
+
+    private static ulong? InitMaskOf(string? text) => text switch
+    {
+        null => null,
+        "5.15" => MountAssembly.InitMask515,
+        _ when text.StartsWith("0x", StringComparison.Ordinal)
+            && ulong.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var mask) => mask,
+        _ => throw MountProblem.Usage($"--init-mask '{text}': give 5.15 or 0xHEX"),
+    };
+
+    private static int InRange(string option, int value, int least, int most) =>
+        value >= least && value <= most
+            ? value
+            : throw MountProblem.Usage(string.Create(CultureInfo.InvariantCulture, $"{option} {value}: give {least} to {most}"));
+
+    private static Option<string?> Path(string name, string description, string helpName = "DIR") =>
+        new(name) { Description = description, HelpName = helpName };
+}

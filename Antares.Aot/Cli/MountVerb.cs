@@ -1,0 +1,81 @@
+using System.CommandLine;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Cli;
+
+/// <summary><c>mount SOURCE [MNT]</c> and <c>mount -o lowerdir=… MNT</c>.</summary>
+internal static class MountVerb
+{
+    public const string Name = "mount";
+
+    public static Command Create(CommandContext context)
+    {
+        var source = new Argument<string?>("SOURCE")
+        {
+            Description = "A folder, used as it is; or dir:FOLDER, loaded lazily into memory",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        var mountPoint = new Argument<string?>("MNT")
+        {
+            Description = "An empty folder (default: one in a new workspace, which is printed)",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        var overlayOptions = new Option<string[]>("-o")
+        {
+            Description = "lowerdir=A:B,upperdir=U,workdir=W[,…] as for mount -t overlay; then MNT is the only argument needed",
+            HelpName = "OPTIONS",
+        };
+        var foreground = new Option<bool>("--foreground", "-f") { Description = "Serve in this process instead of in the background" };
+        var json = new Option<bool>("--json") { Description = "Print the mount as JSON" };
+        var shared = new MountOptionSet();
+        var command = new Command(Name, "Mount a writable workspace over a tree; returns when its root answers") { source, mountPoint };
+        shared.AddTo(command);
+        command.Options.Add(overlayOptions);
+        command.Options.Add(foreground);
+        command.Options.Add(json);
+        command.SetAction(result =>
+        {
+            using var log = shared.OpenLog(result);
+            shared.ChooseEngine(result, log);
+            var request = Request(result, shared, result.GetValue(source), result.GetValue(mountPoint), result.GetValue(overlayOptions) ?? []);
+            return Mount(context, request, result.GetValue(json), result.GetValue(foreground), log);
+        });
+        return command;
+    }
+
+    private static MountRequest Request(ParseResult result, MountOptionSet shared, string? source, string? mountPoint, string[] lists)
+    {
+        var options = OverlayOptionList.Parse(lists);
+        if (options.Lowers.Count == 0)
+        {
+            if (source is null)
+            {
+                throw MountProblem.Usage("mount: SOURCE is missing");
+            }
+
+            var plain = shared.ToRequest(result, source, mountPoint, options.Volatile ? Durability.Volatile : Durability.Fsync);
+            return plain with
+            {
+                Upper = plain.Upper ?? options.Upper,
+                Work = plain.Work ?? options.Work,
+                ReadOnly = plain.ReadOnly || options.ReadOnly,
+                AllowOther = plain.AllowOther ?? options.AllowOther,
+                UserXattrs = options.UserXattrs,
+                MountOptions = options.MountOptions,
+            };
+        }
+
+        // mount(8) gives a device name before the mount point; with lowerdir it names nothing.
+        var target = mountPoint ?? source ?? throw MountProblem.Usage("mount: MNT is missing after -o lowerdir=…");
+        return shared.Complete(result, options.ToRequest(target), options.Volatile ? Durability.Volatile : Durability.Fsync);
+    }
+
+    private static int Mount(CommandContext context, MountRequest request, bool json, bool foreground, MountLog log)
+    {
+        var mount = ServedMount.Start(request, context.State(), log);
+        var text = json ? RecordJson.Line(mount.Record)
+            : request.MountPoint is null ? mount.MountPoint + "\n"
+            : "";
+        return BackgroundServer.Serve(mount, context.Report, text, foreground, log) ? ExitCode.Ok : ExitCode.Mount;
+    }
+}

@@ -1,0 +1,33 @@
+using System.CommandLine;
+using System.Text;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Cli;
+
+/// <summary>The form of the verbs that ask a running mount one question and print its answer.</summary>
+internal static class Question
+{
+    /// <param name="context">Where the answer goes.</param>
+    /// <param name="name">The verb.</param>
+    /// <param name="description">For the help.</param>
+    /// <param name="text">Question for people.</param>
+    /// <param name="forJson">Question for programs.</param>
+    public static Command Create(CommandContext context, string name, string description, string text, string forJson)
+    {
+        var target = new Argument<string>("TARGET") { Description = "A mount point, a job or a workspace" };
+        var json = new Option<bool>("--json") { Description = "Print as JSON" };
+        var command = new Command(name, description) { target, json };
+        command.SetAction(result =>
+        {
+            var mount = new MountDirectory(context.State()).Single(result.GetRequiredValue(target));
+            if (mount.IsStale)
+            {
+                throw MountProblem.Host($"the process of {mount.Record.MountPoint} is gone; antares-aot umount --stale cleans up after it");
+            }
+
+            context.Out.Write(Encoding.UTF8.GetString(ControlClient.Ask(mount.Record, result.GetValue(json) ? forJson : text)));
+            return ExitCode.Ok;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,98 @@
+using System.CommandLine;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Cli;
+
+/// <summary><c>umount TARGET…</c>, <c>umount --all</c>, <c>umount --stale</c>.</summary>
+internal static class UmountVerb
+{
+    public const string Name = "umount";
+
+    public static Command Create(CommandContext context)
+    {
+        var targets = new Argument<string[]>("TARGET")
+        {
+            Description = "A mount point, a job or a workspace",
+            Arity = ArgumentArity.ZeroOrMore,
+        };
+        var all = new Option<bool>("--all") { Description = "All mounts of this state folder" };
+        var stale = new Option<bool>("--stale") { Description = "Clean up after mounts whose process is gone" };
+        var lazy = new Option<bool>("--lazy") { Description = "Take a mount out of sight although it is in use" };
+        var json = new Option<bool>("--json") { Description = "Print what was done as JSON" };
+        var command = new Command(Name, "Unmount, wait for the mount's process to end and remove its workspace") { targets, all, stale, lazy, json };
+        command.SetAction(result =>
+        {
+            var names = result.GetValue(targets) ?? [];
+            if (new[] { names.Length > 0, result.GetValue(all), result.GetValue(stale) }.Count(given => given) != 1)
+            {
+                throw MountProblem.Usage("umount: give mount points, jobs or workspaces, or --all, or --stale");
+            }
+
+            var mounts = new MountDirectory(context.State());
+            var chosen = result.GetValue(all) ? mounts.All()
+                : result.GetValue(stale) ? mounts.All().FindAll(mount => mount.IsStale)
+                : Named(mounts, names, result.GetValue(lazy));
+            return UnmountEach(context, mounts, chosen, result.GetValue(lazy), result.GetValue(json));
+        });
+        return command;
+    }
+
+    private static List<KnownMount> Named(MountDirectory mounts, string[] names, bool lazy)
+    {
+        var chosen = new List<KnownMount>();
+        foreach (var name in names)
+        {
+            var found = mounts.Find(name);
+            if (found.Count > 0)
+            {
+                chosen.AddRange(found.Where(mount => !chosen.Contains(mount)));
+            }
+            else if (MountTable.Find(HostPath.RealPath(name, out var real) == default ? real : real) is { IsOurs: true })
+            {
+                Unmounter.UnmountUnknown(real, lazy); // ours, but recorded in another state folder
+            }
+            else
+            {
+                throw MountProblem.Host($"'{name}' is no mount point, workspace or job of antares-aot; antares-aot list shows them");
+            }
+        }
+
+        return chosen;
+    }
+
+    /// <summary>Goes on after a failure, so that --all does what can be done; the first failure makes the exit code.</summary>
+    private static int UnmountEach(CommandContext context, MountDirectory mounts, List<KnownMount> chosen, bool lazy, bool json)
+    {
+        var code = ExitCode.Ok;
+        var done = new List<UnmountResult>();
+        foreach (var mount in chosen)
+        {
+            try
+            {
+                var outcome = Unmounter.Unmount(mounts, mount, lazy);
+                done.Add(new UnmountResult { Id = mount.Record.Id, MountPoint = mount.Record.MountPoint, Outcome = Word(outcome) });
+            }
+            catch (MountProblem problem)
+            {
+                context.Error.WriteLine($"{CommandLine.ProgramName}: {problem.Message}");
+                done.Add(new UnmountResult { Id = mount.Record.Id, MountPoint = mount.Record.MountPoint, Outcome = "failed", Problem = problem.Message });
+                code = ExitCode.Mount;
+            }
+        }
+
+        if (json)
+        {
+            context.Out.Write(RecordJson.Line(done));
+        }
+
+        return code;
+    }
+
+    private static string Word(UnmountOutcome outcome) => outcome switch
+    {
+        UnmountOutcome.Done => "unmounted",
+        UnmountOutcome.Detached => "detached",
+        UnmountOutcome.Cleaned => "cleaned",
+        _ => throw new InvalidOperationException($"outcome {outcome}"),
+    };
+}

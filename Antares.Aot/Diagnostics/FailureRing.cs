@@ -1,0 +1,165 @@
+using System.Runtime.InteropServices;
+using Antares.Interop;
+
+namespace Antares.Aot.Diagnostics;
+
+/// <summary>One failed request, as the ring keeps it. All fields are copies: nothing is borrowed from the request.</summary>
+public unsafe struct FailureRecord
+{
+    public const int PathCapacity = 440;
+    private const int LayerCapacity = 12;
+    private const int CallCapacity = 24;
+
+    /// <summary>UTC, in ticks of <see cref="DateTime"/>.</summary>
+    public long UtcTicks;
+    public ulong NodeId;
+    public int Op;
+    public Errno Error;
+    private ushort _pathLength;
+    private byte _layerLength;
+    private byte _callLength;
+    private fixed byte _layer[LayerCapacity];
+    private fixed byte _call[CallCapacity];
+    private fixed byte _path[PathCapacity];
+
+    /// <summary>Path in the merged view as bytes; begins with "…" when its front did not fit.</summary>
+    public readonly ReadOnlySpan<byte> Path
+    {
+        get
+        {
+            fixed (byte* path = _path)
+            {
+                return new ReadOnlySpan<byte>(path, _pathLength);
+            }
+        }
+    }
+
+    /// <summary>Layer in which it failed, empty when nobody said.</summary>
+    public readonly string Layer
+    {
+        get
+        {
+            fixed (byte* layer = _layer)
+            {
+                return System.Text.Encoding.ASCII.GetString(layer, _layerLength);
+            }
+        }
+    }
+
+    /// <summary>System call or check that failed, empty when nobody said.</summary>
+    public readonly string Call
+    {
+        get
+        {
+            fixed (byte* call = _call)
+            {
+                return System.Text.Encoding.ASCII.GetString(call, _callLength);
+            }
+        }
+    }
+
+    /// <summary>Copies the names in; the end of a path is worth more than its front, so that is what is kept.</summary>
+    internal void SetNames(ReadOnlySpan<byte> path, string? layer, string? call)
+    {
+        fixed (byte* target = _path)
+        {
+            var room = new Span<byte>(target, PathCapacity);
+            if (path.Length <= PathCapacity)
+            {
+                path.CopyTo(room);
+                _pathLength = (ushort)path.Length;
+            }
+            else
+            {
+                ReadOnlySpan<byte> mark = "…"u8;
+                mark.CopyTo(room);
+                path[^(PathCapacity - mark.Length)..].CopyTo(room[mark.Length..]);
+                _pathLength = PathCapacity;
+            }
+        }
+
+        fixed (byte* target = _layer)
+        {
+            _layerLength = CopyAscii(layer, target, LayerCapacity);
+        }
+
+        fixed (byte* target = _call)
+        {
+            _callLength = CopyAscii(call, target, CallCapacity);
+        }
+    }
+
+    private static byte CopyAscii(string? text, byte* target, int capacity)
+    {
+        int length = Math.Min(text?.Length ?? 0, capacity);
+        for (int i = 0; i < length; i++)
+        {
+            target[i] = (byte)text![i];
+        }
+
+        return (byte)length;
+    }
+}
+
+/// <summary>
+/// The last <see cref="Capacity"/> failures of a mount, so that "which operation on which file in which layer" is answered without a
+/// log. Fixed slots in native memory; a failure costs a copy under a lock, a success costs nothing.
+/// </summary>
+public sealed unsafe class FailureRing
+{
+    public const int Capacity = 256;
+
+    private readonly Lock _lock = new();
+    private readonly FailureRecord* _records;
+    private long _total;
+
+    public FailureRing()
+    {
+        // Zeroed lazily by the kernel: a mount in which nothing fails never touches these 128 KiB.
+        _records = (FailureRecord*)NativeMemory.AllocZeroed(Capacity, (nuint)sizeof(FailureRecord));
+    }
+
+    // Freed when nobody can reach it any more, as the counters are.
+    ~FailureRing() => NativeMemory.Free(_records);
+
+    /// <summary>Failures ever put in, those included that have been overwritten since.</summary>
+    public long Total => Volatile.Read(ref _total);
+
+    /// <summary>Puts one failure in, over the oldest. Allocates nothing.</summary>
+    /// <param name="op">Slot of the operation (<see cref="OpNames"/>).</param>
+    /// <param name="error">What the kernel was told.</param>
+    /// <param name="nodeId">The node that the request named.</param>
+    /// <param name="path">Path of the node or name, bytes.</param>
+    /// <param name="layer">Constant name of the layer, or null; ASCII.</param>
+    /// <param name="call">Constant name of the call, or null; ASCII.</param>
+    public void Add(int op, Errno error, ulong nodeId, ReadOnlySpan<byte> path, string? layer, string? call)
+    {
+        long now = DateTime.UtcNow.Ticks;
+        lock (_lock)
+        {
+            FailureRecord* record = _records + (_total % Capacity);
+            record->UtcTicks = now;
+            record->Op = op;
+            record->Error = error;
+            record->NodeId = nodeId;
+            record->SetNames(path, layer, call);
+            _total++;
+        }
+    }
+
+    /// <summary>A copy of what is in the ring, oldest first.</summary>
+    public FailureRecord[] Snapshot()
+    {
+        lock (_lock)
+        {
+            int count = (int)Math.Min(_total, Capacity);
+            var copy = new FailureRecord[count];
+            for (int i = 0; i < count; i++)
+            {
+                copy[i] = _records[(_total - count + i) % Capacity];
+            }
+
+            return copy;
+        }
+    }
+}

@@ -1,0 +1,142 @@
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Sources;
+using Antares.Interop;
+
+namespace Antares.Aot.Dicfuse.Tree;
+
+/// <summary>Loads the attributes of a node when they are first asked for, and finds out then which names are one object.</summary>
+/// <remarks>
+/// One load per node at a time, under one of 64 locks; readers of loaded attributes take none. The lock of a node is taken after
+/// that of a directory load and before those of <see cref="LinkTable"/>. A failure leaves the node as it was, to be asked again.
+/// </remarks>
+internal sealed unsafe class AttributeLoader
+{
+    private readonly string _layer;
+    private readonly NodeStore _store;
+    private readonly ITreeSource _source;
+    private readonly OwnerTable _owners;
+    private readonly LinkTable _links;
+    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private long _loads;
+    private bool _listingsUnreliable;
+
+    public AttributeLoader(string layer, NodeStore store, ITreeSource source, OwnerTable owners, LinkTable links)
+    {
+        _layer = layer;
+        _store = store;
+        _source = source;
+        _owners = owners;
+        _links = links;
+    }
+
+    /// <summary>How often the source was asked for one node's attributes.</summary>
+    public long Loads => Volatile.Read(ref _loads);
+
+    /// <summary>
+    /// True once the source was seen to list other inode numbers than it stats: hard links are then told by attributes alone, so
+    /// that a name has to be asked for them before it is said which node it leads to.
+    /// </summary>
+    public bool ListingsUnreliable => Volatile.Read(ref _listingsUnreliable);
+
+    public void DistrustListings() => Volatile.Write(ref _listingsUnreliable, true);
+
+    /// <summary>Makes sure that the attributes of a node are there.</summary>
+    /// <returns>None; ENOMEM; EACCES; EIO: the source is gone, or shows another type of file.</returns>
+    public Errno Ensure(uint node)
+    {
+        NodeRecord* record = _store[node];
+        if (record->Has(NodeFlags.AttributesLoaded))
+        {
+            return Errno.None;
+        }
+
+        lock (_locks[node % (uint)_locks.Length])
+        {
+            if (record->Has(NodeFlags.AttributesLoaded))
+            {
+                return Errno.None;
+            }
+
+            // Only a counter for people: its sum is right, its moment does not matter.
+            _ = Interlocked.Increment(ref _loads);
+            stat attributes;
+            Errno error = _source.Attributes(node, &attributes);
+            return error == Errno.None ? Publish(node, record, &attributes) : error;
+        }
+    }
+
+    /// <summary>Takes attributes that were learnt on the way, unless the node has them already.</summary>
+    /// <returns>As <see cref="Ensure"/>.</returns>
+    public Errno Offer(uint node, stat* attributes)
+    {
+        NodeRecord* record = _store[node];
+        lock (_locks[node % (uint)_locks.Length])
+        {
+            return record->Has(NodeFlags.AttributesLoaded) ? Errno.None : Publish(node, record, attributes);
+        }
+    }
+
+    private Errno Publish(uint node, NodeRecord* record, stat* attributes)
+    {
+        FileType type = FileTypes.FromMode(attributes->st_mode);
+        if (type != record->Type)
+        {
+            return Failure.Note(_layer, "source changed: type", Errno.EIO);
+        }
+
+        Errno error = _owners.IndexOf(attributes->st_uid, attributes->st_gid, out ushort owner);
+        if (error != Errno.None)
+        {
+            return Failure.Note(_layer, "owner table full", Errno.EIO);
+        }
+
+        ulong time = PackedTime.Pack(attributes->st_mtim);
+        record->Mode = (ushort)attributes->st_mode;
+        record->Owner = owner;
+        if (type == FileType.Directory)
+        {
+            record->Nlink = (ushort)(attributes->st_nlink is 0 or > 65_534 ? 1 : attributes->st_nlink);
+            record->Size = (ulong)attributes->st_size;
+            record->Time = time;
+            record->Publish(NodeFlags.AttributesLoaded);
+            return Errno.None;
+        }
+
+        record->Nlink = (ushort)Math.Clamp(attributes->st_nlink, 1, ushort.MaxValue);
+        NodeFlags flags = NodeFlags.AttributesLoaded;
+        uint primary = node;
+        if (attributes->st_nlink > 1)
+        {
+            if (record->Size != attributes->st_ino)
+            {
+                DistrustListings();
+            }
+
+            error = _links.Join(node, attributes->st_dev, attributes->st_ino, out primary);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+        }
+
+        ulong size = (ulong)attributes->st_size;
+        if (primary != node)
+        {
+            record->Body = primary;
+            flags |= NodeFlags.Alias;
+        }
+        else if (type == FileType.Regular)
+        {
+            record->Body = (uint)Math.Clamp(attributes->st_blocks, 0, uint.MaxValue);
+            flags |= attributes->st_blocks is >= 0 and <= uint.MaxValue ? NodeFlags.BodyIsBlocks : NodeFlags.None;
+        }
+        else if (type is FileType.CharDevice or FileType.BlockDevice)
+        {
+            size = attributes->st_rdev;
+        }
+
+        _links.Publish(node, size, time, flags);
+        return Errno.None;
+    }
+}

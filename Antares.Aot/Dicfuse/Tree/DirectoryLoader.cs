@@ -1,0 +1,194 @@
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Sources;
+using Antares.Interop;
+
+namespace Antares.Aot.Dicfuse.Tree;
+
+/// <summary>Loads the names of a directory when it is first touched: lists, sorts, appends one block, publishes it by one store.</summary>
+/// <remarks>
+/// One load per directory at a time, under one of 64 locks, which may be held while the source works. Readers of loaded directories
+/// take none. A failed load leaves the directory unloaded: the next touch tries again. The names' attributes are not asked for,
+/// except where a listing suggests that two names are one object.
+/// </remarks>
+internal sealed unsafe class DirectoryLoader
+{
+    private readonly string _layer;
+    private readonly NodeStore _store;
+    private readonly ITreeSource _source;
+    private readonly StInoSet _numbers;
+    private readonly LinkTable _links;
+    private readonly AttributeLoader _attributes;
+    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private long _loads;
+    private long _nodes = 1;
+
+    public DirectoryLoader(
+        string layer, NodeStore store, ITreeSource source, StInoSet numbers, LinkTable links, AttributeLoader attributes)
+    {
+        _layer = layer;
+        _store = store;
+        _source = source;
+        _numbers = numbers;
+        _links = links;
+        _attributes = attributes;
+    }
+
+    /// <summary>How often the source was asked for a listing.</summary>
+    public long Loads => Volatile.Read(ref _loads);
+
+    /// <summary>Nodes known so far, the root included.</summary>
+    public long Nodes => Volatile.Read(ref _nodes);
+
+    /// <summary>Makes sure that the children of a directory are there.</summary>
+    /// <returns>None; ENOTDIR; ENOMEM; EACCES; EIO: the source is gone, or damaged.</returns>
+    public Errno Ensure(uint directory)
+    {
+        NodeRecord* record = _store[directory];
+        if (record->Has(NodeFlags.ChildrenLoaded))
+        {
+            return Errno.None;
+        }
+
+        return record->IsDirectory ? Load(directory, record) : Errno.ENOTDIR;
+    }
+
+    private Errno Load(uint directory, NodeRecord* record)
+    {
+        lock (_locks[directory % (uint)_locks.Length])
+        {
+            if (record->Has(NodeFlags.ChildrenLoaded))
+            {
+                return Errno.None;
+            }
+
+            // Only a counter for people: its sum is right, its moment does not matter.
+            _ = Interlocked.Increment(ref _loads);
+            DirectoryListing listing = default;
+            try
+            {
+                Errno error = _source.List(directory, ref listing);
+                if (error == Errno.None)
+                {
+                    error = listing.Sort();
+                }
+
+                return error == Errno.None ? Append(directory, record, ref listing) : error;
+            }
+            finally
+            {
+                listing.Dispose();
+            }
+        }
+    }
+
+    private Errno Append(uint directory, NodeRecord* record, ref DirectoryListing listing)
+    {
+        uint count = (uint)listing.Count;
+        uint first = 0;
+        bool indexed = NameIndex.Wanted(count);
+        if (count != 0)
+        {
+            Errno error = _store.Names.Allocate(listing.NameBytes, out uint place);
+            if (error == Errno.None)
+            {
+                error = _store.Nodes.Allocate(count + (indexed ? NameIndex.RecordsFor(count) : 0), out first);
+            }
+
+            if (error == Errno.None)
+            {
+                error = Fill(directory, record, ref listing, first, place, indexed);
+            }
+
+            if (error != Errno.None)
+            {
+                return Failure.Note(_layer, "tree is full", error);
+            }
+        }
+
+        if (!listing.InodesReliable)
+        {
+            _attributes.DistrustListings();
+        }
+
+        SettleSuspects(first, count);
+        if (listing.HasDirectory)
+        {
+            stat own = listing.Directory;
+            // Learnt on the way; if they cannot be taken, whoever asks for them gets the reason.
+            _ = _attributes.Offer(directory, &own);
+        }
+
+        record->Body = first;
+        record->Extra = count;
+        // Only a counter for people.
+        _ = Interlocked.Add(ref _nodes, count);
+        record->Publish(NodeFlags.ChildrenLoaded | (indexed ? NodeFlags.Indexed : NodeFlags.None));
+        return Errno.None;
+    }
+
+    private Errno Fill(uint directory, NodeRecord* record, ref DirectoryListing listing, uint first, uint place, bool indexed)
+    {
+        uint count = (uint)listing.Count;
+        ulong device = listing.HasDirectory ? listing.Directory.st_dev : 0;
+        uint* slots = (uint*)_store[first + count];
+        for (uint i = 0; i < count; i++)
+        {
+            ListedName item = listing.Items[i];
+            NodeRecord* child = _store[first + i];
+            // SAFETY: the places taken from the heap are NameBytes in all, the sum of these lengths.
+            listing.NameOf((int)i).Span.CopyTo(new Span<byte>(_store.Names.At(place), item.Length));
+            _store.Names.At(place)[item.Length] = 0;
+            child->Parent = directory;
+            child->Name = place;
+            child->NameLength = item.Length;
+            child->Mode = (ushort)FileTypes.ToMode(item.Type == FileType.Whiteout ? FileType.CharDevice : item.Type);
+            place += item.Length + 1u;
+
+            ByteName name = _store.NameOf(child);
+            ulong hash = StInoSet.HashOf(record->StIno, name);
+            Errno error = _numbers.Claim(first + i, record->StIno, name, hash);
+            if (error == Errno.None && !child->IsDirectory)
+            {
+                child->Size = item.Inode;
+                child->Time = device;
+                if (item.Inode != 0)
+                {
+                    // A suspect waits in Extra until the whole block stands.
+                    error = _links.EnterPending(first + i, out child->Extra);
+                }
+            }
+
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            if (indexed)
+            {
+                NameIndex.Enter(slots, count, i, hash);
+            }
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Where the listing suggests that a name is one of an object already known, asks for the attributes of both.</summary>
+    private void SettleSuspects(uint first, uint count)
+    {
+        for (uint i = 0; i < count; i++)
+        {
+            NodeRecord* child = _store[first + i];
+            if (child->Extra == 0 || child->IsDirectory)
+            {
+                continue;
+            }
+
+            uint suspect = child->Extra;
+            child->Extra = 0;
+            // A name that cannot be asked now stays a node of its own, and whoever asks for it gets the reason.
+            _ = _attributes.Ensure(suspect);
+            _ = _attributes.Ensure(first + i);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Antares.Interop;
+using Log = Antares.Aot.Diagnostics.Log;
+
+namespace Antares.Aot.Fuse;
+
+/// <summary>
+/// Our threads on /dev/fuse: a blocking read, the request, the next read. Few of them, since idle readers are woken in turn and each
+/// one more makes a single client slower; more only while some are stuck.
+/// </summary>
+/// <remarks>
+/// At most <c>wanted</c> threads are inside read(2) at a time; a thread that comes back and finds the places taken parks, and ends when
+/// nobody needs it for a while. When no thread reads, a watching thread looks every few milliseconds whether requests are stuck (a big
+/// copy-up, an fsync, a fetch); for each that is, it wakes a parked thread or starts one, up to the bound. It sleeps for good while there
+/// are readers, so that an idle mount has no timer.
+/// </remarks>
+internal sealed unsafe class DeviceLoop
+{
+    private const int TickMs = 4;
+    private const int QuietTicks = 50;
+    private const int ParkMs = 10_000;
+    private const int ThreadStack = 1 << 20;
+
+    // Contexts are apart by two cache lines, the prefetcher's pair.
+    private const int ContextStride = 128;
+
+    private readonly int _device;
+    private readonly int _wanted;
+    private readonly int _most;
+    private readonly Dispatcher _dispatcher;
+    private readonly OwnThreads _ownThreads;
+    private readonly Log _log;
+    private readonly Lock _lock = new();
+    private readonly byte* _contexts;
+    private readonly bool[] _used;
+    private readonly SemaphoreSlim _parked = new(0);
+    private readonly AutoResetEvent _watch = new(false);
+    private readonly ManualResetEventSlim _running = new();
+    private readonly ManualResetEventSlim _ended = new();
+    private int _alive;
+    private int _readers;
+    private int _parkedCount;
+    private int _watching;
+    private bool _watcherStarted;
+    private volatile bool _ending;
+
+    /// <param name="device">Descriptor of the mount, INIT answered.</param>
+    /// <param name="wanted">Threads that wait for requests, at least 1.</param>
+    /// <param name="most">Bound for all threads.</param>
+    /// <param name="dispatcher">Answers a request.</param>
+    /// <param name="ownThreads">Where the threads enter themselves.</param>
+    /// <param name="log">For the end of the loop.</param>
+    public DeviceLoop(int device, int wanted, int most, Dispatcher dispatcher, OwnThreads ownThreads, Log log)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(wanted, 1);
+        Debug.Assert(sizeof(RequestContext) <= ContextStride, "contexts must not overlap");
+        _device = device;
+        _wanted = wanted;
+        _most = Math.Max(wanted, most);
+        _dispatcher = dispatcher;
+        _ownThreads = ownThreads;
+        _log = log;
+        _used = new bool[_most];
+        nuint size = (nuint)(_most * ContextStride);
+        _contexts = (byte*)NativeMemory.AlignedAlloc(size, ContextStride);
+        NativeMemory.Clear(_contexts, size);
+    }
+
+    ~DeviceLoop() => NativeMemory.AlignedFree(_contexts);
+
+    /// <summary>Threads of the loop that live now.</summary>
+    public int Threads => Volatile.Read(ref _alive);
+
+    /// <summary>Threads that are parked.</summary>
+    public int Parked => Volatile.Read(ref _parkedCount);
+
+    public bool HasEnded => _ended.IsSet;
+
+    public void Start()
+    {
+        for (int i = 0; i < _wanted; i++)
+        {
+            AddThread();
+        }
+    }
+
+    /// <summary>Waits until a thread serves. False: not within <paramref name="timeoutMs"/>.</summary>
+    public bool WaitRunning(int timeoutMs) => _running.Wait(timeoutMs);
+
+    /// <summary>Waits until the mount is gone and all threads have ended.</summary>
+    public void WaitEnd() => _ended.Wait();
+
+    private void AddThread()
+    {
+        int slot;
+        lock (_lock)
+        {
+            slot = Array.IndexOf(_used, false);
+            if (slot < 0 || _ending)
+            {
+                return;
+            }
+
+            _used[slot] = true;
+            _alive++;
+        }
+
+        try
+        {
+            new Thread(() => Run(slot), ThreadStack) { IsBackground = true, Name = $"fuse-{slot}" }.Start();
+        }
+        catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
+        {
+            _log.Warn($"no further thread for requests: {exception.Message}");
+            _ = Leave(slot); // nothing more to do here
+        }
+    }
+
+    private void Run(int slot)
+    {
+        using var buffer = new LoopBuffer();
+        var context = (RequestContext*)(_contexts + (slot * ContextStride));
+        context->Header = buffer.Request;
+        context->ReplyBuffer = buffer.Reply;
+        context->ReplyCapacity = LoopBuffer.ReplyCapacity;
+        RequestContext.Current = context;
+        LibfuseMessages.Route(_log);
+        _ownThreads.Enter();
+        _running.Set();
+
+        Serve(context);
+
+        _ownThreads.Leave();
+        RequestContext.Current = null;
+        if (Leave(slot))
+        {
+            _ended.Set();
+        }
+    }
+
+    private void Serve(RequestContext* context)
+    {
+        while (true)
+        {
+            if (!TryBeginRead())
+            {
+                if (!Park())
+                {
+                    return;
+                }
+
+                continue;
+            }
+
+            Errno error = FileIo.Read(_device, context->Header, LoopBuffer.RequestCapacity, out nuint got);
+            EndRead();
+            switch (error)
+            {
+                case Errno.None:
+                    _dispatcher.Serve(context, got);
+                    break;
+                case Errno.ENOENT or Errno.EAGAIN:
+                    // ENOENT: the request was taken back while we were about to read it.
+                    break;
+                default:
+                    End(error);
+                    return;
+            }
+        }
+    }
+
+    private bool TryBeginRead()
+    {
+        int seen = Volatile.Read(ref _readers);
+        while (seen < _wanted)
+        {
+            int before = Interlocked.CompareExchange(ref _readers, seen + 1, seen);
+            if (before == seen)
+            {
+                return true;
+            }
+
+            seen = before;
+        }
+
+        return false;
+    }
+
+    private void EndRead()
+    {
+        if (Interlocked.Decrement(ref _readers) == 0 && Volatile.Read(ref _watching) == 0)
+        {
+            WakeWatcher();
+        }
+    }
+
+    // False: the thread is no longer needed.
+    private bool Park()
+    {
+        _ = Interlocked.Increment(ref _parkedCount); // a gauge
+        bool woken = !_ending && _parked.Wait(ParkMs);
+        _ = Interlocked.Decrement(ref _parkedCount);
+        return woken && !_ending;
+    }
+
+    // True for the last thread to go.
+    private bool Leave(int slot)
+    {
+        lock (_lock)
+        {
+            _used[slot] = false;
+            return --_alive == 0;
+        }
+    }
+
+    private void End(Errno error)
+    {
+        // ENODEV is how the kernel says that the mount is gone.
+        if (error != Errno.ENODEV)
+        {
+            _log.Error($"reading requests failed with {error}: the mount ends");
+        }
+
+        lock (_lock)
+        {
+            if (_ending)
+            {
+                return;
+            }
+
+            _ending = true;
+        }
+
+        _ = _parked.Release(_most); // the count before is of no interest
+        _ = _watch.Set(); // cannot fail
+    }
+
+    private void WakeWatcher()
+    {
+        if (_most == _wanted || Interlocked.Exchange(ref _watching, 1) != 0)
+        {
+            return;
+        }
+
+        if (!_watcherStarted)
+        {
+            _watcherStarted = true;
+            new Thread(Watch, ThreadStack) { IsBackground = true, Name = "fuse-watch" }.Start();
+        }
+
+        _ = _watch.Set(); // cannot fail
+    }
+
+    private void Watch()
+    {
+        while (!_ending)
+        {
+            _ = _watch.WaitOne(); // without a timeout it comes back signalled
+            for (int quiet = 0; quiet < QuietTicks && !_ending;)
+            {
+                Thread.Sleep(TickMs);
+                quiet = LookOnce() ? 0 : quiet + 1;
+            }
+
+            Volatile.Write(ref _watching, 0);
+            if (Volatile.Read(ref _readers) == 0)
+            {
+                // Saturated again between the last look and the line before: nobody else would wake us.
+                WakeWatcher();
+            }
+        }
+    }
+
+    // Adds a thread if too many are stuck. True: there was something to see.
+    private bool LookOnce()
+    {
+        long now = Stopwatch.GetTimestamp();
+        int stuck = 0;
+        for (int slot = 0; slot < _most; slot++)
+        {
+            long started = Volatile.Read(ref ((RequestContext*)(_contexts + (slot * ContextStride)))->Started);
+            if (started != 0 && now - started > TickMs * Stopwatch.Frequency / 1000)
+            {
+                stuck++;
+            }
+        }
+
+        int parked = Volatile.Read(ref _parkedCount);
+        int free = Threads - parked - stuck;
+        if (stuck > 0 && free < _wanted)
+        {
+            if (parked > 0)
+            {
+                _ = _parked.Release(); // the count before is of no interest
+            }
+            else
+            {
+                AddThread();
+            }
+        }
+
+        return stuck > 0 || Volatile.Read(ref _readers) == 0;
+    }
+}

@@ -1,0 +1,104 @@
+using System.Diagnostics;
+using Antares.Aot.Diagnostics;
+using Antares.Interop;
+using Antares.Interop.Fuse3;
+
+namespace Antares.Aot.Fuse;
+
+/// <summary>
+/// The way of one request: check its shape, refuse our own threads, answer what libfuse does not know, hand the rest to libfuse (which
+/// calls <see cref="FuseOps"/>), count. Allocates nothing.
+/// </summary>
+internal sealed unsafe class Dispatcher(
+    fuse_session* session, RawRequests raw, OwnThreads ownThreads, FailureReporter failures, MountDiagnostics diagnostics)
+{
+    private readonly OpCounters _counters = diagnostics.Counters;
+
+    /// <summary>Answers the request that the calling thread has read.</summary>
+    /// <param name="context">Of the calling thread; its Header points at the request.</param>
+    /// <param name="got">Bytes that the read gave.</param>
+    public void Serve(RequestContext* context, nuint got)
+    {
+        long started = Stopwatch.GetTimestamp();
+        Volatile.Write(ref context->Started, started);
+        context->Outcome = Errno.None;
+        context->Answered = false;
+        Failure.Clear();
+
+        bool parsed = RequestShape.Parse(context, got);
+        if (parsed)
+        {
+            // INTERRUPT and what has no reply is let through: refusing it would lose it, and it waits for nobody.
+            bool refuse = ownThreads.Contains(context->Header->pid) && RequestShape.HasReply(context->Opcode);
+            if (refuse)
+            {
+                _ = Failure.Note("server", "own thread", Errno.EIO); // hands back what it was given
+                raw.AnswerError(context, Errno.EIO);
+            }
+            else if (RawRequests.Handles(context->Opcode))
+            {
+                AnswerRaw(context);
+            }
+            else
+            {
+                var buffer = new fuse_buf { size = got, mem = context->Header, fd = -1 };
+                Session.fuse_session_process_buf(session, &buffer);
+                if (!context->Answered)
+                {
+                    NoteAnswerOfLibfuse(context);
+                }
+            }
+        }
+        else
+        {
+            RefuseMalformed(context, got);
+        }
+
+        uint opcode = got >= (nuint)sizeof(fuse_in_header) ? context->Header->opcode : OpNames.Other;
+        _counters.Record(opcode, context->Outcome, Stopwatch.GetTimestamp() - started);
+        Volatile.Write(ref context->Started, 0);
+    }
+
+    private void AnswerRaw(RequestContext* context)
+    {
+        try
+        {
+            raw.Answer(context);
+        }
+        catch (Exception exception)
+        {
+            failures.NoteException(context, exception);
+            if (!context->Answered)
+            {
+                raw.AnswerError(context, Errno.EIO);
+            }
+        }
+    }
+
+    // Operations without a trampoline: libfuse says ENOSYS, but success to the end of handles that were never given out.
+    private void NoteAnswerOfLibfuse(RequestContext* context)
+    {
+        if (context->Opcode is fuse_opcode.FUSE_RELEASE or fuse_opcode.FUSE_RELEASEDIR or fuse_opcode.FUSE_DESTROY)
+        {
+            return;
+        }
+
+        context->Outcome = Errno.ENOSYS;
+        if (!OrdinaryAnswers.Contains(context->Opcode, Errno.ENOSYS))
+        {
+            diagnostics.NoteMissing(context->Header->opcode);
+        }
+    }
+
+    private void RefuseMalformed(RequestContext* context, nuint got)
+    {
+        context->Outcome = Errno.EIO;
+        diagnostics.Log.Error($"request of {got} bytes is not what its header says: refused");
+        if (got >= (nuint)sizeof(fuse_in_header) && RequestShape.HasReply(context->Opcode))
+        {
+            context->Name = default;
+            _ = Failure.Note("server", "request shape", Errno.EIO); // hands back what it was given
+            raw.AnswerError(context, Errno.EIO);
+        }
+    }
+}

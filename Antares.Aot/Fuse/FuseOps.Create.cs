@@ -1,0 +1,94 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Antares.Aot.Overlay;
+using Antares.Interop;
+using Antares.Interop.Fuse3;
+
+namespace Antares.Aot.Fuse;
+
+internal static unsafe partial class FuseOps
+{
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void Mknod(fuse_req* req, ulong parent, byte* name, uint mode, ulong device)
+    {
+        try
+        {
+            var request = new FuseRequest(req);
+            uint umask = ((fuse_mknod_in*)request.Context->Body)->umask;
+            EntryReply reply = default;
+            Errno error = request.Fs.Creation.Mknod(request.Context->Caller(umask), parent, request.Context->Name, mode, device, ref reply);
+            request.AnswerEntry(error, ref reply);
+        }
+        catch (Exception exception)
+        {
+            FuseRequest.Crashed(req, exception);
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void Mkdir(fuse_req* req, ulong parent, byte* name, uint mode)
+    {
+        try
+        {
+            var request = new FuseRequest(req);
+            uint umask = ((fuse_mkdir_in*)request.Context->Body)->umask;
+            EntryReply reply = default;
+            Errno error = request.Fs.Creation.Mkdir(request.Context->Caller(umask), parent, request.Context->Name, mode, ref reply);
+            request.AnswerEntry(error, ref reply);
+        }
+        catch (Exception exception)
+        {
+            FuseRequest.Crashed(req, exception);
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void Symlink(fuse_req* req, byte* target, ulong parent, byte* name)
+    {
+        try
+        {
+            var request = new FuseRequest(req);
+            EntryReply reply = default;
+            Errno error = request.Fs.Creation.Symlink(request.Caller, parent, request.Context->Name, target, ref reply);
+            request.AnswerEntry(error, ref reply);
+        }
+        catch (Exception exception)
+        {
+            FuseRequest.Crashed(req, exception);
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void Link(fuse_req* req, ulong ino, ulong newParent, byte* newName)
+    {
+        try
+        {
+            var request = new FuseRequest(req);
+            EntryReply reply = default;
+            Errno error = request.Fs.Creation.Link(request.Caller, ino, newParent, request.Context->Name, ref reply);
+            request.AnswerEntry(error, ref reply);
+        }
+        catch (Exception exception)
+        {
+            FuseRequest.Crashed(req, exception);
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void Create(fuse_req* req, ulong parent, byte* name, uint mode, fuse_file_info* info)
+    {
+        try
+        {
+            var request = new FuseRequest(req);
+            var body = (fuse_create_in*)request.Context->Body;
+            EntryReply reply = default;
+            Errno error = request.Fs.Creation.Create(
+                request.Context->Caller(body->umask), parent, request.Context->Name, mode, (int)body->flags, ref reply);
+            request.AnswerCreate(error, ref reply);
+        }
+        catch (Exception exception)
+        {
+            FuseRequest.Crashed(req, exception);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+namespace Antares.Aot.Fuse;
+
+/// <summary>What a FUSE mount is to be like.</summary>
+public sealed record FuseOptions
+{
+    /// <summary>An existing directory.</summary>
+    public required string MountPoint { get; init; }
+
+    /// <summary>First column of /proc/mounts; any text, escaped on the way.</summary>
+    public required string FsName { get; init; }
+
+    /// <summary>Let other users in (needs root, or user_allow_other in fuse.conf).</summary>
+    public bool AllowOther { get; init; }
+
+    /// <summary>MS_RDONLY: the kernel answers each write EROFS, already at open. Always so when the overlay has no upper.</summary>
+    public bool ReadOnly { get; init; }
+
+    /// <summary>Threads that wait for requests. More of them make a single client slower, not faster.</summary>
+    public int Threads { get; init; } = 2;
+
+    /// <summary>Bound for the threads that are added while others are stuck in a long operation, those of <see cref="Threads"/> included.</summary>
+    public int MaxThreads { get; init; } = 8;
+
+    /// <summary>
+    /// INIT flags that the mount may see of what the kernel offers; null: all. <see cref="InitFlags.Linux515"/> makes a 5.15 kernel of any
+    /// newer one, for tests.
+    /// </summary>
+    public ulong? InitMask { get; init; }
+
+    /// <summary>Further options as <c>mount -o</c> takes them, one each ("noexec", "nosuid"); they win over ours.</summary>
+    public string[] ExtraMountOptions { get; init; } = [];
+
+    /// <summary>How long the kernel may keep names and attributes. Everything changes through us, so: for good. Shorter only to measure requests.</summary>
+    internal double CacheSeconds { get; init; } = 1e9;
+}

@@ -1,0 +1,222 @@
+using System.Runtime.InteropServices;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Overlay;
+using Antares.Interop;
+using Antares.Interop.Fuse3;
+
+namespace Antares.Aot.Fuse;
+
+/// <summary>
+/// A FUSE mount of an overlay: made by <see cref="Mount"/>, served from <see cref="Start"/> on, gone when <see cref="WaitEnd"/> returns.
+/// </summary>
+/// <remarks>
+/// The transport is in here and nowhere else: who uses a server neither sees libfuse nor the device. The overlay is not disposed with it.
+/// </remarks>
+public sealed unsafe class FuseServer
+{
+    private readonly fuse_session* _session;
+    private readonly string _mountPoint;
+    private readonly MountDiagnostics _diagnostics;
+    private readonly Lock _releaseLock = new();
+    private GCHandle<FuseServer> _self;
+    private DeviceLoop? _loop;
+    private bool _released;
+
+    private FuseServer(OverlayFs fs, FuseOptions options, MountDiagnostics diagnostics, string mountPoint, string[] arguments)
+    {
+        FileSystem = fs;
+        Options = options;
+        CacheSeconds = options.CacheSeconds;
+        _diagnostics = diagnostics;
+        _mountPoint = mountPoint;
+        Failures = new FailureReporter(fs, diagnostics);
+        _self = new GCHandle<FuseServer>(this);
+        _session = NewSession(arguments, GCHandle<FuseServer>.ToIntPtr(_self));
+        Notifier = new Notifier(_session, diagnostics.Log);
+    }
+
+    /// <summary>Where to tell the kernel of changes that did not come through it.</summary>
+    public Notifier Notifier { get; }
+
+    /// <summary>Threads that requests wait for: pools behind the overlay enter theirs.</summary>
+    public OwnThreads OwnThreads { get; } = new();
+
+    /// <summary>What was agreed with the kernel.</summary>
+    public InitResult Init { get; private set; }
+
+    internal OverlayFs FileSystem { get; }
+
+    internal FailureReporter Failures { get; }
+
+    internal double CacheSeconds { get; }
+
+    private FuseOptions Options { get; }
+
+    /// <summary>Mounts and answers INIT. Requests wait until <see cref="Start"/>.</summary>
+    /// <param name="fs">What is shown.</param>
+    /// <param name="options">How.</param>
+    /// <param name="diagnostics">Where requests are counted and failures kept.</param>
+    /// <param name="server">The mount, or null.</param>
+    /// <param name="problem">Why not, in words for the user; null on success.</param>
+    /// <returns>
+    /// None; ENOENT, ENOTDIR, EACCES, ENOTCONN: the mount point; EINVAL: a mount option; EPROTO: the kernel's protocol; otherwise what
+    /// mount(2) or fusermount3 failed with (EIO when it did not say).
+    /// </returns>
+    public static Errno Mount(OverlayFs fs, FuseOptions options, MountDiagnostics diagnostics, out FuseServer? server, out string? problem)
+    {
+        server = null;
+        Errno error = MountPoints.Resolve(options.MountPoint, out string mountPoint);
+        if (error != Errno.None)
+        {
+            problem = $"mount point {options.MountPoint}: {error}";
+            return error;
+        }
+
+        bool root = Process.Geteuid() == 0;
+        string[] arguments = MountArguments.Make(options, options.ReadOnly || fs.IsReadOnly, root);
+        using var messages = new LibfuseMessages();
+        var made = new FuseServer(fs, options, diagnostics, mountPoint, arguments);
+        error = made.MountSession();
+        string said = messages.Finish();
+        problem = error == Errno.None ? null : $"cannot mount on {mountPoint}: {(said.Length > 0 ? said : error.ToString())}";
+        if (error == Errno.None)
+        {
+            error = made.Negotiate();
+            problem = error == Errno.None ? null : $"cannot mount on {mountPoint}: INIT failed with {error}";
+            if (error != Errno.None)
+            {
+                // The mount is of no use to anybody; if this fails too, the reason that counts is the one above.
+                _ = MountPoints.Unmount(mountPoint, lazy: true);
+            }
+        }
+
+        if (error != Errno.None)
+        {
+            made.Release();
+            return error;
+        }
+
+        if (said.Length > 0)
+        {
+            diagnostics.Log.Warn($"libfuse: {said}");
+        }
+
+        server = made;
+        return Errno.None;
+    }
+
+    /// <summary>Starts the threads that answer requests. Once.</summary>
+    public void Start()
+    {
+        int device = Session.fuse_session_fd(_session);
+
+        // libfuse's own loop is not used; told that it has ended, libfuse does not complain on standard error about replies that an
+        // unmount has overtaken.
+        Session.fuse_session_exit(_session);
+        bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
+        var raw = new RawRequests(FileSystem, Failures, device, old, CacheSeconds);
+        var dispatcher = new Dispatcher(_session, raw, OwnThreads, Failures, _diagnostics);
+        _loop = new DeviceLoop(device, Options.Threads, Options.MaxThreads, dispatcher, OwnThreads, _diagnostics.Log);
+        _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
+        _diagnostics.AddGauge("fuse_threads_parked", () => _loop.Parked);
+        _loop.Start();
+        if (Process.Geteuid() == 0)
+        {
+            MountPoints.RaiseReadAhead(_mountPoint, _diagnostics.Log);
+        }
+    }
+
+    /// <summary>Waits until requests are answered (INIT has been, by <see cref="Mount"/>).</summary>
+    /// <returns>False: not within <paramref name="timeoutMs"/>, or not started.</returns>
+    public bool WaitReady(int timeoutMs) => _loop?.WaitRunning(timeoutMs) ?? false;
+
+    /// <summary>Waits until the mount is gone, then frees what it held. After a lazy unmount that is when its last user is gone.</summary>
+    public void WaitEnd()
+    {
+        _loop?.WaitEnd();
+        Release();
+    }
+
+    /// <summary>Takes the mount away; <see cref="WaitEnd"/> returns some time after.</summary>
+    /// <param name="lazy">Take it out of the tree at once, though it may be in use.</param>
+    /// <returns>None (also when it was gone already); EBUSY: in use; EPERM: neither may we, nor is there a fusermount3.</returns>
+    public Errno Unmount(bool lazy)
+    {
+        if (_loop is { HasEnded: true })
+        {
+            return Errno.None;
+        }
+
+        Errno error = MountPoints.Unmount(_mountPoint, lazy);
+        if (error is Errno.EINVAL or Errno.ENOENT && _loop is { } loop)
+        {
+            // Somebody else was faster: the threads are about to notice.
+            error = loop.HasEnded ? Errno.None : error;
+        }
+
+        return error;
+    }
+
+    /// <summary>The server whose request this is.</summary>
+    internal static FuseServer Of(fuse_req* request) =>
+        GCHandle<FuseServer>.FromIntPtr((nint)Session.fuse_req_userdata(request)).Target;
+
+    /// <summary>A reply did not reach the kernel: interrupted and taken back (ENOENT), or the mount is gone (ENODEV).</summary>
+    internal void ReplyLost(Errno error) => _diagnostics.Log.Debug($"a reply was not taken: {error}");
+
+    private static fuse_session* NewSession(string[] arguments, nint userdata)
+    {
+        using var argv = new CStringArray(arguments);
+        var args = new fuse_args { argc = argv.Count, argv = argv.Pointer };
+        fuse_lowlevel_ops operations = FuseOps.MakeTable();
+        fuse_session* session = Session.fuse_session_new(&args, &operations, (nuint)sizeof(fuse_lowlevel_ops), (void*)userdata);
+        Arguments.fuse_opt_free_args(&args);
+        return session;
+    }
+
+    private Errno MountSession()
+    {
+        if (_session == null)
+        {
+            return Errno.EINVAL;
+        }
+
+        using CString path = Utf8.Native(_mountPoint);
+        if (Session.fuse_session_mount(_session, path) == 0)
+        {
+            return Errno.None;
+        }
+
+        // Of use only when libfuse made the system call itself, with nothing but free and close after it.
+        var error = (Errno)Marshal.GetLastSystemError();
+        return error == Errno.None ? Errno.EIO : error;
+    }
+
+    private Errno Negotiate()
+    {
+        Errno error = InitNegotiation.Run(_session, Options.InitMask ?? ulong.MaxValue, out InitResult result);
+        Init = result;
+        _diagnostics.Log.Debug($"INIT: kernel 7.{result.Minor}, offered {result.Offered:x}, accepted {result.Accepted:x}: {InitFlags.Describe(result.Accepted)}");
+        return error;
+    }
+
+    private void Release()
+    {
+        lock (_releaseLock)
+        {
+            if (_released)
+            {
+                return;
+            }
+
+            _released = true;
+            Notifier.Stop();
+            if (_session != null)
+            {
+                Session.fuse_session_destroy(_session);
+            }
+
+            _self.Dispose();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+using Antares.Aot.Overlay;
+using Antares.Interop;
+using Antares.Interop.Fuse3;
+
+namespace Antares.Aot.Fuse;
+
+/// <summary>
+/// The requests that libfuse 3.14 does not know, answered from the raw buffer before it sees them, and those that need no libfuse.
+/// </summary>
+/// <remarks>
+/// <list type="bullet">
+/// <item>TMPFILE (Linux 6.1): O_TMPFILE; the reply is that of CREATE.</item>
+/// <item>COPY_FILE_RANGE_64 (6.18): as COPY_FILE_RANGE with a 64-bit count.</item>
+/// <item>STATX (6.6): ENOSYS, upon which the kernel never asks again and serves statx from the attributes it has. What is lost is the
+/// birth time, which few layers know. An answer would cost one request per file for every program that asks for the birth time too, as
+/// each Rust program does with its metadata call, even where READDIRPLUS has brought the attributes just before.</item>
+/// <item>SYNCFS: ENOSYS; Linux sends it to virtiofs and fuseblk only, and takes ENOSYS for success.</item>
+/// <item>INTERRUPT: ENOSYS, upon which the kernel sends no more of them. No operation can be broken off in the middle, a caller that is
+/// killed waits for its answer either way, and programs that signal themselves (Go's scheduler does) would double their requests.</item>
+/// </list>
+/// </remarks>
+/// <param name="fs">Where TMPFILE and COPY_FILE_RANGE_64 go.</param>
+/// <param name="failures">Ring of failures.</param>
+/// <param name="device">Descriptor that replies are written to.</param>
+/// <param name="old">The kernel is (or plays) one before 5.17: it sends none of these, and gets ENOSYS if it does.</param>
+/// <param name="cacheSeconds">How long names and attributes may be kept.</param>
+internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures, int device, bool old, double cacheSeconds)
+{
+    /// <summary>Is this one answered here?</summary>
+    public static bool Handles(fuse_opcode opcode) => opcode
+        is fuse_opcode.FUSE_TMPFILE or fuse_opcode.FUSE_STATX or fuse_opcode.FUSE_SYNCFS or fuse_opcode.FUSE_COPY_FILE_RANGE_64
+        or fuse_opcode.FUSE_INTERRUPT;
+
+    /// <summary>Answers a request for which <see cref="Handles"/> is true; its shape has been checked.</summary>
+    public void Answer(RequestContext* context)
+    {
+        switch (context->Opcode)
+        {
+            case fuse_opcode.FUSE_TMPFILE when !old:
+                Tmpfile(context);
+                break;
+            case fuse_opcode.FUSE_COPY_FILE_RANGE_64 when !old:
+                CopyFileRange(context);
+                break;
+            default:
+                AnswerError(context, Errno.ENOSYS);
+                break;
+        }
+    }
+
+    /// <summary>Answers any request with an errno.</summary>
+    public void AnswerError(RequestContext* context, Errno error)
+    {
+        var reply = new fuse_out_header { len = (uint)sizeof(fuse_out_header), error = -(int)error, unique = context->Header->unique };
+        context->Outcome = error;
+        context->Answered = true;
+        _ = FileIo.Write(device, &reply, (nuint)sizeof(fuse_out_header), out _); // lost only when the mount is gone
+        failures.Note(context, error);
+    }
+
+    private void Tmpfile(RequestContext* context)
+    {
+        var body = (fuse_create_in*)context->Body;
+        EntryReply made = default;
+        Errno error = fs.Creation.Tmpfile(
+            context->Caller(body->umask), context->Header->nodeid, body->mode, (int)body->flags, ref made);
+        if (error != Errno.None)
+        {
+            AnswerError(context, error);
+            return;
+        }
+
+        var reply = new CreateReply { Open = default };
+        KernelAttributes.FillEntry(&reply.Entry, made.NodeId, made.Attributes, cacheSeconds);
+        if (Send(context, &reply.Header, (uint)sizeof(CreateReply)) != Errno.None)
+        {
+            // The kernel never saw the file, so that it will not forget it either.
+            fs.Lookups.Forget(made.NodeId, 1);
+        }
+    }
+
+    private void CopyFileRange(RequestContext* context)
+    {
+        var body = (fuse_copy_file_range_in*)context->Body;
+        Errno error = fs.Data.CopyFileRange(
+            context->Header->nodeid, body->off_in, body->nodeid_out, body->off_out, body->len, (uint)body->flags, out ulong copied);
+        if (error != Errno.None)
+        {
+            AnswerError(context, error);
+            return;
+        }
+
+        CopyReply reply = default;
+        reply.Body.bytes_copied = copied;
+        _ = Send(context, &reply.Header, (uint)sizeof(CopyReply)); // lost only when the mount is gone
+    }
+
+    private Errno Send(RequestContext* context, fuse_out_header* reply, uint length)
+    {
+        reply->len = length;
+        reply->unique = context->Header->unique;
+        context->Outcome = Errno.None;
+        context->Answered = true;
+        return FileIo.Write(device, reply, length, out _);
+    }
+
+    private struct CreateReply
+    {
+        public fuse_out_header Header;
+        public fuse_entry_out Entry;
+
+        // All zero: no handle, no flags.
+        public fuse_open_out Open;
+    }
+
+    private struct CopyReply
+    {
+        public fuse_out_header Header;
+        public fuse_copy_file_range_out Body;
+    }
+}

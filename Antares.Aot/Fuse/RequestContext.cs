@@ -1,0 +1,52 @@
+using Antares.Aot.Base;
+using Antares.Interop;
+using Antares.Interop.Fuse3;
+
+namespace Antares.Aot.Fuse;
+
+/// <summary>
+/// The request that a thread works on, in native memory, one per thread of the loop. It gives the trampolines what libfuse 3.14 hides
+/// (flags that it does not know, the caller without a further call) and takes back what was answered.
+/// </summary>
+internal unsafe struct RequestContext
+{
+    [ThreadStatic]
+    private static RequestContext* t_current;
+
+    /// <summary>The request as read from the device. Valid until the thread reads the next one.</summary>
+    public fuse_in_header* Header;
+
+    /// <summary>First name of the body (lengths checked), or the default where the operation has none.</summary>
+    public ByteName Name;
+
+    /// <summary>Second name (rename) or target (symlink).</summary>
+    public ByteName SecondName;
+
+    /// <summary>Room for a reply, in the same buffer behind where the short requests that need it end.</summary>
+    public byte* ReplyBuffer;
+    public uint ReplyCapacity;
+
+    /// <summary>errno of the reply.</summary>
+    public Errno Outcome;
+
+    /// <summary>A reply has been sent, or none is due: nothing more may be sent for this request.</summary>
+    public bool Answered;
+
+    /// <summary>When the request was read, in ticks of Stopwatch; 0 while the thread has none. Read by the watching thread.</summary>
+    public long Started;
+
+    /// <summary>Of the calling thread; null outside the loop.</summary>
+    public static RequestContext* Current
+    {
+        get => t_current;
+        set => t_current = value;
+    }
+
+    public readonly fuse_opcode Opcode => (fuse_opcode)Header->opcode;
+
+    /// <summary>What follows the header.</summary>
+    public readonly void* Body => Header + 1;
+
+    /// <summary>Who asks. The umask comes with the body of creating requests only.</summary>
+    public readonly Caller Caller(uint umask = 0) => new(Header->uid, Header->gid, Header->pid, umask);
+}

@@ -1,0 +1,485 @@
+using System.Runtime.InteropServices;
+using Antares.Aot.Base;
+
+namespace Antares.Aot.Layers;
+
+/// <summary>Where the object behind a <see cref="FolderNode"/> is to be found.</summary>
+public enum NodePlace : byte
+{
+    /// <summary>The slot is unused.</summary>
+    Free = 0,
+
+    /// <summary>Under at least one name of the tree (or the root itself).</summary>
+    Linked,
+
+    /// <summary>No name any more; <see cref="FolderNode.OrphanFd"/> keeps it alive.</summary>
+    HeldByFd,
+
+    /// <summary>No name in the tree; lies in the work directory under <see cref="FolderNode.WorkName"/>.</summary>
+    InWork,
+}
+
+/// <summary>Facts about a node that are found out once.</summary>
+[Flags]
+public enum FolderNodeFlags : ushort
+{
+    None = 0,
+
+    /// <summary>Type, link count and st_ino were checked against the file itself.</summary>
+    Identified = 1 << 0,
+
+    /// <summary>Opaque and redirect marks were read.</summary>
+    MarksKnown = 1 << 1,
+    Opaque = 1 << 2,
+    HasRedirect = 1 << 3,
+
+    /// <summary>The overlay found out whether the directory has lower parts.</summary>
+    MergeChecked = 1 << 5,
+
+    /// <summary>Entered in the hard-link map.</summary>
+    InLinkMap = 1 << 4,
+}
+
+/// <summary>An object of a folder layer. Lives in native memory and never moves.</summary>
+public struct FolderNode
+{
+    /// <summary>Owner field of the descriptor cache.</summary>
+    public int FdSlot;
+
+    /// <summary>First name (dentry index); 0 for the root and for objects without a name.</summary>
+    public uint FirstName;
+
+    /// <summary>Raised each time the slot is used again, so that an id is never given twice.</summary>
+    public uint Generation;
+
+    /// <summary>Listing of a directory (index in the table of directories); 0: not loaded, or no directory.</summary>
+    public uint Directory;
+
+    /// <summary>For the layer's user (the overlay's record of this object); 0 none.</summary>
+    public uint Tag;
+
+    /// <summary>References that the kernel holds (nlookup), for objects that only this layer has.</summary>
+    public uint Lookups;
+
+    /// <summary>Descriptor of an object without a name, see <see cref="NodePlace.HeldByFd"/>.</summary>
+    public int OrphanFd;
+
+    /// <summary>Number of its name in the work directory, see <see cref="NodePlace.InWork"/>.</summary>
+    public uint WorkName;
+
+    /// <summary>st_ino shown; 0 until identified.</summary>
+    public ulong StIno;
+
+    /// <summary>Inode number in the folder's own file system.</summary>
+    public ulong BackingIno;
+
+    /// <summary>Names known (hard links within the loaded directories).</summary>
+    public uint Names;
+    public FileType Type;
+    public NodePlace Place;
+    public FolderNodeFlags Flags;
+}
+
+/// <summary>A name in a folder layer.</summary>
+public unsafe struct Dentry
+{
+    public byte* Name;
+    public ulong Cookie;
+    public uint Parent;
+    public uint Node;
+    public uint NextName;
+    public uint NextInBucket;
+    public uint Hash;
+    public byte NameLength;
+
+    public readonly ByteName ByteName => new(Name, NameLength);
+}
+
+/// <summary>The listing of one directory: entries in cookie order, with holes where names were removed.</summary>
+public unsafe struct FolderListing
+{
+    public ulong* Cookies;
+    public uint* Dentries;
+    public ulong LastCookie;
+    public uint Count;
+    public uint Capacity;
+    public uint Live;
+    public uint Subdirectories;
+
+    /// <summary>0 unknown, 1 no, 2 yes: the directory has a default ACL that its children inherit.</summary>
+    public byte DefaultAcl;
+}
+
+/// <summary>
+/// What a folder layer knows of its folder: nodes, names and the listings of the directories loaded so far. A loaded directory is
+/// authoritative, so that a lookup in it needs no system call. Cookies of a directory grow and are never used again.
+/// </summary>
+/// <remarks>Not synchronised: the layer's lock protects it. Allocates native memory only.</remarks>
+public sealed unsafe class DirectoryTable : IDisposable
+{
+    /// <summary>Node shared by all whiteouts: they have no attributes of their own.</summary>
+    public const uint WhiteoutNode = 2;
+
+    private readonly NativeTable<FolderNode> _nodes = new();
+    private readonly NativeTable<Dentry> _dentries = new();
+    private readonly NativeTable<FolderListing> _listings = new();
+    private uint* _buckets;
+    private uint _bucketMask;
+
+    public DirectoryTable()
+    {
+        _bucketMask = 255;
+        _buckets = (uint*)NativeMemory.AllocZeroed(256, sizeof(uint));
+        uint root = NewNode(FileType.Directory);
+        uint whiteout = NewNode(FileType.Whiteout);
+        System.Diagnostics.Debug.Assert(root == ILayer.RootNode && whiteout == WhiteoutNode, "fixed indices");
+    }
+
+    public long NodeCount => _nodes.Count;
+
+    public long NameCount => _dentries.Count;
+
+    /// <summary>The node record; valid while the node is in use.</summary>
+    public FolderNode* Node(uint node) => _nodes[node];
+
+    public Dentry* Name(uint dentry) => _dentries[dentry];
+
+    /// <summary>True when the index may be looked at (an id from outside).</summary>
+    public bool IsNode(uint node) => _nodes.Contains(node) && _nodes[node]->Place != NodePlace.Free;
+
+    public uint NewNode(FileType type)
+    {
+        uint index = _nodes.Allocate();
+        FolderNode* node = _nodes[index];
+        uint generation = node->Generation;
+        *node = default;
+        node->Generation = generation;
+        node->Type = type;
+        node->Place = NodePlace.Linked;
+        node->OrphanFd = -1;
+        return index;
+    }
+
+    /// <summary>Gives a node's slot back. Its names, listing and descriptors must be gone.</summary>
+    public void FreeNode(uint index)
+    {
+        FolderNode* node = _nodes[index];
+        FreeListing(node);
+        node->Place = NodePlace.Free;
+        node->Generation++;
+        _nodes.Free(index);
+    }
+
+    public bool IsLoaded(uint directory) => _nodes[directory]->Directory != 0;
+
+    /// <summary>Makes an empty listing, which the caller fills with <see cref="Add"/>.</summary>
+    public void BeginListing(uint directory)
+    {
+        uint index = _listings.Allocate();
+        *_listings[index] = default;
+        _nodes[directory]->Directory = index;
+    }
+
+    /// <summary>Takes a listing and all its names back, for a load that failed half way. The nodes must be fresh.</summary>
+    public void AbandonListing(uint directory)
+    {
+        FolderListing* listing = Listing(directory);
+        for (uint i = 0; i < listing->Count; i++)
+        {
+            uint dentry = listing->Dentries[i];
+            if (dentry != 0)
+            {
+                uint node = _dentries[dentry]->Node;
+                Remove(dentry);
+                if (node != WhiteoutNode && _nodes[node]->FirstName == 0)
+                {
+                    FreeNode(node);
+                }
+            }
+        }
+
+        FreeListing(_nodes[directory]);
+    }
+
+    public FolderListing* Listing(uint directory) => _listings[_nodes[directory]->Directory];
+
+    /// <summary>Finds a name in a loaded directory; 0: none.</summary>
+    public uint Find(uint directory, ByteName name)
+    {
+        uint hash = HashOf(directory, name);
+        for (uint i = _buckets[hash & _bucketMask]; i != 0; i = _dentries[i]->NextInBucket)
+        {
+            Dentry* dentry = _dentries[i];
+            if (dentry->Hash == hash && dentry->Parent == directory && dentry->ByteName.SameBytes(name))
+            {
+                return i;
+            }
+        }
+
+        return 0;
+    }
+
+    /// <summary>Adds a name that is not there yet to a loaded directory.</summary>
+    public uint Add(uint directory, ByteName name, uint node)
+    {
+        uint index = _dentries.Allocate();
+        Dentry* dentry = _dentries[index];
+        *dentry = default;
+        dentry->Name = (byte*)NativeMemory.Alloc((nuint)name.Length + 1);
+        name.Span.CopyTo(new Span<byte>(dentry->Name, name.Length));
+        dentry->Name[name.Length] = 0;
+        dentry->NameLength = (byte)name.Length;
+        Attach(index, directory, node);
+        return index;
+    }
+
+    /// <summary>Removes a name. The node stays, even when this was its last name.</summary>
+    public void Remove(uint index)
+    {
+        Dentry* dentry = _dentries[index];
+        Detach(index);
+        NativeMemory.Free(dentry->Name);
+        *dentry = default;
+        _dentries.Free(index);
+    }
+
+    /// <summary>Makes a name lead to another node; its place in the listing stays.</summary>
+    public void Repoint(uint index, uint node)
+    {
+        Dentry* dentry = _dentries[index];
+        uint old = dentry->Node;
+        if (old == node)
+        {
+            return;
+        }
+
+        DropName(index);
+        CountSubdirectory(dentry->Parent, old, -1);
+        dentry->Node = node;
+        PushName(index);
+        CountSubdirectory(dentry->Parent, node, 1);
+    }
+
+    /// <summary>The entry after a cookie, or false at the end. A removed entry is skipped.</summary>
+    public bool Next(uint directory, ulong cookie, out uint dentry)
+    {
+        FolderListing* listing = Listing(directory);
+        uint low = 0;
+        uint high = listing->Count;
+        while (low < high)
+        {
+            uint middle = (low + high) >> 1;
+            if (listing->Cookies[middle] <= cookie)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        while (low < listing->Count && listing->Dentries[low] == 0)
+        {
+            low++;
+        }
+
+        dentry = low < listing->Count ? listing->Dentries[low] : 0;
+        return dentry != 0;
+    }
+
+    public void Dispose()
+    {
+        for (uint i = 1; i <= _dentries.HighWater; i++)
+        {
+            NativeMemory.Free(_dentries[i]->Name);
+        }
+
+        for (uint i = 1; i <= _listings.HighWater; i++)
+        {
+            NativeMemory.Free(_listings[i]->Cookies);
+            NativeMemory.Free(_listings[i]->Dentries);
+        }
+
+        NativeMemory.Free(_buckets);
+        _buckets = null;
+        _nodes.Dispose();
+        _dentries.Dispose();
+        _listings.Dispose();
+    }
+
+    private static uint HashOf(uint directory, ByteName name) => (uint)name.Hash(directory);
+
+    private void Attach(uint index, uint directory, uint node)
+    {
+        Dentry* dentry = _dentries[index];
+        dentry->Parent = directory;
+        dentry->Node = node;
+        dentry->Hash = HashOf(directory, dentry->ByteName);
+        if (_dentries.Count > _bucketMask)
+        {
+            GrowBuckets();
+        }
+
+        uint* bucket = &_buckets[dentry->Hash & _bucketMask];
+        dentry->NextInBucket = *bucket;
+        *bucket = index;
+
+        FolderListing* listing = Listing(directory);
+        if (listing->Count == listing->Capacity)
+        {
+            MakeRoom(listing);
+        }
+
+        dentry->Cookie = ++listing->LastCookie;
+        listing->Cookies[listing->Count] = dentry->Cookie;
+        listing->Dentries[listing->Count++] = index;
+        listing->Live++;
+        PushName(index);
+        CountSubdirectory(directory, node, 1);
+    }
+
+    private void Detach(uint index)
+    {
+        Dentry* dentry = _dentries[index];
+        uint* link = &_buckets[dentry->Hash & _bucketMask];
+        while (*link != index)
+        {
+            link = &_dentries[*link]->NextInBucket;
+        }
+
+        *link = dentry->NextInBucket;
+
+        FolderListing* listing = Listing(dentry->Parent);
+        uint low = 0;
+        uint high = listing->Count;
+        while (low < high)
+        {
+            uint middle = (low + high) >> 1;
+            if (listing->Cookies[middle] < dentry->Cookie)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        listing->Dentries[low] = 0;
+        listing->Live--;
+        if (listing->Live == 0)
+        {
+            listing->Count = 0;
+        }
+        else if (low == listing->Count - 1)
+        {
+            listing->Count--;
+        }
+
+        DropName(index);
+        CountSubdirectory(dentry->Parent, dentry->Node, -1);
+    }
+
+    private void PushName(uint index)
+    {
+        Dentry* dentry = _dentries[index];
+        if (dentry->Node == WhiteoutNode)
+        {
+            return;
+        }
+
+        FolderNode* node = _nodes[dentry->Node];
+        dentry->NextName = node->FirstName;
+        node->FirstName = index;
+        node->Names++;
+    }
+
+    private void DropName(uint index)
+    {
+        Dentry* dentry = _dentries[index];
+        if (dentry->Node == WhiteoutNode)
+        {
+            return;
+        }
+
+        FolderNode* node = _nodes[dentry->Node];
+        uint* link = &node->FirstName;
+        while (*link != index)
+        {
+            link = &_dentries[*link]->NextName;
+        }
+
+        *link = dentry->NextName;
+        node->Names--;
+    }
+
+    private void CountSubdirectory(uint directory, uint node, int change)
+    {
+        if (_nodes[node]->Type == FileType.Directory)
+        {
+            FolderListing* listing = Listing(directory);
+            listing->Subdirectories = (uint)((int)listing->Subdirectories + change);
+        }
+    }
+
+    private static void MakeRoom(FolderListing* listing)
+    {
+        // Holes are squeezed out when half of the listing is holes; cookies keep their order, so a reader goes on where it was.
+        if (listing->Live * 2 < listing->Count)
+        {
+            uint kept = 0;
+            for (uint i = 0; i < listing->Count; i++)
+            {
+                if (listing->Dentries[i] != 0)
+                {
+                    listing->Cookies[kept] = listing->Cookies[i];
+                    listing->Dentries[kept++] = listing->Dentries[i];
+                }
+            }
+
+            listing->Count = kept;
+            return;
+        }
+
+        listing->Capacity = listing->Capacity == 0 ? 8 : listing->Capacity * 2;
+        listing->Cookies = (ulong*)NativeMemory.Realloc(listing->Cookies, listing->Capacity * (nuint)sizeof(ulong));
+        listing->Dentries = (uint*)NativeMemory.Realloc(listing->Dentries, listing->Capacity * (nuint)sizeof(uint));
+    }
+
+    private void FreeListing(FolderNode* node)
+    {
+        if (node->Directory != 0)
+        {
+            FolderListing* listing = _listings[node->Directory];
+            NativeMemory.Free(listing->Cookies);
+            NativeMemory.Free(listing->Dentries);
+            *listing = default;
+            _listings.Free(node->Directory);
+            node->Directory = 0;
+        }
+    }
+
+    private void GrowBuckets()
+    {
+        uint oldSize = _bucketMask + 1;
+        uint size = oldSize * 4;
+        uint* buckets = (uint*)NativeMemory.AllocZeroed(size, sizeof(uint));
+        for (uint i = 0; i < oldSize; i++)
+        {
+            uint index = _buckets[i];
+            while (index != 0)
+            {
+                Dentry* dentry = _dentries[index];
+                uint next = dentry->NextInBucket;
+                dentry->NextInBucket = buckets[dentry->Hash & (size - 1)];
+                buckets[dentry->Hash & (size - 1)] = index;
+                index = next;
+            }
+        }
+
+        NativeMemory.Free(_buckets);
+        _buckets = buckets;
+        _bucketMask = size - 1;
+    }
+}

@@ -1,0 +1,174 @@
+using System.Runtime.InteropServices;
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Interop;
+
+namespace Antares.Aot.Layers;
+
+/// <summary>
+/// Reads a directory of a folder layer into the <see cref="DirectoryTable"/>: names and types only, no stat of any sibling but those
+/// that may be whiteouts (character devices, and empty files in a directory marked "x").
+/// </summary>
+public sealed unsafe class FolderLoader : IDisposable
+{
+    private const int BufferSize = 64 * 1024;
+
+    private readonly string _layer;
+    private readonly DirectoryTable _table;
+    private readonly FolderAccess _access;
+    private readonly FolderXattrs _xattrs;
+    private byte* _buffer;
+
+    public FolderLoader(string layer, DirectoryTable table, FolderAccess access, FolderXattrs xattrs)
+    {
+        _layer = layer;
+        _table = table;
+        _access = access;
+        _xattrs = xattrs;
+    }
+
+    /// <summary>Loads a directory unless it is loaded. A failure leaves nothing behind and is not remembered.</summary>
+    /// <returns>None; what opening or reading the directory gave (EACCES, EIO, ENOMEM …).</returns>
+    public Errno Load(uint directory)
+    {
+        if (_table.IsLoaded(directory))
+        {
+            return Errno.None;
+        }
+
+        Errno error = _access.PinDirectory(directory, out FdLease lease);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        _table.BeginListing(directory);
+        if (_buffer == null)
+        {
+            _buffer = (byte*)NativeMemory.Alloc(BufferSize);
+        }
+
+        bool markedWhiteouts = HoldsMarkedWhiteouts(directory);
+        error = FileIo.Lseek(lease.Fd, 0, Fcntl.SEEK_SET, out _);
+        while (error == Errno.None)
+        {
+            error = Directories.Getdents64(lease.Fd, _buffer, BufferSize, out int length);
+            if (error != Errno.None || length == 0)
+            {
+                break;
+            }
+
+            error = AddAll(directory, lease.Fd, length, markedWhiteouts);
+        }
+
+        _access.Cache.Release(lease);
+        if (error != Errno.None)
+        {
+            _table.AbandonListing(directory);
+        }
+
+        return Failure.Note(_layer, "getdents64", error);
+    }
+
+    public void Dispose()
+    {
+        NativeMemory.Free(_buffer);
+        _buffer = null;
+    }
+
+    // struct linux_dirent64 { u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[]; }
+    private Errno AddAll(uint directory, int directoryFd, int length, bool markedWhiteouts)
+    {
+        for (int at = 0; at + 19 < length;)
+        {
+            byte* record = _buffer + at;
+            int size = *(ushort*)(record + 16);
+            if (size < 20 || size > length - at)
+            {
+                return Errno.EIO;
+            }
+
+            at += size;
+            var name = ByteName.FromNulTerminated(record + 19);
+            if (name.IsDotOrDotDot)
+            {
+                continue;
+            }
+
+            if (name.Length is 0 or > ByteName.MaxLength)
+            {
+                return Errno.EIO;
+            }
+
+            var type = (FileType)record[18];
+            bool suspect = type is FileType.Unknown or FileType.CharDevice || (markedWhiteouts && type == FileType.Regular);
+            if (suspect)
+            {
+                Errno error = Examine(directoryFd, name, markedWhiteouts, ref type);
+                if (error == Errno.ENOENT)
+                {
+                    continue;
+                }
+
+                if (error != Errno.None)
+                {
+                    return error;
+                }
+            }
+
+            uint node = type == FileType.Whiteout ? DirectoryTable.WhiteoutNode : _table.NewNode(type);
+            if (node != DirectoryTable.WhiteoutNode)
+            {
+                _table.Node(node)->BackingIno = *(ulong*)record;
+            }
+
+            _ = _table.Add(directory, name, node);
+        }
+
+        return Errno.None;
+    }
+
+    private Errno Examine(int directoryFd, ByteName name, bool markedWhiteouts, ref FileType type)
+    {
+        stat attributes;
+        Errno error = Antares.Interop.Attributes.Fstatat(directoryFd, name.Pointer, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        type = FileTypes.FromMode(attributes.st_mode);
+        if (type == FileType.CharDevice && attributes.st_rdev == 0)
+        {
+            type = FileType.Whiteout;
+        }
+        else if (markedWhiteouts && type == FileType.Regular && attributes.st_size == 0)
+        {
+            byte* path = stackalloc byte[320];
+            FolderXattrs.ProcPath(directoryFd, name, path);
+            byte* value = stackalloc byte[8];
+            if (Xattrs.Lgetxattr(path, Literal.Pointer("trusted.overlay.whiteout"u8), value, 8, out _) == Errno.None
+                || Xattrs.Lgetxattr(path, Literal.Pointer("user.overlay.whiteout"u8), value, 8, out _) == Errno.None)
+            {
+                type = FileType.Whiteout;
+            }
+        }
+
+        return Errno.None;
+    }
+
+    private bool HoldsMarkedWhiteouts(uint directory)
+    {
+        byte* value = stackalloc byte[8];
+        for (int form = 0; form < 2; form++)
+        {
+            if (_xattrs.Get(directory, OverlayMarks.OtherOpaque(form), value, 8, out int length) == Errno.None
+                && length == 1 && value[0] == (byte)'x')
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

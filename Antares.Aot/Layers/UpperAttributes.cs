@@ -1,0 +1,148 @@
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Interop;
+
+namespace Antares.Aot.Layers;
+
+/// <summary>Changes attributes and content of objects of the upper, with or without a name, never through a symbolic link.</summary>
+/// <remarks>Called with the layer's gate held, but for <see cref="Write"/>, which needs only a lent descriptor.</remarks>
+public sealed unsafe class UpperAttributes
+{
+    private const uint SetUserId = 0x800;
+    private const uint SetGroupId = 0x400;
+    private const uint GroupExecute = 0x8;
+
+    private readonly FolderAccess _access;
+    private readonly DirectoryTable _table;
+
+    public UpperAttributes(DirectoryLayer layer)
+    {
+        _access = layer.Access;
+        _table = layer.Table;
+    }
+
+    /// <summary>chmod; EOPNOTSUPP for a symbolic link, as Linux has it.</summary>
+    public Errno Chmod(uint node, uint mode)
+    {
+        if (_table.Node(node)->Type == FileType.Symlink)
+        {
+            return Errno.EOPNOTSUPP;
+        }
+
+        byte* workName = stackalloc byte[16];
+        Errno error = Reach(node, workName, out FdLease lease, out ByteName name);
+        if (error == Errno.None)
+        {
+            error = name.Length == 0
+                ? Attributes.Fchmod(lease.Fd, mode & 0xFFF)
+                : Attributes.Fchmodat(lease.Fd, name.Pointer, mode & 0xFFF, 0);
+            _access.Cache.Release(lease);
+        }
+
+        return Failure.Note("upper", "fchmodat", error);
+    }
+
+    /// <summary>chown; an id of uint.MaxValue stays.</summary>
+    public Errno Chown(uint node, uint uid, uint gid)
+    {
+        byte* workName = stackalloc byte[16];
+        Errno error = Reach(node, workName, out FdLease lease, out ByteName name);
+        if (error == Errno.None)
+        {
+            error = name.Length == 0
+                ? Attributes.Fchownat(lease.Fd, Literal.Pointer(""u8), uid, gid, Fcntl.AT_EMPTY_PATH)
+                : Attributes.Fchownat(lease.Fd, name.Pointer, uid, gid, Fcntl.AT_SYMLINK_NOFOLLOW);
+            _access.Cache.Release(lease);
+        }
+
+        return Failure.Note("upper", "fchownat", error);
+    }
+
+    /// <summary>Sets access and modification time; UTIME_NOW and UTIME_OMIT as in utimensat(2).</summary>
+    public Errno Utimens(uint node, timespec* times)
+    {
+        byte* workName = stackalloc byte[16];
+        Errno error = Reach(node, workName, out FdLease lease, out ByteName name);
+        if (error == Errno.None)
+        {
+            error = name.Length == 0
+                ? Attributes.Futimens(lease.Fd, times)
+                : Attributes.Utimensat(lease.Fd, name.Pointer, times, Fcntl.AT_SYMLINK_NOFOLLOW);
+            _access.Cache.Release(lease);
+        }
+
+        return Failure.Note("upper", "utimensat", error);
+    }
+
+    /// <summary>Sets the size of a regular file.</summary>
+    public Errno Truncate(uint node, long size)
+    {
+        Errno error = _access.PinFile(node, true, out FdLease lease);
+        if (error == Errno.None)
+        {
+            error = FileIo.Ftruncate(lease.Fd, size);
+            _access.Cache.Release(lease);
+        }
+
+        return Failure.Note("upper", "ftruncate", error);
+    }
+
+    /// <summary>Writes through a lent descriptor; what got to the file counts, an error that lasts comes with the next write.</summary>
+    public static Errno Write(int fd, ulong offset, byte* data, uint size, bool killSetId, out uint written)
+    {
+        written = 0;
+        Errno error = killSetId ? KillSetId(fd) : Errno.None;
+        while (error == Errno.None && written < size)
+        {
+            error = FileIo.Pwrite(fd, data + written, size - written, (long)(offset + written), out nuint put);
+            if (error == Errno.None && put == 0)
+            {
+                error = Errno.EIO;
+            }
+
+            written += (uint)put;
+        }
+
+        return written > 0 ? Errno.None : Failure.Note("upper", "pwrite", error);
+    }
+
+    /// <summary>The mode after a change by somebody who may not keep set-id bits (setattr_should_drop_suidgid of Linux).</summary>
+    public static uint WithoutSetId(uint mode)
+    {
+        mode &= ~SetUserId;
+        return (mode & GroupExecute) != 0 ? mode & ~SetGroupId : mode;
+    }
+
+    private static Errno KillSetId(int fd)
+    {
+        stat attributes;
+        Errno error = Attributes.Fstat(fd, &attributes);
+        if (error != Errno.None)
+        {
+            return Failure.Note("upper", "fstat", error);
+        }
+
+        uint kept = WithoutSetId(attributes.st_mode);
+        return kept == attributes.st_mode ? Errno.None : Failure.Note("upper", "fchmod", Attributes.Fchmod(fd, kept & 0xFFF));
+    }
+
+    // A descriptor of the object itself (name empty) or of its directory with its name.
+    private Errno Reach(uint node, byte* workName, out FdLease lease, out ByteName name)
+    {
+        FolderNode* record = _table.Node(node);
+        name = default;
+        if (node == ILayer.RootNode)
+        {
+            lease = FdLease.Borrow(_access.RootFd);
+            return Errno.None;
+        }
+
+        if (record->Place == NodePlace.HeldByFd)
+        {
+            lease = FdLease.Borrow(record->OrphanFd);
+            return Errno.None;
+        }
+
+        return _access.Locate(node, workName, out lease, out name);
+    }
+}

@@ -1,0 +1,14 @@
+namespace Antares.Aot.Layers;
+
+/// <summary>How an upper is used.</summary>
+public sealed record UpperOptions
+{
+    /// <summary>Skip syncing; the work directory is marked so that an upper left by a crash is not used again unawares.</summary>
+    public bool Volatile { get; init; }
+
+    /// <summary>Accept an upper that a volatile mount left behind in a crash.</summary>
+    public bool Recover { get; init; }
+
+    /// <summary>Keep the overlay's marks under <c>user.overlay.</c> instead of <c>trusted.overlay.</c>.</summary>
+    public bool UserXattrs { get; init; }
+}

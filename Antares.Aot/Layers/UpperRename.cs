@@ -1,0 +1,215 @@
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Interop;
+
+namespace Antares.Aot.Layers;
+
+/// <summary>Renames within the upper: one renameat2 that moves, replaces and leaves a whiteout in a single atomic step.</summary>
+/// <remarks>Called with the layer's gate held; redirect and opaque marks are set by the overlay before.</remarks>
+public sealed unsafe class UpperRename
+{
+    private readonly DirectoryLayer _layer;
+    private readonly DirectoryTable _table;
+    private readonly UpperWriter _writer;
+
+    public UpperRename(DirectoryLayer layer)
+    {
+        _layer = layer;
+        _table = layer.Table;
+        _writer = layer.Writer;
+    }
+
+    /// <summary>Swaps two names that the upper has.</summary>
+    public Errno Exchange(uint directory, ByteName name, uint newDirectory, ByteName newName)
+    {
+        uint first = _table.Find(directory, name);
+        uint second = _table.Find(newDirectory, newName);
+        Errno error = Pin(directory, newDirectory, out FdLease from, out FdLease to);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = PathOps.Renameat2(from.Fd, name.Pointer, to.Fd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+        Unpin(from, to);
+        if (error == Errno.None)
+        {
+            uint firstNode = _table.Name(first)->Node;
+            uint secondNode = _table.Name(second)->Node;
+            _table.Repoint(first, secondNode);
+            _table.Repoint(second, firstNode);
+        }
+
+        return Failure.Note("upper", "renameat2 (exchange)", error);
+    }
+
+    /// <summary>Moves a name of the upper.</summary>
+    /// <param name="directory">Loaded directory of the old name.</param>
+    /// <param name="name">Old name; the upper has it.</param>
+    /// <param name="newDirectory">Loaded directory of the new name.</param>
+    /// <param name="newName">New name: free, a whiteout, or an object that is replaced (a directory must hold nothing).</param>
+    /// <param name="whiteout">True to leave a whiteout at the old name, since a layer below has it.</param>
+    /// <param name="keepTarget">True when the replaced object may be in use.</param>
+    public Errno Move(uint directory, ByteName name, uint newDirectory, ByteName newName, bool whiteout, bool keepTarget)
+    {
+        uint source = _table.Find(directory, name);
+        uint node = _table.Name(source)->Node;
+        uint target = _table.Find(newDirectory, newName);
+        uint replaced = target == 0 ? 0 : _table.Name(target)->Node;
+        Errno error = Pin(directory, newDirectory, out FdLease from, out FdLease to);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        bool last = replaced > DirectoryTable.WhiteoutNode && _table.Node(replaced)->Names == 1;
+        OrphanHold hold = default;
+        if (last && keepTarget)
+        {
+            error = _table.Node(replaced)->Type == FileType.Directory
+                ? HoldEmptyDirectory(replaced, to.Fd, newName, out hold)
+                : _writer.Orphans.Hold(replaced, to.Fd, newName, out hold);
+        }
+
+        if (error == Errno.None)
+        {
+            error = MoveOnDisk(from.Fd, name, to.Fd, newName, node, replaced, whiteout);
+            if (error != Errno.None)
+            {
+                _writer.Orphans.Cancel(replaced, hold);
+            }
+        }
+
+        Unpin(from, to);
+        if (error != Errno.None)
+        {
+            return Failure.Note("upper", "renameat2", error);
+        }
+
+        if (target == 0)
+        {
+            _ = _table.Add(newDirectory, newName, node);
+        }
+        else
+        {
+            _table.Repoint(target, node);
+        }
+
+        if (whiteout)
+        {
+            _table.Repoint(source, DirectoryTable.WhiteoutNode);
+        }
+        else
+        {
+            _table.Remove(source);
+        }
+
+        if (last)
+        {
+            _writer.Orphans.LostLastName(replaced, hold);
+        }
+
+        return Errno.None;
+    }
+
+    private Errno MoveOnDisk(int fromFd, ByteName name, int toFd, ByteName newName, uint node, uint replaced, bool whiteout)
+    {
+        bool overWhiteout = replaced == DirectoryTable.WhiteoutNode;
+        bool isDirectory = _table.Node(node)->Type == FileType.Directory;
+        if (overWhiteout && isDirectory)
+        {
+            // A directory cannot replace a whiteout; trading places with it leaves the whiteout where it is wanted.
+            Errno swapped = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+            if (swapped == Errno.None && !whiteout)
+            {
+                _ = PathOps.Unlinkat(fromFd, name.Pointer, 0);
+            }
+
+            return swapped;
+        }
+
+        if (!whiteout)
+        {
+            return PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, 0);
+        }
+
+        if (!_writer.Work.MarkedWhiteouts)
+        {
+            Errno moved = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_WHITEOUT);
+            if (moved is not (Errno.EINVAL or Errno.EPERM or Errno.EOPNOTSUPP))
+            {
+                return moved;
+            }
+        }
+
+        // No RENAME_WHITEOUT here (overlayfs, some network file systems): give the new name to a whiteout or the replaced object
+        // first, swap the two, so that the object never has both names or none.
+        if (replaced == 0)
+        {
+            Errno placed = _writer.Work.PlaceWhiteout(toFd, newName, replace: false);
+            if (placed != Errno.None)
+            {
+                return placed;
+            }
+        }
+
+        Errno error = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+        if (error != Errno.None)
+        {
+            if (replaced == 0)
+            {
+                _ = PathOps.Unlinkat(toFd, newName.Pointer, 0);
+            }
+
+            return error;
+        }
+
+        if (replaced == 0 || overWhiteout)
+        {
+            return _writer.Work.MarkDirectory(fromFd);
+        }
+
+        if (_table.Node(replaced)->Type != FileType.Directory)
+        {
+            return _writer.Work.PlaceWhiteout(fromFd, name, replace: true);
+        }
+
+        error = PathOps.Unlinkat(fromFd, name.Pointer, Fcntl.AT_REMOVEDIR);
+        return error == Errno.None ? _writer.Work.PlaceWhiteout(fromFd, name, replace: false) : error;
+    }
+
+    // A directory that is replaced is empty. Beyond the bound of descriptors it is not kept: an empty directory without a name holds
+    // no data, only attributes that nobody can reach but through a working directory or an open descriptor.
+    private Errno HoldEmptyDirectory(uint node, int directoryFd, ByteName name, out OrphanHold hold)
+    {
+        Errno error = _writer.Orphans.HoldDirectory(node, directoryFd, name, out hold);
+        if (error == Errno.None && hold.InWork)
+        {
+            hold = default;
+        }
+
+        return error;
+    }
+
+    private Errno Pin(uint directory, uint newDirectory, out FdLease from, out FdLease to)
+    {
+        to = default;
+        Errno error = _layer.Access.PinDirectory(directory, out from);
+        if (error == Errno.None)
+        {
+            error = _layer.Access.PinDirectory(newDirectory, out to);
+            if (error != Errno.None)
+            {
+                _layer.Access.Cache.Release(from);
+            }
+        }
+
+        return error;
+    }
+
+    private void Unpin(FdLease from, FdLease to)
+    {
+        _layer.Access.Cache.Release(from);
+        _layer.Access.Cache.Release(to);
+    }
+}

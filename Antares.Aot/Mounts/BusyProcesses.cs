@@ -1,0 +1,126 @@
+using System.Globalization;
+using System.Text;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>Tells who keeps a mount busy: processes with a working folder, a root, an open file, a program or a mapping in it.</summary>
+internal static class BusyProcesses
+{
+    private const int MostShown = 5;
+
+    /// <summary>A sentence such as "in use by 4711 (bash: working folder), 4712 (make: out.log)", or a hint when none can be seen.</summary>
+    public static string Describe(string mountPoint)
+    {
+        var found = new List<string>();
+        foreach (var pid in Pids())
+        {
+            if (Use(pid, mountPoint) is { } use)
+            {
+                found.Add($"{pid} ({Name(pid)}: {use})");
+            }
+        }
+
+        if (found.Count == 0)
+        {
+            return "in use by a process that cannot be seen from here (another user's or another container's)";
+        }
+
+        var more = found.Count > MostShown ? $" and {found.Count - MostShown} more" : "";
+        return $"in use by {string.Join(", ", found.Take(MostShown))}{more}";
+    }
+
+    private static IEnumerable<int> Pids()
+    {
+        if (HostPath.OpenFolder("/proc", out var fd) != Errno.None)
+        {
+            yield break;
+        }
+
+        using var owned = new OwnedFd(fd);
+        if (HostPath.List(fd, int.MaxValue, out var names) != Errno.None)
+        {
+            yield break;
+        }
+
+        foreach (var name in names)
+        {
+            if (int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var pid))
+            {
+                yield return pid;
+            }
+        }
+    }
+
+    private static string? Use(int pid, string mountPoint)
+    {
+        if (LinkIsInside($"/proc/{pid}/cwd", mountPoint, out _))
+        {
+            return "working folder";
+        }
+
+        if (LinkIsInside($"/proc/{pid}/root", mountPoint, out _))
+        {
+            return "root folder";
+        }
+
+        if (LinkIsInside($"/proc/{pid}/exe", mountPoint, out var program))
+        {
+            return $"runs {program}";
+        }
+
+        return OpenFile(pid, mountPoint) ?? Mapping(pid, mountPoint);
+    }
+
+    private static string? OpenFile(int pid, string mountPoint)
+    {
+        if (HostPath.OpenFolder($"/proc/{pid}/fd", out var fd) != Errno.None)
+        {
+            return null;
+        }
+
+        using var owned = new OwnedFd(fd);
+        if (HostPath.List(fd, int.MaxValue, out var names) != Errno.None)
+        {
+            return null;
+        }
+
+        foreach (var name in names)
+        {
+            if (LinkIsInside($"/proc/{pid}/fd/{name}", mountPoint, out var file))
+            {
+                return file;
+            }
+        }
+
+        return null;
+    }
+
+    private static string? Mapping(int pid, string mountPoint)
+    {
+        if (HostPath.ReadAll($"/proc/{pid}/maps", out var content) != Errno.None)
+        {
+            return null;
+        }
+
+        var at = Encoding.UTF8.GetString(content).Split('\n')
+            .Select(line => line.IndexOf('/') is var slash and >= 0 ? line[slash..] : "")
+            .FirstOrDefault(path => path.Length > 0 && HostPath.IsSameOrInside(path, mountPoint));
+        return at is null ? null : $"maps {at[(mountPoint.Length + 1)..]}";
+    }
+
+    private static bool LinkIsInside(string link, string mountPoint, out string inside)
+    {
+        inside = "";
+        if (HostPath.ReadLink(link, out var target) != Errno.None || !HostPath.IsSameOrInside(target, mountPoint))
+        {
+            return false;
+        }
+
+        inside = target.Length > mountPoint.Length ? target[(mountPoint.Length + 1)..] : "its root";
+        return true;
+    }
+
+    private static string Name(int pid) =>
+        HostPath.ReadAll($"/proc/{pid}/comm", out var content) == Errno.None ? Utf8.Print(content.AsSpan().TrimEnd((byte)'\n')) : "?";
+}

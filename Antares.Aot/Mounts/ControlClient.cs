@@ -1,0 +1,103 @@
+using System.Globalization;
+using System.Text;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>What can be asked of a running mount.</summary>
+public static class ControlQuestion
+{
+    public const string Ping = "ping";
+    public const string StatsJson = "stats json";
+    public const string StatsText = "stats text";
+    public const string ErrorsJson = "errors json";
+    public const string ErrorsText = "errors text";
+}
+
+/// <summary>The path of a control socket as an address.</summary>
+internal static class ControlAddress
+{
+    private const int LongestAddress = 107;
+
+    /// <summary>An address has room for 107 bytes; a longer path is named through a descriptor of its folder, which stays open.</summary>
+    /// <exception cref="MountProblem">Host: the folder of a long path cannot be opened.</exception>
+    public static Held Of(string path)
+    {
+        if (Encoding.UTF8.GetByteCount(path) <= LongestAddress)
+        {
+            return new Held(new CString(path), null);
+        }
+
+        var folder = Path.GetDirectoryName(path) ?? "/";
+        var error = HostPath.Open(folder, Fcntl.O_PATH | Fcntl.O_DIRECTORY, 0, out var fd);
+        return error == Errno.None
+            ? new Held(new CString($"/proc/self/fd/{fd}/{Path.GetFileName(path)}"), new OwnedFd(fd))
+            : throw MountProblem.Host($"cannot open {folder}", error);
+    }
+
+    /// <summary>The address and what it needs to stay valid.</summary>
+    internal sealed unsafe class Held(CString address, OwnedFd? folder) : IDisposable
+    {
+        public byte* Pointer => address.Pointer;
+
+        public void Dispose()
+        {
+            address.Dispose();
+            folder?.Dispose();
+        }
+    }
+}
+
+/// <summary>Asks a running mount over its control socket.</summary>
+public static unsafe class ControlClient
+{
+    /// <summary>Asks one <see cref="ControlQuestion"/>.</summary>
+    /// <returns>The answer's bytes.</returns>
+    /// <exception cref="MountProblem">Host: nobody answers, or the mount refused.</exception>
+    public static byte[] Ask(MountRecord mount, string question)
+    {
+        using var name = ControlAddress.Of(mount.Socket);
+        var error = Sockets.Connect(name.Pointer, out var fd);
+        if (error is Errno.ENOENT or Errno.ECONNREFUSED)
+        {
+            throw MountProblem.Host($"the process of {mount.MountPoint} does not answer (it ended?): antares-aot umount --stale cleans up after dead ones");
+        }
+
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"cannot ask the process of {mount.MountPoint} over {mount.Socket}", error);
+        }
+
+        using var owned = new OwnedFd(fd);
+        error = HostPath.Write(fd, Encoding.ASCII.GetBytes(question + "\n"));
+        var answer = new MemoryStream();
+        var buffer = stackalloc byte[16 * 1024];
+        while (error == Errno.None)
+        {
+            error = FileIo.Read(fd, buffer, 16 * 1024, out var got);
+            if (got == 0)
+            {
+                break;
+            }
+
+            answer.Write(new ReadOnlySpan<byte>(buffer, (int)got));
+        }
+
+        return Unwrap(mount, answer.ToArray());
+    }
+
+    private static byte[] Unwrap(MountRecord mount, byte[] answer)
+    {
+        var end = Array.IndexOf(answer, (byte)'\n');
+        var head = end < 0 ? "" : Encoding.UTF8.GetString(answer, 0, end);
+        if (head.StartsWith("error ", StringComparison.Ordinal))
+        {
+            throw MountProblem.Host($"{mount.MountPoint}: {head["error ".Length..]}");
+        }
+
+        var isWhole = head.StartsWith("ok ", StringComparison.Ordinal)
+            && int.TryParse(head.AsSpan(3), NumberStyles.None, CultureInfo.InvariantCulture, out var length)
+            && length == answer.Length - end - 1;
+        return isWhole ? answer[(end + 1)..] : throw MountProblem.Host($"the answer of the process of {mount.MountPoint} is cut off; ask again");
+    }
+}

@@ -1,0 +1,138 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>The command of <c>run</c>: started in the mount, given our signals, its end waited for.</summary>
+public static unsafe class JobCommand
+{
+    /// <summary>Exit codes of a shell for a command that cannot be started.</summary>
+    private const int NotExecutable = 126;
+    private const int NotFound = 127;
+
+    /// <summary>Users left behind by the command: it is over, so they are not waited for.</summary>
+    private const int UsersPatienceMs = 0;
+
+    /// <summary>Runs the command in the mount, then takes the mount down and disposes it, whatever happened.</summary>
+    /// <param name="mount">Just started.</param>
+    /// <param name="folder">Working folder, relative to the mount point; "" for its root.</param>
+    /// <param name="words">The command and its arguments.</param>
+    /// <param name="log">The log.</param>
+    /// <returns>The command's exit code; 128 + n when signal n ended it; 126 or 127 when it could not be started.</returns>
+    public static int Run(ServedMount mount, string folder, IReadOnlyList<string> words, MountLog log)
+    {
+        using var owned = mount;
+        using var events = new MountEvents(
+            mount, Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, Signals.SIGHUP, Signals.SIGUSR1, Signals.SIGUSR2, Signals.SIGCHLD);
+        var workingFolder = folder.Length == 0 ? mount.MountPoint : $"{mount.MountPoint}/{folder}";
+        var error = Start(mount, workingFolder, words, out var pid);
+        var code = error switch
+        {
+            Errno.None => WaitFor(pid, mount, events, log),
+            Errno.ENOENT or Errno.ENOTDIR => NotFound,
+            _ => NotExecutable,
+        };
+        if (error != Errno.None)
+        {
+            var place = folder.Length == 0 ? "" : $" in {folder}";
+            log.Error($"cannot run {words[0]}{place}: {ErrnoText.Of(error)}{(error == Errno.ENOENT ? "; no such command or --cd folder" : "")}");
+        }
+
+        _ = MountEnd.TakeDown(mount, events, log, UsersPatienceMs); // what went wrong is in the log; the job's own code counts
+        return code;
+    }
+
+    /// <summary>The environment of the command: ours, and what builds as root in a container need.</summary>
+    /// <param name="ours">Names and values.</param>
+    /// <param name="isRoot">Add what root lacks: Buck2 refuses to run as root unless told, and some tools stop without HOME.</param>
+    /// <param name="workingFolder">PWD of the command; ours names another folder.</param>
+    public static List<string> EnvironmentOf(IEnumerable<KeyValuePair<string, string>> ours, bool isRoot, string workingFolder)
+    {
+        var result = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        foreach (var (name, value) in ours)
+        {
+            result[name] = value;
+        }
+
+        if (isRoot)
+        {
+            _ = result.TryAdd("BUCK2_ALLOW_ROOT", "1"); // set by the user: stays
+            _ = result.TryAdd("HOME", HomeOfRoot()); // likewise
+        }
+
+        result["PWD"] = workingFolder;
+        return [.. result.Select(pair => $"{pair.Key}={pair.Value}")];
+    }
+
+    /// <summary>The sixth field of root's line in /etc/passwd.</summary>
+    private static string HomeOfRoot()
+    {
+        const string Usual = "/root";
+        if (HostPath.ReadAll("/etc/passwd", out var content) != Errno.None)
+        {
+            return Usual;
+        }
+
+        var fields = System.Text.Encoding.UTF8.GetString(content).Split('\n')
+            .Select(line => line.Split(':'))
+            .FirstOrDefault(parts => parts.Length > 5 && parts[2] == "0");
+        return fields is { } root && root[5].Length > 0 ? root[5] : Usual;
+    }
+
+    private static Errno Start(ServedMount mount, string workingFolder, IReadOnlyList<string> words, out int pid)
+    {
+        var variables = new List<KeyValuePair<string, string>>();
+        foreach (System.Collections.DictionaryEntry pair in Environment.GetEnvironmentVariables())
+        {
+            variables.Add(new((string)pair.Key, (string?)pair.Value ?? ""));
+        }
+
+        using var file = new CString(words[0]);
+        using var folder = new CString(workingFolder);
+        using var arguments = new CStringArray(words);
+        using var environment = new CStringArray(EnvironmentOf(variables, Process.Geteuid() == 0, workingFolder));
+        var options = SpawnOptions.Inherit;
+        options.WorkingDirectory = folder.Pointer;
+
+        // The command gets the caller's limit of open files, not the server's. Nothing else uses the mount yet, so the server can
+        // do with that limit for the moment.
+        var raised = Process.Getrlimit(Process.RLIMIT_NOFILE, out var ours);
+        _ = FileLimit.Set(mount.CallersFileLimit); // lowering is always allowed
+        var error = Spawn.PosixSpawn(file.Pointer, arguments.Pointer, environment.Pointer, options, out pid);
+        if (raised == Errno.None)
+        {
+            _ = FileLimit.Set(ours); // up to the unchanged hard limit: always allowed
+        }
+
+        return error;
+    }
+
+    private static int WaitFor(int pid, ServedMount mount, MountEvents events, MountLog log)
+    {
+        while (true)
+        {
+            var next = events.Wait();
+            switch (next.Kind)
+            {
+                case MountEventKind.Signal when next.Signal == Signals.SIGCHLD:
+                    // All that ended: as the first process of a container we inherit orphans too.
+                    while (Process.Waitpid(-1, out var status, Process.WNOHANG, out var reaped) == Errno.None && reaped > 0)
+                    {
+                        if (reaped == pid)
+                        {
+                            return Process.ExitCode(status);
+                        }
+                    }
+
+                    break;
+                case MountEventKind.Signal when !next.FromTerminal:
+                    _ = Process.Kill(pid, next.Signal); // gone already: its SIGCHLD is on the way
+                    break;
+                case MountEventKind.Ended:
+                    log.Warn($"{mount.MountPoint} was unmounted while the command runs");
+                    break;
+                default:
+                    break;
+            }
+        }
+    }
+}

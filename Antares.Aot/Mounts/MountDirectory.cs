@@ -1,0 +1,95 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>A recorded mount and whether its process still lives.</summary>
+/// <param name="Record">From the state file.</param>
+/// <param name="IsStale">The process is gone; what it left is to be cleaned up.</param>
+public sealed record KnownMount(MountRecord Record, bool IsStale);
+
+/// <summary>The mounts of one state file: listing them, finding the one meant, cleaning up after dead ones.</summary>
+public sealed class MountDirectory(StateFile state)
+{
+    /// <summary>All mounts in the order in which they were made.</summary>
+    public List<KnownMount> All() => [.. state.Read().Select(record => new KnownMount(record, !record.Process.IsAlive()))];
+
+    /// <summary>What an argument names: a mount point, an id, a workspace (its folder or name), or a job, which may have several mounts.</summary>
+    /// <returns>The mounts; none when nothing fits.</returns>
+    public List<KnownMount> Find(string target)
+    {
+        var all = All();
+        var id = Workspace.IdOf(target.TrimEnd('/')) ?? target;
+        var found = all.FindAll(mount => mount.Record.Id == id || mount.Record.Job == target);
+        if (found.Count == 0)
+        {
+            _ = HostPath.RealPath(target, out var real); // without links where it exists, else made absolute
+            found = all.FindAll(mount => mount.Record.MountPoint == real || mount.Record.Workspace == real);
+        }
+
+        return found;
+    }
+
+    /// <summary>The one mount that an argument names.</summary>
+    /// <exception cref="MountProblem">Host: none; Usage: several.</exception>
+    public KnownMount Single(string target)
+    {
+        var found = Find(target);
+        return found.Count switch
+        {
+            1 => found[0],
+            0 => throw MountProblem.Host($"'{target}' is no mount point, workspace or job of antares-aot; antares-aot list shows them"),
+            _ => throw MountProblem.Usage($"job '{target}' has {found.Count} mounts: name one by its mount point ({string.Join(", ", found.Select(mount => mount.Record.MountPoint))})"),
+        };
+    }
+
+    /// <summary>Cleans up after a mount whose process is gone: the dead mount, its workspace and its record.</summary>
+    /// <returns>Null, or what could not be removed and why.</returns>
+    public string? Clean(MountRecord record)
+    {
+        if (MountTable.Find(record.MountPoint) is { IsOurs: true } && Unmounter.Detach(record.MountPoint) is var error and not Errno.None)
+        {
+            return $"cannot unmount the dead mount at {record.MountPoint}: {ErrnoText.Of(error)}";
+        }
+
+        if (record is { Workspace: { } workspace, Keep: false })
+        {
+            error = Workspace.Remove(workspace);
+            if (error != Errno.None)
+            {
+                return $"cannot remove the workspace {workspace}: {ErrnoText.Of(error)}";
+            }
+        }
+
+        state.Remove(record.Id);
+        return null;
+    }
+
+    /// <summary>Frees a mount point that a dead mount of ours still covers, so that the next mount can have it.</summary>
+    /// <exception cref="MountProblem">Host: the dead mount is not ours, or cannot be removed.</exception>
+    public void FreeMountPoint(string mountPoint)
+    {
+        if (HostPath.Stat(mountPoint, out _) != Errno.ENOTCONN)
+        {
+            return;
+        }
+
+        _ = HostPath.RealPath(mountPoint, out var real); // a dead mount still has its path
+        if (MountTable.Find(real) is { IsOurs: false } other)
+        {
+            throw MountProblem.Host($"mount point {mountPoint} is a dead mount of another program ({other.Type}); umount {mountPoint} first");
+        }
+
+        foreach (var mount in All().Where(mount => mount.IsStale && mount.Record.MountPoint == real))
+        {
+            if (Clean(mount.Record) is { } problem)
+            {
+                throw MountProblem.Host(problem);
+            }
+        }
+
+        if (HostPath.Stat(mountPoint, out _) == Errno.ENOTCONN && Unmounter.Detach(real) is var error and not Errno.None)
+        {
+            throw MountProblem.Host($"mount point {mountPoint} is a dead mount and cannot be unmounted", error);
+        }
+    }
+}

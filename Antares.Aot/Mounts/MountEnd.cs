@@ -1,0 +1,66 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>How a mount is taken down by its own process: politely, then out of sight, and told as it was.</summary>
+internal static class MountEnd
+{
+    private const int NormalPatienceMs = 5_000;
+
+    /// <summary>Unmounts: normally; when in use, lazily.</summary>
+    /// <param name="mount">The mount.</param>
+    /// <param name="events">Where its end shows.</param>
+    /// <param name="log">Told when it was not the normal way.</param>
+    /// <param name="usersPatienceMs">How long users of a mount taken out of sight may go on before they are cut off.</param>
+    /// <returns>True: the mount ended. False: it is out of sight but still in use; the end of this process cuts its users off.</returns>
+    public static bool TakeDown(ServedMount mount, MountEvents events, MountLog log, int usersPatienceMs)
+    {
+        if (mount.HasEnded)
+        {
+            return true;
+        }
+
+        var error = mount.Unmount(lazy: false);
+        if (error == Errno.None)
+        {
+            return WaitForEnd(events, NormalPatienceMs);
+        }
+
+        var users = BusyProcesses.Describe(mount.MountPoint);
+        log.Warn($"{mount.MountPoint} cannot be unmounted normally ({error}), it is {users}: it is taken out of sight now");
+        error = mount.Unmount(lazy: true);
+        if (error != Errno.None)
+        {
+            log.Error($"{mount.MountPoint} cannot be unmounted: {ErrnoText.Of(error)}; when this process ends it will be a dead mount: umount -l {mount.MountPoint}");
+            return false;
+        }
+
+        if (WaitForEnd(events, usersPatienceMs))
+        {
+            return true;
+        }
+
+        log.Warn($"{mount.MountPoint} is still in use after {usersPatienceMs / 1000} s: its users are cut off (\"Transport endpoint is not connected\")");
+        return false;
+    }
+
+    /// <summary>Waits for the end; another signal to end makes it wait no longer.</summary>
+    private static bool WaitForEnd(MountEvents events, int patienceMs)
+    {
+        while (true)
+        {
+            var next = events.Wait(patienceMs);
+            switch (next.Kind)
+            {
+                case MountEventKind.Ended:
+                    return true;
+                case MountEventKind.Timeout:
+                    return false;
+                case MountEventKind.Signal when next.Signal is Signals.SIGTERM or Signals.SIGINT or Signals.SIGQUIT or Signals.SIGHUP:
+                    return false;
+                default:
+                    break;
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>What the process of a mount can be woken by.</summary>
+public enum MountEventKind
+{
+    /// <summary>A signal was sent.</summary>
+    Signal,
+
+    /// <summary>The mount is gone.</summary>
+    Ended,
+
+    /// <summary>Nothing happened in the time given.</summary>
+    Timeout,
+}
+
+/// <summary>One event.</summary>
+/// <param name="Kind">What happened.</param>
+/// <param name="Signal">Its number, for a signal.</param>
+/// <param name="FromTerminal">The signal came from the terminal (Ctrl-C), so the whole foreground group has it already.</param>
+public readonly record struct MountEvent(MountEventKind Kind, int Signal = 0, bool FromTerminal = false);
+
+/// <summary>
+/// The one place where the process of a mount waits: for signals, questions to its control socket and the end of the mount. The
+/// signals are blocked in all threads since before the runtime started (interop/native/main.c), so none is lost and none runs code
+/// in the middle of something.
+/// </summary>
+internal sealed unsafe class MountEvents : IDisposable
+{
+    private const int FromKernel = 0x80; // SI_KERNEL
+
+    private readonly OwnedFd _signals;
+    private readonly ServedMount _mount;
+
+    /// <param name="mount">The mount; not disposed here.</param>
+    /// <param name="signals">Numbers to take. They are blocked for this thread too, for a start without that C main.</param>
+    /// <exception cref="MountProblem">Host: no descriptor to be had.</exception>
+    public MountEvents(ServedMount mount, params ReadOnlySpan<int> signals)
+    {
+        var set = Signals.SetOf(signals);
+        var error = Signals.Block(set);
+        var fd = -1;
+        if (error == Errno.None)
+        {
+            error = Signals.SignalFd(set, Signals.SFD_CLOEXEC, out fd);
+        }
+
+        _signals = error == Errno.None ? new OwnedFd(fd) : throw MountProblem.Host("cannot wait for signals", error);
+        _mount = mount;
+    }
+
+    /// <summary>Waits for the next event and answers questions meanwhile. The end of the mount is told once.</summary>
+    /// <param name="timeoutMs">Negative: without end. Starts anew after each question.</param>
+    public MountEvent Wait(int timeoutMs = -1)
+    {
+        const int SignalPlace = 0;
+        const int EndPlace = 1;
+        const int ControlPlace = 2;
+        const int Places = 3;
+        var waits = stackalloc pollfd[Places];
+        while (true)
+        {
+            waits[SignalPlace] = new pollfd { fd = _signals.Value, events = Signals.POLLIN };
+            waits[EndPlace] = new pollfd { fd = _mount.HasEnded ? -1 : _mount.EndedDescriptor, events = Signals.POLLIN };
+            waits[ControlPlace] = new pollfd { fd = _mount.Control.Descriptor, events = Signals.POLLIN };
+            var error = Signals.Poll(waits, Places, timeoutMs, out var ready);
+            if (error != Errno.None)
+            {
+                throw MountProblem.Host("cannot wait for events", error);
+            }
+
+            if (ready == 0)
+            {
+                return new MountEvent(MountEventKind.Timeout);
+            }
+
+            if (waits[SignalPlace].revents != 0)
+            {
+                return TakeSignal();
+            }
+
+            if (waits[EndPlace].revents != 0)
+            {
+                _mount.NoteEnd();
+                return new MountEvent(MountEventKind.Ended);
+            }
+
+            _mount.Control.AnswerOne();
+        }
+    }
+
+    public void Dispose() => _signals.Dispose();
+
+    private MountEvent TakeSignal()
+    {
+        signalfd_siginfo info;
+        var error = FileIo.Read(_signals.Value, &info, (nuint)sizeof(signalfd_siginfo), out _);
+        return error == Errno.None
+            ? new MountEvent(MountEventKind.Signal, (int)info.ssi_signo, info.ssi_code == FromKernel)
+            : throw MountProblem.Host("cannot read a signal", error);
+    }
+}

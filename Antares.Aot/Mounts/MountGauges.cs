@@ -1,0 +1,39 @@
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Layers;
+using Antares.Aot.Overlay;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>What <c>stats</c> tells of a mount beside its requests: how much it holds, and what it had to do for it.</summary>
+internal static class MountGauges
+{
+    /// <summary>Adds the gauges; each is read when somebody asks.</summary>
+    public static void Add(MountDiagnostics diagnostics, OverlayFs overlay, IReadOnlyList<ILayer> lowers)
+    {
+        diagnostics.AddGauge("inodes_looked_up", () => overlay.InodesLookedUp);
+        diagnostics.AddGauge("lower_objects_changed", () => overlay.Records);
+        diagnostics.AddGauge("upper_nodes", () => overlay.UpperNodes);
+        diagnostics.AddGauge("unlinked_held_open", () => overlay.OrphansHeld);
+        diagnostics.AddGauge("unlinked_in_work", () => overlay.OrphansInWork);
+        diagnostics.AddGauge("copied_up", () => overlay.CopyUp.Copies);
+        diagnostics.AddGauge("copied_up_bytes", () => overlay.CopyUp.Bytes);
+        diagnostics.AddGauge("gc_collections", () => GC.CollectionCount(0));
+        foreach (DicfuseLayer tree in lowers.OfType<DicfuseLayer>())
+        {
+            diagnostics.AddGauge("dicfuse_nodes", () => tree.NodeCount);
+            diagnostics.AddGauge("dicfuse_arena_bytes", () => (long)tree.ArenaBytes);
+            diagnostics.AddGauge("dicfuse_name_bytes", () => (long)tree.NameBytes);
+            diagnostics.AddGauge("dicfuse_table_bytes", () => tree.TableBytes);
+            diagnostics.AddGauge("dicfuse_directories_loaded", () => tree.DirectoryLoads);
+            diagnostics.AddGauge("dicfuse_frames_held", () => tree.FramesHeld);
+            diagnostics.AddGauge("dicfuse_frames_raw_bytes", () => tree.FrameRawBytes);
+            diagnostics.AddGauge("dicfuse_frames_packed_bytes", () => tree.FramePackedBytes);
+            diagnostics.AddGauge("dicfuse_frames_spilled_bytes", () => tree.FrameSpilledBytes);
+            diagnostics.AddGauge("dicfuse_frame_memory_bytes", () => tree.FrameMemoryBytes);
+            diagnostics.AddGauge("dicfuse_frame_hits", () => tree.FrameHits);
+            diagnostics.AddGauge("dicfuse_frame_loads", () => tree.FrameLoads);
+            diagnostics.AddGauge("dicfuse_frames_damaged", () => tree.FramesDamaged);
+            diagnostics.AddGauge("dicfuse_source_changes", () => tree.SourceChanges);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>A lower layer with its root opened.</summary>
+/// <param name="Spec">As asked for.</param>
+/// <param name="RealPath">Without links.</param>
+/// <param name="Root">Descriptor of the folder; the layer takes it over.</param>
+public sealed record PlannedLower(SourceSpec Spec, string RealPath, OwnedFd Root);
+
+/// <summary>
+/// A <see cref="MountRequest"/> held against the host: every folder opened, every rule checked, what was missing made. Disposing it
+/// without <see cref="Keep"/> takes back what was made.
+/// </summary>
+public sealed class MountPlan : IDisposable
+{
+    private const string WorkSuffix = ".antares-work";
+
+    private readonly List<PlannedLower> _lowers = [];
+    private bool _kept;
+
+    private MountPlan(MountRequest request, string id)
+    {
+        Request = request;
+        Id = id;
+        IsRoot = Process.Geteuid() == 0;
+        AllowOther = request.AllowOther ?? IsRoot;
+        UserXattrs = request.UserXattrs ?? !MayUseTrustedXattrs();
+    }
+
+    public MountRequest Request { get; }
+
+    public string Id { get; }
+
+    public bool IsRoot { get; }
+
+    public bool AllowOther { get; }
+
+    public bool UserXattrs { get; }
+
+    /// <summary>Top first.</summary>
+    public IReadOnlyList<PlannedLower> Lowers => _lowers;
+
+    /// <summary>Path without links.</summary>
+    public string MountPoint { get; private set; } = "";
+
+    /// <summary>Null: nothing is written.</summary>
+    public OwnedFd? Upper { get; private set; }
+
+    public string? UpperPath { get; private set; }
+
+    public OwnedFd? Work { get; private set; }
+
+    public string? WorkPath { get; private set; }
+
+    /// <summary>The work folder was made beside the upper and goes with the mount.</summary>
+    public bool WorkIsOurs { get; private set; }
+
+    public Workspace? Workspace { get; private set; }
+
+    /// <summary>The upper lies in a workspace that goes with the mount, so closing it need not make it durable.</summary>
+    public bool DiscardsUpper => Request.Upper is null && !Request.Keep;
+
+    /// <summary>Folder for what Dicfuse cannot hold in memory; null: memory only.</summary>
+    public string? StorePath => Workspace?.Store;
+
+    /// <summary>What was asked for, with its paths checked and opened.</summary>
+    /// <param name="request">From the command line.</param>
+    /// <param name="log">Hears of what is done without.</param>
+    /// <exception cref="MountProblem">Usage or Host; nothing is left behind.</exception>
+    public static MountPlan Make(MountRequest request, MountLog log)
+    {
+        var plan = new MountPlan(request, Workspace.NewId());
+        try
+        {
+            plan.OpenLowers();
+            plan.OpenMountPoint();
+            plan.OpenUpper();
+            plan.MakeWorkspace(log);
+            plan.OpenWork();
+            OverlapRules.Check(plan);
+            return plan;
+        }
+        catch (MountProblem)
+        {
+            plan.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The mount is up: what was made stays until the mount ends.</summary>
+    public void Keep() => _kept = true;
+
+    public void Dispose()
+    {
+        foreach (var lower in _lowers)
+        {
+            lower.Root.Dispose();
+        }
+
+        Upper?.Dispose();
+        Work?.Dispose();
+        if (!_kept)
+        {
+            _ = Workspace?.Remove(); // the failure that brought us here is what the user hears of
+            RemoveOwnWork();
+        }
+    }
+
+    /// <summary>Removes the work folder that was made beside the upper.</summary>
+    public void RemoveOwnWork()
+    {
+        if (WorkIsOurs && WorkPath is not null)
+        {
+            _ = TreeRemover.Remove(WorkPath); // leftovers there are taken up by the next mount of the upper
+        }
+    }
+
+    /// <summary>The kernel keeps trusted.* to CAP_SYS_ADMIN in the first user namespace.</summary>
+    private static bool MayUseTrustedXattrs()
+    {
+        const string FirstUserNamespace = "user:[4026531837]"; // PROC_USER_INIT_INO, the same on every kernel
+        return Process.HasCapability(Process.CAP_SYS_ADMIN)
+            && (HostPath.ReadLink("/proc/self/ns/user", out var space) != Errno.None || space == FirstUserNamespace);
+    }
+
+    private void OpenLowers()
+    {
+        foreach (var spec in Request.Lowers)
+        {
+            var fd = OpenFolder("source", spec.Path, "give an existing folder");
+            _lowers.Add(new PlannedLower(spec, HostPath.RealPathOf(fd, spec.Path), new OwnedFd(fd)));
+        }
+    }
+
+    private void OpenMountPoint()
+    {
+        if (Request.MountPoint is not { } path)
+        {
+            return;
+        }
+
+        var fd = OpenFolder("mount point", path, $"make it first: mkdir -p {path}");
+        using var owned = new OwnedFd(fd);
+        MountPoint = HostPath.RealPathOf(fd, path);
+        if (MountTable.IsFuse(fd) && MountTable.Find(MountPoint) is { IsOurs: true })
+        {
+            throw MountProblem.Host($"mount point {path}: already a mount of antares-aot; antares-aot umount {path} first, or choose another folder");
+        }
+
+        if (_lowers.Exists(lower => lower.RealPath == MountPoint))
+        {
+            throw MountProblem.Host($"mount point {path} is the source itself; choose another, empty folder");
+        }
+
+        var error = HostPath.List(fd, 1, out var names);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"mount point {path} cannot be listed", error);
+        }
+
+        if (names.Count > 0)
+        {
+            throw MountProblem.Host($"mount point {path} is not empty (it holds '{names[0]}'): choose an empty folder");
+        }
+    }
+
+    private void OpenUpper()
+    {
+        if (Request.Upper is not { } path)
+        {
+            return;
+        }
+
+        var fd = OpenFolder("upper", path, $"make it first: mkdir -p {path}");
+        var real = HostPath.RealPathOf(fd, path);
+        if (Request.ReadOnly)
+        {
+            // Nothing will be written, so it is one more lower layer, the uppermost.
+            _lowers.Insert(0, new PlannedLower(new SourceSpec(SourceKind.Folder, path), real, new OwnedFd(fd)));
+            return;
+        }
+
+        Upper = new OwnedFd(fd);
+        UpperPath = real;
+    }
+
+    private void MakeWorkspace(MountLog log)
+    {
+        var needsUpper = Upper is null && !Request.ReadOnly;
+        var isNeeded = needsUpper || Request.MountPoint is null;
+        if (!isNeeded && !_lowers.Exists(lower => lower.Spec.Kind == SourceKind.Dicfuse))
+        {
+            return;
+        }
+
+        try
+        {
+            Workspace = Workspace.Create(Request.WorkspaceRoot, Id, AllowOther);
+        }
+        catch (MountProblem problem) when (!isNeeded)
+        {
+            log.Warn($"file contents are kept in memory only: {problem.Message}");
+            return;
+        }
+
+        if (Request.MountPoint is null)
+        {
+            MountPoint = Workspace.MountPoint;
+        }
+
+        if (needsUpper)
+        {
+            UpperPath = Workspace.Upper;
+            WorkPath = Workspace.Work;
+            Upper = new OwnedFd(OpenFolder("upper", UpperPath, "it was just made"));
+            Work = new OwnedFd(OpenFolder("work", WorkPath, "it was just made"));
+            var error = RootAttributes.Copy(_lowers[0].Root.Value, Upper.Value);
+            if (error != Errno.None)
+            {
+                log.Warn($"the root of the mount could not be given all attributes of the source's root: {ErrnoText.Of(error)}");
+            }
+        }
+    }
+
+    private void OpenWork()
+    {
+        if (Upper is null || Work is not null)
+        {
+            return;
+        }
+
+        if (Request.Work is { } given)
+        {
+            var fd = OpenFolder("work", given, $"make it first, on the upper's file system: mkdir -p {given}");
+            Work = new OwnedFd(fd);
+            WorkPath = HostPath.RealPathOf(fd, given);
+            return;
+        }
+
+        var path = UpperPath == "/" ? "/" + WorkSuffix : $"{Path.GetDirectoryName(UpperPath)?.TrimEnd('/')}/.{Path.GetFileName(UpperPath)}{WorkSuffix}";
+        var error = HostPath.MakeFolder(path, Modes.Private);
+        if (error is not (Errno.None or Errno.EEXIST))
+        {
+            throw MountProblem.Host($"cannot make a work folder beside the upper ({path}): {ErrnoText.Of(error)}; name one on the upper's file system with --work");
+        }
+
+        WorkIsOurs = true;
+        WorkPath = path;
+        Work = new OwnedFd(OpenFolder("work", path, "name another one with --work"));
+    }
+
+    /// <summary>Opens a folder that the user named.</summary>
+    /// <exception cref="MountProblem">Host: with what is wrong and <paramref name="advice"/>.</exception>
+    private static int OpenFolder(string what, string path, string advice)
+    {
+        var error = HostPath.OpenFolder(path, out var fd);
+        return error switch
+        {
+            Errno.None => fd,
+            Errno.ENOENT => throw MountProblem.Host($"{what} {path}: no such folder; {advice}"),
+            Errno.ENOTDIR => throw MountProblem.Host(NotAFolder(what, path)),
+            Errno.ENOTCONN => throw MountProblem.Host($"{what} {path} is a dead mount (its process is gone); antares-aot umount --stale, or umount {path}, first"),
+            Errno.EACCES or Errno.EPERM => throw MountProblem.Host($"{what} {path}: no permission to open it ({error}); give this user access or run as its owner"),
+            _ => throw MountProblem.Host($"{what} {path}", error),
+        };
+    }
+
+    private static string NotAFolder(string what, string path) =>
+        what == "source" && HostPath.Stat(path, out var attributes) == Errno.None && StatMode.IsRegular(attributes.st_mode)
+            ? $"source {path} is a file: this build mounts folders (images are not supported); give the folder that holds it"
+            : $"{what} {path} is not a folder";
+}

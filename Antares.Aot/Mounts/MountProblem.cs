@@ -1,0 +1,29 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>Who has to act on a <see cref="MountProblem"/>; the command line makes its exit code of it.</summary>
+public enum ProblemKind
+{
+    /// <summary>What was asked for makes no sense or is not supported: exit code 2.</summary>
+    Usage,
+
+    /// <summary>The host does not let it happen: exit code 3.</summary>
+    Mount,
+}
+
+/// <summary>
+/// A mount, an unmount or a question about one could not be done. The message says what, where and what to do next; it is printed
+/// as it is.
+/// </summary>
+public sealed class MountProblem(ProblemKind kind, string message) : Exception(message)
+{
+    public ProblemKind Kind { get; } = kind;
+
+    public static MountProblem Usage(string message) => new(ProblemKind.Usage, message);
+
+    public static MountProblem Host(string message) => new(ProblemKind.Mount, message);
+
+    /// <summary>A failed system call: "WHAT: no such file or directory (ENOENT)".</summary>
+    public static MountProblem Host(string what, Errno error) => new(ProblemKind.Mount, $"{what}: {ErrnoText.Of(error)}");
+}

@@ -1,0 +1,61 @@
+namespace Antares.Aot.Mounts;
+
+/// <summary>Whether writes are made durable as they are made.</summary>
+public enum Durability
+{
+    /// <summary>A copy-up is synced before it shows (the default of <c>mount</c>).</summary>
+    Fsync,
+
+    /// <summary>No sync; the work directory is marked until the unmount (the default of <c>run</c>).</summary>
+    Volatile,
+}
+
+/// <summary>What a user asks of a mount, as the command line says it: nothing checked against the host yet.</summary>
+public sealed record MountRequest
+{
+    /// <summary>The lower layers, top first; at least one.</summary>
+    public required IReadOnlyList<SourceSpec> Lowers { get; init; }
+
+    /// <summary>The mount point; null: one in a workspace.</summary>
+    public string? MountPoint { get; init; }
+
+    /// <summary>The folder that receives the writes; null: one in a workspace.</summary>
+    public string? Upper { get; init; }
+
+    /// <summary>The overlay's working folder; null: made beside the upper.</summary>
+    public string? Work { get; init; }
+
+    public bool ReadOnly { get; init; }
+
+    /// <summary>Keep the workspace after the unmount.</summary>
+    public bool Keep { get; init; }
+
+    public Durability Durability { get; init; }
+
+    /// <summary>Take up an upper that a crashed volatile mount left behind.</summary>
+    public bool Recover { get; init; }
+
+    /// <summary>Folder for the workspace.</summary>
+    public string WorkspaceRoot { get; init; } = "/tmp";
+
+    /// <summary>Name that the CI system gives the job; null: none.</summary>
+    public string? Job { get; init; }
+
+    /// <summary>Let other users in; null: as root yes, otherwise no.</summary>
+    public bool? AllowOther { get; init; }
+
+    /// <summary>Marks of the upper as user.overlay.* instead of trusted.overlay.*; null: as the process may.</summary>
+    public bool? UserXattrs { get; init; }
+
+    /// <summary>Threads that serve requests.</summary>
+    public int Threads { get; init; } = 2;
+
+    /// <summary>Bound of cached open files; null: from the limit of open files.</summary>
+    public int? FdCache { get; init; }
+
+    /// <summary>INIT flags that the kernel's offer is cut down to; null: all.</summary>
+    public ulong? InitMask { get; init; }
+
+    /// <summary>Options for the mount itself, as mount(8) spells them: noatime, nosuid, noexec …</summary>
+    public IReadOnlyList<string> MountOptions { get; init; } = [];
+}

@@ -1,0 +1,79 @@
+using System.Text;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>One line of /proc/self/mountinfo.</summary>
+/// <param name="MountPoint">Path without links.</param>
+/// <param name="Type">File system type, "fuse.antares-aot" for ours.</param>
+/// <param name="Source">What it says it was mounted from.</param>
+public sealed record MountEntry(string MountPoint, string Type, string Source)
+{
+    /// <summary>The type under which mounts of this program show.</summary>
+    public const string OurType = "fuse.antares-aot";
+
+    public bool IsOurs => Type == OurType;
+}
+
+/// <summary>What is mounted, as this process sees it.</summary>
+public static class MountTable
+{
+    /// <summary>All mounts in the order of mounting; empty where /proc is missing.</summary>
+    public static List<MountEntry> Read() =>
+        HostPath.ReadAll("/proc/self/mountinfo", out var content) == Errno.None ? Parse(Encoding.UTF8.GetString(content)) : [];
+
+    /// <summary>The mount that is uppermost at a mount point, or null.</summary>
+    public static MountEntry? Find(string mountPoint) => Read().FindLast(entry => entry.MountPoint == mountPoint);
+
+    /// <summary>True when an open folder is on some FUSE file system.</summary>
+    public static unsafe bool IsFuse(int fd)
+    {
+        statfs result;
+        return Attributes.Fstatfs(fd, &result) == Errno.None && (long)result.f_type == FileSystemMagic.FUSE_SUPER_MAGIC;
+    }
+
+    /// <summary>Parses mountinfo (proc_pid_mountinfo(5)).</summary>
+    public static List<MountEntry> Parse(string text)
+    {
+        var entries = new List<MountEntry>();
+        foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
+            var fields = line.Split(' ');
+            var dash = Array.IndexOf(fields, "-");
+            if (dash >= 6 && fields.Length > dash + 2)
+            {
+                entries.Add(new MountEntry(Unescape(fields[4]), fields[dash + 1], Unescape(fields[dash + 2])));
+            }
+        }
+
+        return entries;
+    }
+
+    /// <summary>Space, tab, newline and backslash stand as three octal digits.</summary>
+    private static string Unescape(string field)
+    {
+        if (!field.Contains('\\'))
+        {
+            return field;
+        }
+
+        var plain = new StringBuilder(field.Length);
+        for (var i = 0; i < field.Length; i++)
+        {
+            if (field[i] == '\\' && i + 3 < field.Length && IsOctal(field[i + 1]) && IsOctal(field[i + 2]) && IsOctal(field[i + 3]))
+            {
+                _ = plain.Append((char)(((field[i + 1] - '0') << 6) | ((field[i + 2] - '0') << 3) | (field[i + 3] - '0'))); // fluent
+                i += 3;
+            }
+            else
+            {
+                _ = plain.Append(field[i]); // fluent
+            }
+        }
+
+        return plain.ToString();
+    }
+
+    private static bool IsOctal(char c) => c is >= '0' and <= '7';
+}

@@ -1,0 +1,51 @@
+using System.Text;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>
+/// A process by id and start time: the id alone may have been given to another process since.
+/// </summary>
+/// <param name="Pid">Process id.</param>
+/// <param name="StartTicks">Field 22 of /proc/PID/stat, clock ticks since boot; 0 where /proc could not tell.</param>
+public readonly record struct ProcessIdentity(int Pid, long StartTicks)
+{
+    public static ProcessIdentity Self()
+    {
+        var pid = Process.Getpid();
+        return new ProcessIdentity(pid, StartTicksOf(pid));
+    }
+
+    /// <summary>True while this very process lives (a zombie does not).</summary>
+    public bool IsAlive()
+    {
+        if (Process.Kill(Pid, 0) is not (Errno.None or Errno.EPERM))
+        {
+            return false;
+        }
+
+        if (StartTicks == 0)
+        {
+            return true;
+        }
+
+        var now = StartTicksOf(Pid);
+        return now == StartTicks || (now == 0 && !HostPath.Exists("/proc/self"));
+    }
+
+    /// <summary>Start time of a process; 0 when it is gone, a zombie, or /proc is missing.</summary>
+    private static long StartTicksOf(int pid)
+    {
+        if (HostPath.ReadAll($"/proc/{pid}/stat", out var content) != Errno.None)
+        {
+            return 0;
+        }
+
+        // pid (comm) state ppid …: comm may hold spaces and parentheses, so count from the last one.
+        var text = Encoding.UTF8.GetString(content);
+        var fields = text[(text.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        const int State = 0;
+        const int StartTime = 22 - 3;
+        return fields.Length > StartTime && fields[State] is not ("Z" or "X") && long.TryParse(fields[StartTime], out var ticks) ? ticks : 0;
+    }
+}

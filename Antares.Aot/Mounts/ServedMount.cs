@@ -1,0 +1,203 @@
+using System.Globalization;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Fuse;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>A mount that this process serves: made whole or not at all, and cleaned up whole.</summary>
+public sealed class ServedMount : IDisposable
+{
+    private const int StartPatienceMs = 10_000;
+
+    private readonly StateFile _state;
+    private readonly MountLog _log;
+    private readonly MountPlan _plan;
+    private readonly FuseServer _server;
+    private readonly OwnedFd _ended;
+    private bool _isWatched;
+
+    private ServedMount(StateFile state, MountLog log, MountPlan plan, MountRecord record, FuseServer server, ControlServer control, OwnedFd ended, rlimit callersLimit)
+    {
+        _state = state;
+        _log = log;
+        _plan = plan;
+        Record = record;
+        _server = server;
+        Control = control;
+        _ended = ended;
+        CallersFileLimit = callersLimit;
+    }
+
+    public MountRecord Record { get; }
+
+    public string MountPoint => Record.MountPoint;
+
+    /// <summary>Answers questions about the mount.</summary>
+    public ControlServer Control { get; }
+
+    /// <summary>Readable once the mount is gone. Asked for first when there is time: it starts a thread.</summary>
+    public int EndedDescriptor
+    {
+        get
+        {
+            if (!_isWatched)
+            {
+                _isWatched = true;
+                Watch(_server, _ended);
+            }
+
+            return _ended.Value;
+        }
+    }
+
+    /// <summary>The mount is gone: see <see cref="NoteEnd"/>.</summary>
+    public bool HasEnded { get; private set; }
+
+    /// <summary>The limit of open files as the caller had it.</summary>
+    public rlimit CallersFileLimit { get; }
+
+    /// <summary>Makes the mount and serves it; returns when the kernel has shaken hands.</summary>
+    /// <exception cref="MountProblem">Usage or Host: nothing is left behind.</exception>
+    public static ServedMount Start(MountRequest request, StateFile state, MountLog log)
+    {
+        if (request.MountPoint is { } mountPoint)
+        {
+            new MountDirectory(state).FreeMountPoint(mountPoint);
+        }
+
+        var plan = MountPlan.Make(request, log);
+        try
+        {
+            return Start(plan, state, log);
+        }
+        catch (MountProblem)
+        {
+            plan.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Takes the mount away.</summary>
+    /// <param name="lazy">Out of sight, although it is in use.</param>
+    /// <returns>None; EBUSY: in use; EPERM …: what the host answered.</returns>
+    public Errno Unmount(bool lazy) => _server.Unmount(lazy);
+
+    /// <summary>Notes that <see cref="EndedDescriptor"/> was readable.</summary>
+    public void NoteEnd() => HasEnded = true;
+
+    /// <summary>Closes the layers and removes workspace, socket and record. A mount that has not ended is detached and cut off.</summary>
+    public void Dispose()
+    {
+        if (HasEnded)
+        {
+            _server.FileSystem.Dispose();
+        }
+
+        Control.Dispose();
+        _plan.Dispose();
+        _plan.RemoveOwnWork();
+        if (_plan.Workspace is { } workspace && !_plan.Request.Keep && workspace.Remove() is var error and not Errno.None)
+        {
+            _log.Warn($"the workspace {workspace.FolderPath} could not be removed: {ErrnoText.Of(error)}");
+        }
+
+        try
+        {
+            _state.Remove(Record.Id);
+        }
+        catch (MountProblem problem)
+        {
+            _log.Warn($"the record of the mount stays and will show as stale: {problem.Message}");
+        }
+
+        _ended.Dispose();
+    }
+
+    private static ServedMount Start(MountPlan plan, StateFile state, MountLog log)
+    {
+        var record = Describe(plan, state);
+        var diagnostics = new MountDiagnostics();
+        state.Add(record); // before the mount: whatever kills this process, umount --stale finds what it left
+        ControlServer? control = null;
+        FuseServer? server = null;
+        OwnedFd? ended = null;
+        ServedMount? mount = null;
+        try
+        {
+            var descriptors = FileLimit.Raise(out var callersLimit);
+            control = ControlServer.Listen(record.Socket, diagnostics);
+            ended = NewEvent();
+            server = MountAssembly.Mount(plan, descriptors, diagnostics);
+            server.Start();
+            if (!server.WaitReady(StartPatienceMs))
+            {
+                throw MountProblem.Host($"the kernel did not begin to talk to the mount at {plan.MountPoint} within {StartPatienceMs / 1000} s; see the kernel log (dmesg)");
+            }
+
+            plan.Keep();
+            mount = new ServedMount(state, log, plan, record, server, control, ended, callersLimit);
+            return mount;
+        }
+        finally
+        {
+            if (mount is null)
+            {
+                TakeBack(record, state, server, control, log);
+                ended?.Dispose();
+            }
+        }
+    }
+
+    private static void TakeBack(MountRecord record, StateFile state, FuseServer? server, ControlServer? control, MountLog log)
+    {
+        if (server is not null && server.Unmount(lazy: true) is var error and not Errno.None)
+        {
+            log.Error($"{record.MountPoint} stays mounted: {ErrnoText.Of(error)}; umount -l {record.MountPoint}");
+        }
+
+        control?.Dispose();
+        state.Remove(record.Id);
+    }
+
+    private static MountRecord Describe(MountPlan plan, StateFile state)
+    {
+        var self = ProcessIdentity.Self();
+        return new MountRecord
+        {
+            Id = plan.Id,
+            Job = plan.Request.Job,
+            Pid = self.Pid,
+            StartTicks = self.StartTicks,
+            MountPoint = plan.MountPoint,
+            Lowers = [.. plan.Lowers.Select(lower => lower.Spec.Kind == SourceKind.Dicfuse ? "dir:" + lower.RealPath : lower.RealPath)],
+            Upper = plan.UpperPath,
+            Work = plan.WorkPath,
+            Workspace = plan.Workspace?.FolderPath,
+            Keep = plan.Request.Keep,
+            Socket = state.SocketPath(plan.Id),
+            Created = DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
+        };
+    }
+
+    private static OwnedFd NewEvent()
+    {
+        var error = Fd.Eventfd(0, Fcntl.EFD_CLOEXEC, out var fd);
+        return error == Errno.None ? new OwnedFd(fd) : throw MountProblem.Host("cannot make an eventfd", error);
+    }
+
+    /// <summary>Turns the end of the mount into something that can be polled beside signals and questions.</summary>
+    private static unsafe void Watch(FuseServer server, OwnedFd ended)
+    {
+        new Thread(() =>
+        {
+            server.WaitEnd();
+            ulong one = 1;
+            _ = FileIo.Write(ended.Value, &one, sizeof(ulong), out _); // fails only when nobody waits any more
+        })
+        {
+            IsBackground = true,
+            Name = "end of mount",
+        }.Start();
+    }
+}

@@ -1,0 +1,67 @@
+namespace Antares.Aot.Mounts;
+
+/// <summary>How a source becomes a layer.</summary>
+public enum SourceKind
+{
+    /// <summary>A bare path: the folder itself is a lower layer; nothing is scanned or copied.</summary>
+    Folder,
+
+    /// <summary><c>dir:PATH</c>: the folder is loaded lazily into Dicfuse.</summary>
+    Dicfuse,
+}
+
+/// <summary>SOURCE of the command line: where the tree of a mount comes from.</summary>
+/// <param name="Kind">What the prefix said.</param>
+/// <param name="Path">The folder as given, without the prefix.</param>
+public sealed record SourceSpec(SourceKind Kind, string Path)
+{
+    private const string DirectoryPrefix = "dir:";
+
+    /// <summary>Prefixes of the grammar that this build does not serve. A folder of such a name is written with "./" before it.</summary>
+    private static readonly string[] s_unsupported = ["git:", "tar:", "mega:", "https:", "http:"];
+
+    /// <summary>Reads SOURCE. Only the known prefixes mean anything: a bare path may have colons.</summary>
+    /// <exception cref="MountProblem">Usage: empty, not a file name, or a kind of source that this build does not serve.</exception>
+    public static SourceSpec Parse(string text)
+    {
+        var spec = text.StartsWith(DirectoryPrefix, StringComparison.Ordinal)
+            ? new SourceSpec(SourceKind.Dicfuse, text[DirectoryPrefix.Length..])
+            : new SourceSpec(SourceKind.Folder, text);
+        foreach (var prefix in s_unsupported)
+        {
+            if (text.StartsWith(prefix, StringComparison.Ordinal))
+            {
+                throw MountProblem.Usage(
+                    $"source '{text}': sources of the kind '{prefix}' are not supported by this build; give a folder or dir:FOLDER"
+                    + $" (a folder whose name begins so is written ./{text})");
+            }
+        }
+
+        if (spec.Path.Length == 0)
+        {
+            throw MountProblem.Usage($"source '{text}' names no folder");
+        }
+
+        CheckPath("source", spec.Path);
+        return spec;
+    }
+
+    /// <summary>Refuses what cannot be the path that the user meant.</summary>
+    /// <param name="what">Name of the option or argument, for the message.</param>
+    /// <param name="path">The path.</param>
+    /// <exception cref="MountProblem">Usage: empty, or bytes in it that are not UTF-8.</exception>
+    public static void CheckPath(string what, string path)
+    {
+        if (path.Length == 0)
+        {
+            throw MountProblem.Usage($"{what} is empty");
+        }
+
+        if (path.Contains('\uFFFD'))
+        {
+            throw MountProblem.Usage($"{what} '{path}' is not UTF-8: paths on the command line must be (names inside the trees may be any bytes)");
+        }
+    }
+
+    public override string ToString() => Kind == SourceKind.Dicfuse ? DirectoryPrefix + Path : Path;
+}

@@ -1,0 +1,110 @@
+using System.Text.Json;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>
+/// The one file that says which mounts there are. Writers exclude each other by a lock file and replace the state by a rename, so a
+/// reader needs no lock and a killed writer leaves the old state.
+/// </summary>
+/// <remarks>Not synced to disk: it tells of processes, and those do not outlive the machine either.</remarks>
+public sealed unsafe class StateFile(string directory)
+{
+    private const string FileName = "mounts.json";
+    private const string LockName = "mounts.lock";
+
+    /// <summary>Folder of the state and the sockets.</summary>
+    public string Folder { get; } = directory;
+
+    /// <summary>Where the control socket of a mount lies.</summary>
+    public string SocketPath(string id) => $"{Folder}/{id}.sock";
+
+    /// <summary>All records, also of mounts whose process is gone.</summary>
+    /// <exception cref="MountProblem">Host: the file cannot be read, is damaged or of another version.</exception>
+    public List<MountRecord> Read()
+    {
+        var path = $"{Folder}/{FileName}";
+        var error = HostPath.ReadAll(path, out var content);
+        if (error == Errno.ENOENT)
+        {
+            return [];
+        }
+
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"cannot read the state file {path}", error);
+        }
+
+        StateDocument? document;
+        try
+        {
+            document = JsonSerializer.Deserialize(content, StateJson.Default.StateDocument);
+        }
+        catch (JsonException)
+        {
+            document = null;
+        }
+
+        if (document is null)
+        {
+            throw MountProblem.Host($"the state file {path} is damaged; move it away and mount again (running mounts go on, but are not listed)");
+        }
+
+        return document.Version == StateDocument.CurrentVersion
+            ? document.Mounts
+            : throw MountProblem.Host(
+                $"the state file {path} has version {document.Version}, this program knows {StateDocument.CurrentVersion};"
+                + $" unmount with the program that mounted, or choose another folder in {StateDirectory.Variable}");
+    }
+
+    /// <summary>Adds a record.</summary>
+    public void Add(MountRecord record) => Update(records => records.Add(record));
+
+    /// <summary>Removes the record of an id and its socket, if there.</summary>
+    public void Remove(string id)
+    {
+        Update(records => records.RemoveAll(record => record.Id == id));
+        _ = HostPath.RemoveFile(SocketPath(id)); // may never have been made
+    }
+
+    /// <summary>Changes the records while no other process does.</summary>
+    /// <exception cref="MountProblem">Host: see <see cref="Read"/>; the folder cannot be written.</exception>
+    public void Update(Action<List<MountRecord>> change)
+    {
+        var lockPath = $"{Folder}/{LockName}";
+        var error = HostPath.Open(lockPath, Fcntl.O_RDWR | Fcntl.O_CREAT, Modes.PrivateFile, out var lockFd);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"cannot open {lockPath}", error);
+        }
+
+        using var owned = new OwnedFd(lockFd);
+        error = Fd.Flock(lockFd, Fcntl.LOCK_EX);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"cannot lock {lockPath}", error);
+        }
+
+        var records = Read();
+        change(records);
+        Replace(records);
+    }
+
+    private void Replace(List<MountRecord> records)
+    {
+        var document = new StateDocument { Version = StateDocument.CurrentVersion, Mounts = records };
+        var content = JsonSerializer.SerializeToUtf8Bytes(document, StateJson.Default.StateDocument);
+        var path = $"{Folder}/{FileName}";
+        var next = path + ".next"; // one name is enough: the lock is held
+        var error = HostPath.WriteAll(next, content, Modes.PrivateFile);
+        if (error == Errno.None)
+        {
+            error = HostPath.Rename(next, path);
+        }
+
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"cannot write the state file {path}", error);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>
+/// <c>antares_build_&lt;id&gt;</c>: the folder of one mount's own things under the workspace root.
+/// </summary>
+/// <remarks>
+/// <code>
+/// mnt    the mount point, when none was given
+/// upper  what the job writes, when no upper was given
+/// cl     files of a changelist
+/// store  blobs that do not fit in memory
+/// .work  the overlay's working folder, on the upper's file system
+/// </code>
+/// Made with a random id, so an existing folder is never taken over; removed at the end unless it is to be kept.
+/// </remarks>
+public sealed class Workspace
+{
+    public const string NamePrefix = "antares_build_";
+
+    private Workspace(string id, string path)
+    {
+        Id = id;
+        FolderPath = path;
+    }
+
+    /// <summary>The id of the mount: lower-case hex.</summary>
+    public string Id { get; }
+
+    /// <summary>Path without links.</summary>
+    public string FolderPath { get; }
+
+    public string MountPoint => FolderPath + "/mnt";
+
+    public string Upper => FolderPath + "/upper";
+
+    public string ChangelistFolder => FolderPath + "/cl";
+
+    public string Store => FolderPath + "/store";
+
+    public string Work => FolderPath + "/.work";
+
+    /// <summary>A new id; it names the mount in the state and in the workspace's folder.</summary>
+    public static string NewId() => Guid.NewGuid().ToString("N")[..12];
+
+    /// <summary>The id in a workspace's name or path, or null when it is none.</summary>
+    public static string? IdOf(string nameOrPath)
+    {
+        var name = nameOrPath[(nameOrPath.LastIndexOf('/') + 1)..];
+        return name.StartsWith(NamePrefix, StringComparison.Ordinal) && name.Length > NamePrefix.Length ? name[NamePrefix.Length..] : null;
+    }
+
+    /// <summary>Makes the folders of a workspace.</summary>
+    /// <param name="root">Folder to make it in.</param>
+    /// <param name="id">From <see cref="NewId"/>.</param>
+    /// <param name="forOthers">True: other users may pass through to the mount point and the upper.</param>
+    /// <exception cref="MountProblem">Host: the root is missing, not writable or full.</exception>
+    public static Workspace Create(string root, string id, bool forOthers)
+    {
+        var error = HostPath.RealPath(root, out var realRoot);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host(
+                $"workspace root {root}: {ErrnoText.Of(error)}; choose an existing folder with --workspace-root");
+        }
+
+        var workspace = new Workspace(id, (realRoot == "/" ? "" : realRoot) + "/" + NamePrefix + id);
+        error = HostPath.MakeFolder(workspace.FolderPath, Modes.Private);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host(
+                $"cannot make the workspace {workspace.FolderPath}: {ErrnoText.Of(error)}; choose a writable folder with --workspace-root");
+        }
+
+        try
+        {
+            workspace.MakeParts(forOthers);
+            return workspace;
+        }
+        catch (MountProblem)
+        {
+            _ = workspace.Remove(); // the reason to tell is why it could not be made
+            throw;
+        }
+    }
+
+    /// <summary>Removes the workspace with all in it.</summary>
+    /// <returns>None; EXDEV: something is still mounted in it; another errno: what stopped the removal.</returns>
+    public Errno Remove() => Remove(FolderPath);
+
+    /// <summary>Removes a workspace of a mount whose process is gone.</summary>
+    public static Errno Remove(string path) => TreeRemover.Remove(path);
+
+    private void MakeParts(bool forOthers)
+    {
+        Make(MountPoint, Modes.Folder);
+        Make(Upper, Modes.Folder);
+        Make(Work, Modes.Private);
+        Make(ChangelistFolder, Modes.Private);
+        Make(Store, Modes.Private);
+        if (forOthers)
+        {
+            Check(FolderPath, HostPath.SetMode(FolderPath, Modes.Folder));
+        }
+    }
+
+    private static void Make(string path, uint mode) => Check(path, HostPath.MakeFolder(path, mode));
+
+    private static void Check(string path, Errno error)
+    {
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"cannot make {path}", error);
+        }
+    }
+}

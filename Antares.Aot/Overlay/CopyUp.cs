@@ -1,0 +1,343 @@
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Overlay;
+
+/// <summary>
+/// Brings a lower object into the upper, once and atomically: made whole in the work directory, then given its name in one rename.
+/// Until that rename the lower object is what everybody sees, and on any failure it stays so.
+/// </summary>
+/// <remarks>
+/// Called with the gate held exactly once. Data are copied with the gate released, so callers must look again at what they resolved
+/// before when <c>released</c> comes back true. Directories are copied without releasing it.
+/// </remarks>
+public sealed unsafe class CopyUp
+{
+    /// <summary>Copy all of the file.</summary>
+    public const ulong Whole = ulong.MaxValue;
+
+    private readonly MergedTree _tree;
+    private readonly MergedAttributes _attributes;
+    private readonly ulong[] _copying = new ulong[64];
+    private long _copies;
+    private long _bytes;
+
+    public CopyUp(MergedTree tree, MergedAttributes attributes)
+    {
+        _tree = tree;
+        _attributes = attributes;
+    }
+
+    /// <summary>Objects copied up.</summary>
+    public long Copies => Interlocked.Read(ref _copies);
+
+    /// <summary>Bytes of content copied.</summary>
+    public long Bytes => Interlocked.Read(ref _bytes);
+
+    /// <summary>Makes sure that an object has an upper copy.</summary>
+    /// <param name="target">The object; resolved anew when the gate was released.</param>
+    /// <param name="limit">Bytes of content that are wanted (0 when the file is about to be truncated).</param>
+    /// <param name="released">True when the gate was released in between.</param>
+    /// <returns>None; EROFS: no upper; ENOSPC, EDQUOT, EIO and others: nothing was changed.</returns>
+    public Errno Ensure(ref Target target, ulong limit, out bool released)
+    {
+        released = false;
+        if (!_tree.HasUpper)
+        {
+            return Errno.EROFS;
+        }
+
+        while (true)
+        {
+            if (target.HasUpper)
+            {
+                return Errno.None;
+            }
+
+            if (_tree.TypeOf(in target) == FileType.Directory)
+            {
+                return EnsureDirectory(ref target);
+            }
+
+            int slot = FindSlot(target.NodeId, out bool busy);
+            if (!busy)
+            {
+                _copying[slot] = target.NodeId;
+                released = true;
+                Errno error = CopyFile(ref target, limit);
+                _copying[slot] = 0;
+                Monitor.PulseAll(_tree.Gate);
+                return error;
+            }
+
+            // Somebody copies this very file (or all places are taken): wait, then look what came of it.
+            released = true;
+            _ = Monitor.Wait(_tree.Gate);
+            Errno resolved = _tree.Resolve(target.NodeId, out target);
+            if (resolved != Errno.None)
+            {
+                return resolved;
+            }
+        }
+    }
+
+    /// <summary>Makes sure that a directory, and all above it, exist in the upper. Never releases the gate.</summary>
+    public Errno EnsureDirectory(ref Target target)
+    {
+        if (!_tree.HasUpper)
+        {
+            return Errno.EROFS;
+        }
+
+        while (!target.HasUpper)
+        {
+            // Up to the nearest directory whose parent has an upper, then make that one, and so on down: no recursion, a tree may be deep.
+            Target lacking = target;
+            Target parent;
+            ByteName name;
+            while (true)
+            {
+                uint cursor = 0;
+                LowerRef lower = lacking.Lower;
+                if ((lacking.Record != 0 && _tree.Records[lacking.Record]->Unlinked)
+                    || !_tree.Layer(lower.Slot).NextName(lower.Node, ref cursor, out uint directory, out name))
+                {
+                    return CopyUnlinkedDirectory(ref target, ref lacking);
+                }
+
+                Errno error = _tree.ResolveOwner(new LowerRef(lower.Slot, directory), out parent);
+                if (error != Errno.None)
+                {
+                    return error;
+                }
+
+                if (parent.HasUpper)
+                {
+                    break;
+                }
+
+                lacking = parent;
+            }
+
+            Errno made = CopyDirectory(ref lacking, ref parent, name);
+            if (made == Errno.None)
+            {
+                made = _tree.Resolve(target.NodeId, out target);
+            }
+
+            if (made != Errno.None)
+            {
+                return made;
+            }
+        }
+
+        return Errno.None;
+    }
+
+    private Errno CopyUnlinkedDirectory(ref Target target, ref Target lacking)
+    {
+        if (lacking.NodeId != target.NodeId)
+        {
+            return Failure.Note("overlay", "parent removed", Errno.ENOENT);
+        }
+
+        Errno error = StageDirectory(in lacking, out uint number, out stat attributes);
+        if (error == Errno.None)
+        {
+            uint node = _tree.Upper.Writer.AdoptUnnamed(number, -1, attributes.st_ino, FileType.Directory);
+            _tree.Records.SetUpper(_tree.EnsureRecord(ref lacking), node);
+            error = _tree.Resolve(target.NodeId, out target);
+        }
+
+        return error;
+    }
+
+    private Errno CopyDirectory(ref Target directory, ref Target parent, ByteName name)
+    {
+        Errno error = StageDirectory(in directory, out uint number, out stat attributes);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        UpperWriter writer = _tree.Upper.Writer;
+        error = writer.Publish(number, -1, parent.Upper, name, attributes.st_ino, FileType.Directory, out uint node);
+        if (error != Errno.None)
+        {
+            _ = writer.Work.RemoveTree(number);
+            return error;
+        }
+
+        _tree.Records.SetUpper(_tree.EnsureRecord(ref directory), node);
+        _attributes.CountOverlap(in parent);
+        _ = Interlocked.Increment(ref _copies);
+        return Errno.None;
+    }
+
+    private Errno StageDirectory(ref readonly Target directory, out uint number, out stat attributes)
+    {
+        WorkDirectory work = _tree.Upper.Writer.Work;
+        ILayer layer = _tree.Layer(directory.Lower.Slot);
+        number = 0;
+        stat lower;
+        Errno error = layer.GetattrWithMapping(directory.Lower.Node, false, &lower);
+        attributes = lower;
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        number = work.Take();
+        byte* buffer = stackalloc byte[16];
+        ByteName name = FolderAccess.WorkName(number, buffer);
+        error = Failure.Note("work", "mkdirat (copy-up)", PathOps.Mkdirat(work.Fd, name.Pointer, 0x1C0));
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = FolderAccess.OpenBeneath(work.Fd, name, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out int fd);
+        if (error == Errno.None)
+        {
+            error = StagedAttributes.Apply(layer, directory.Lower.Node, fd, work.Fd, name, in lower, _tree.Upper.Marks);
+            _ = Fd.Close(fd);
+        }
+
+        if (error != Errno.None)
+        {
+            _ = work.RemoveTree(number);
+        }
+
+        return error;
+    }
+
+    private Errno CopyFile(ref Target target, ulong limit)
+    {
+        ulong nodeId = target.NodeId;
+        LowerRef lower = target.Lower;
+        UpperWriter writer = _tree.Upper.Writer;
+        Errno error;
+        uint number = 0;
+        int fd = -1;
+        stat attributes;
+        Monitor.Exit(_tree.Gate);
+        try
+        {
+            error = FileStage.Make(_tree.Layer(lower.Slot), lower.Node, writer, _tree.Upper.Marks, limit, out number, out fd, &attributes, out long copied);
+            _ = Interlocked.Add(ref _bytes, copied);
+        }
+        finally
+        {
+            Monitor.Enter(_tree.Gate);
+        }
+
+        Errno resolved = _tree.Resolve(nodeId, out target);
+        if (error == Errno.None)
+        {
+            error = resolved == Errno.None ? PublishFile(ref target, number, fd, in attributes) : resolved;
+            if (error != Errno.None)
+            {
+                if (fd >= 0)
+                {
+                    _ = Fd.Close(fd);
+                }
+
+                writer.Work.Remove(number);
+            }
+        }
+
+        if (error == Errno.None)
+        {
+            _ = Interlocked.Increment(ref _copies);
+            error = _tree.Resolve(nodeId, out target);
+        }
+
+        return error;
+    }
+
+    // Gives the staged copy every name under which the lower object is visible now (hard links stay links); without any it stays a
+    // file without a name in the work directory.
+    private Errno PublishFile(ref Target target, uint number, int fd, in stat attributes)
+    {
+        UpperWriter writer = _tree.Upper.Writer;
+        FileType type = FileTypes.FromMode(attributes.st_mode);
+        LowerRef lower = target.Lower;
+        ILayer layer = _tree.Layer(lower.Slot);
+        uint node = 0;
+        uint names = 0;
+        uint cursor = 0;
+        Errno error;
+        while (layer.NextName(lower.Node, ref cursor, out uint lowerDirectory, out ByteName name))
+        {
+            error = _tree.ResolveOwner(new LowerRef(lower.Slot, lowerDirectory), out Target parent);
+            if (error != Errno.None)
+            {
+                return node == 0 ? error : Errno.None;
+            }
+
+            error = _tree.FindChild(in parent, name, out Target visible);
+            if (error != Errno.None || visible.NodeId != target.NodeId)
+            {
+                continue;
+            }
+
+            error = EnsureDirectory(ref parent);
+            if (error == Errno.None)
+            {
+                error = node == 0
+                    ? writer.Publish(number, fd, parent.Upper, name, attributes.st_ino, type, out node)
+                    : _tree.Upper.Link(node, parent.Upper, name, keepTimes: true);
+            }
+
+            if (error != Errno.None)
+            {
+                if (node == 0)
+                {
+                    return error;
+                }
+
+                // The copy is in place under another name; this name is made when it is looked up.
+                break;
+            }
+
+            names++;
+            if (names == 1)
+            {
+                _tree.Records.SetUpper(_tree.EnsureRecord(ref target), node);
+            }
+        }
+
+        if (node == 0)
+        {
+            node = writer.AdoptUnnamed(number, fd, attributes.st_ino, type);
+            _tree.Records.SetUpper(_tree.EnsureRecord(ref target), node);
+        }
+
+        InodeRecord* record = _tree.Records[target.Record];
+        uint all = (uint)Math.Min(attributes.st_nlink, uint.MaxValue);
+        record->MissingNames = names == 0 || all <= names + record->RemovedNames ? 0 : all - names - record->RemovedNames;
+        return Errno.None;
+    }
+
+    private int FindSlot(ulong nodeId, out bool busy)
+    {
+        int free = -1;
+        busy = false;
+        for (int i = 0; i < _copying.Length; i++)
+        {
+            if (_copying[i] == nodeId)
+            {
+                busy = true;
+            }
+            else if (_copying[i] == 0)
+            {
+                free = i;
+            }
+        }
+
+        busy |= free < 0;
+        return free;
+    }
+}

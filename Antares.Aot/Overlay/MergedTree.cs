@@ -1,0 +1,528 @@
+using System.Runtime.CompilerServices;
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Overlay;
+
+/// <summary>
+/// Which object a name leads to in the merged tree, and which parts it has: the upper first, then the layers below, until a whiteout,
+/// an opaque directory or a non-directory ends the search.
+/// </summary>
+/// <remarks>
+/// Called with <see cref="Gate"/> held, but for <see cref="TryPure"/>, which needs no lock: an object without a record in the bottom
+/// layer is exactly what that layer says.
+/// </remarks>
+public sealed unsafe class MergedTree : IDisposable
+{
+    private readonly ILayer[] _lowers;
+    private readonly DirectoryLayer? _upper;
+
+    public MergedTree(ILayer[] lowers, DirectoryLayer? upper)
+    {
+        _lowers = lowers;
+        _upper = upper;
+        Gate = upper?.Gate ?? new object();
+        Counts = new LookupCounts(lowers.Length);
+        Records = new InodeRecords(Counts, upper);
+    }
+
+    /// <summary>The lock of the merged tree; it is the upper's own.</summary>
+    public object Gate { get; }
+
+    public LookupCounts Counts { get; }
+
+    public InodeRecords Records { get; }
+
+    /// <summary>The upper; only with <see cref="HasUpper"/>.</summary>
+    public DirectoryLayer Upper => _upper ?? throw new InvalidOperationException("a read-only tree has no upper");
+
+    public bool HasUpper => _upper != null;
+
+    public int LowerCount => _lowers.Length;
+
+    /// <summary>The layer of a tree slot (1 = topmost).</summary>
+    public ILayer Layer(uint slot) => _lowers[slot - 1];
+
+    /// <summary>Reserves the side tables and makes the root.</summary>
+    public Errno Open()
+    {
+        LowerRef* roots = stackalloc LowerRef[_lowers.Length];
+        int count = 0;
+        bool open = true;
+        byte* redirect = stackalloc byte[16];
+        for (uint slot = 1; slot <= _lowers.Length; slot++)
+        {
+            Errno error = Counts.Reserve(slot);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            if (open)
+            {
+                roots[count++] = new LowerRef(slot, ILayer.RootNode);
+                error = Layer(slot).Merging(ILayer.RootNode, out bool opaque, redirect, 16, out _);
+                if (error != Errno.None && error != Errno.ERANGE)
+                {
+                    return error;
+                }
+
+                open = !opaque;
+            }
+        }
+
+        uint record = Records.Add(NodeId.Root, roots, count);
+        System.Diagnostics.Debug.Assert(record == InodeRecords.Root, "the root comes first");
+        if (_upper != null)
+        {
+            Records.SetUpper(record, ILayer.RootNode);
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>The layer and node of an id that is still exactly a node of a lower layer; false: resolve it with the gate held.</summary>
+    public bool TryPure(ulong nodeId, out ILayer layer, out uint node, out uint slot)
+    {
+        slot = NodeId.SlotOf(nodeId);
+        node = NodeId.NodeOf(nodeId);
+        if (NodeId.IsUpper(nodeId) || !Counts.InRange(slot, node) || Counts.IsTouched(slot, node))
+        {
+            layer = null!;
+            return false;
+        }
+
+        layer = _lowers[slot - 1];
+        return true;
+    }
+
+    /// <summary>True for the slot below which nothing lies, so that its directories need no merging.</summary>
+    public bool IsBottom(uint slot) => slot == (uint)_lowers.Length;
+
+    /// <summary>The object of an id.</summary>
+    /// <returns>None; ESTALE: no such object (any more).</returns>
+    public Errno Resolve(ulong nodeId, out Target target)
+    {
+        target = default;
+        target.NodeId = nodeId;
+        if (nodeId == NodeId.Root)
+        {
+            FromRecord(InodeRecords.Root, ref target);
+            return Errno.None;
+        }
+
+        uint node = NodeId.NodeOf(nodeId);
+        if (NodeId.IsUpper(nodeId))
+        {
+            if (_upper == null || !_upper.Table.IsNode(node)
+                || (_upper.Table.Node(node)->Generation & ((1u << 30) - 1)) != NodeId.GenerationOf(nodeId))
+            {
+                return Failure.Note("overlay", "unknown node", Errno.ESTALE);
+            }
+
+            target.Upper = node;
+            return Errno.None;
+        }
+
+        uint slot = NodeId.SlotOf(nodeId);
+        if (!Counts.InRange(slot, node))
+        {
+            return Failure.Note("overlay", "unknown node", Errno.ESTALE);
+        }
+
+        FromLower(new LowerRef(slot, node), ref target);
+        return Errno.None;
+    }
+
+    /// <summary>The merged object of which a lower node is a part.</summary>
+    public Errno ResolveOwner(LowerRef lower, out Target target) => Resolve(Records.OwnerOf(lower), out target);
+
+    /// <summary>Id of an object of the upper.</summary>
+    public ulong IdOfUpper(uint node)
+    {
+        FolderNode* record = Upper.Table.Node(node);
+        return record->Tag != 0 ? Records[record->Tag]->NodeId : NodeId.Upper(record->Generation, node);
+    }
+
+    /// <summary>The object of a node of the upper whose parts are known.</summary>
+    public Target OfUpper(uint node)
+    {
+        Target target = default;
+        uint tag = Upper.Table.Node(node)->Tag;
+        if (tag != 0)
+        {
+            target.NodeId = Records[tag]->NodeId;
+            FromRecord(tag, ref target);
+        }
+        else
+        {
+            target.NodeId = NodeId.Upper(Upper.Table.Node(node)->Generation, node);
+            target.Upper = node;
+        }
+
+        return target;
+    }
+
+    /// <summary>Type of an object.</summary>
+    public FileType TypeOf(in Target target) =>
+        target.HasUpper ? Upper.TypeOf(target.Upper) : Layer(target.Lower.Slot).TypeOf(target.Lower.Node);
+
+    /// <summary>The lower parts of an object, topmost first; a pure lower object has itself.</summary>
+    /// <param name="target">The object; must stay where it is while the result is used.</param>
+    public ReadOnlySpan<LowerRef> LowersOf(ref readonly Target target)
+    {
+        if (target.Record != 0)
+        {
+            InodeRecord* record = Records[target.Record];
+            return new ReadOnlySpan<LowerRef>(record->Lowers, record->LowerCount);
+        }
+
+        return target.HasLower ? new ReadOnlySpan<LowerRef>(in target.Lower) : default;
+    }
+
+    /// <summary>References that the kernel holds.</summary>
+    public uint LookupsOf(in Target target) =>
+        NodeId.IsUpper(target.NodeId)
+            ? Upper.Table.Node(target.Upper)->Lookups
+            : target.NodeId == NodeId.Root ? 1 : Counts.CountOf(NodeId.SlotOf(target.NodeId), NodeId.NodeOf(target.NodeId));
+
+    /// <summary>Counts one more reference of the kernel.</summary>
+    public void RaiseLookups(in Target target)
+    {
+        if (NodeId.IsUpper(target.NodeId))
+        {
+            if (Upper.Table.Node(target.Upper)->Lookups++ == 0)
+            {
+                Counts.CountHeld(1);
+            }
+        }
+        else if (target.NodeId != NodeId.Root)
+        {
+            Counts.Raise(NodeId.SlotOf(target.NodeId), NodeId.NodeOf(target.NodeId));
+        }
+    }
+
+    /// <summary>Finds what a name leads to.</summary>
+    /// <param name="directory">A directory.</param>
+    /// <param name="name">Name in it.</param>
+    /// <param name="child">The object.</param>
+    /// <returns>None; ENOENT: nothing; EIO and others: a layer could not be read.</returns>
+    public Errno FindChild(ref readonly Target directory, ByteName name, out Target child)
+    {
+        child = default;
+        if (directory.HasUpper)
+        {
+            Errno error = Upper.Find(directory.Upper, name, out uint node);
+            if (error == Errno.None)
+            {
+                return node == DirectoryTable.WhiteoutNode ? Errno.ENOENT : ChildInUpper(in directory, name, node, out child);
+            }
+
+            if (error != Errno.ENOENT)
+            {
+                return error;
+            }
+        }
+
+        LowerRef* found = stackalloc LowerRef[_lowers.Length];
+        Errno result = FindInLowers(LowersOf(in directory), name, found, out int count);
+        if (result != Errno.None)
+        {
+            return result;
+        }
+
+        if (count > 1 && Records.Find(found[0].NodeId) == 0)
+        {
+            _ = Records.Add(found[0].NodeId, found, count);
+        }
+
+        child.NodeId = found[0].NodeId;
+        FromLower(found[0], ref child);
+        return Errno.None;
+    }
+
+    /// <summary>True when a layer below the upper shows the name, so that removing it takes a whiteout.</summary>
+    /// <param name="directory">The directory.</param>
+    /// <param name="name">The name.</param>
+    /// <param name="type">Type of what is shown.</param>
+    /// <param name="shown">The answer.</param>
+    public Errno ShownBelow(ref readonly Target directory, ByteName name, out FileType type, out bool shown)
+    {
+        LowerRef* found = stackalloc LowerRef[_lowers.Length];
+        Errno error = FindInLowers(LowersOf(in directory), name, found, out int count);
+        shown = error == Errno.None && count > 0;
+        type = shown ? Layer(found[0].Slot).TypeOf(found[0].Node) : FileType.Unknown;
+        return error == Errno.ENOENT ? Errno.None : error;
+    }
+
+    /// <summary>Makes sure that a lower object has a record.</summary>
+    public uint EnsureRecord(ref Target target)
+    {
+        if (target.Record == 0)
+        {
+            LowerRef lower = target.Lower;
+            target.Record = Records.Add(target.NodeId, &lower, 1);
+        }
+
+        return target.Record;
+    }
+
+    /// <summary>To be called when a directory was emptied and made opaque: it has no lower parts any more.</summary>
+    public void DetachLowers(ref readonly Target directory)
+    {
+        if (directory.Record != 0)
+        {
+            Records[directory.Record]->LowerCount = 0;
+        }
+    }
+
+    public void Dispose()
+    {
+        Records.Dispose();
+        Counts.Dispose();
+    }
+
+    // A child that the upper has. A directory may have lower parts: by its name, by a redirect, or none when it is opaque. That is
+    // found out once; the tag of the upper node (or MergeChecked) remembers it.
+    private Errno ChildInUpper(ref readonly Target directory, ByteName name, uint node, out Target child)
+    {
+        FolderNode* record = Upper.Table.Node(node);
+        if (record->Type == FileType.Directory && record->Tag == 0 && (record->Flags & FolderNodeFlags.MergeChecked) == 0)
+        {
+            Errno error = AttachLowers(in directory, name, node);
+            if (error != Errno.None)
+            {
+                child = default;
+                return error;
+            }
+        }
+
+        child = OfUpper(node);
+        return Errno.None;
+    }
+
+    [SkipLocalsInit]
+    private Errno AttachLowers(ref readonly Target directory, ByteName name, uint node)
+    {
+        const int RedirectRoom = 4096;
+        byte* redirect = stackalloc byte[RedirectRoom + 1];
+        Errno error = Upper.Merging(node, out bool opaque, redirect, RedirectRoom, out int length);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        int count = 0;
+        LowerRef* found = stackalloc LowerRef[_lowers.Length];
+        if (length > 0 && redirect[0] == (byte)'/')
+        {
+            error = WalkBelow(1, new ReadOnlySpan<byte>(redirect, length), found, ref count);
+        }
+        else if (!opaque)
+        {
+            if (length > ByteName.MaxLength)
+            {
+                return Failure.Note("upper", "redirect", Errno.EIO);
+            }
+
+            redirect[length] = 0;
+            ByteName lowerName = length > 0 ? new ByteName(redirect, length) : name;
+            error = FindInLowers(LowersOf(in directory), lowerName, found, out count);
+        }
+
+        if (error != Errno.None && error != Errno.ENOENT)
+        {
+            return error;
+        }
+
+        Upper.Table.Node(node)->Flags |= FolderNodeFlags.MergeChecked;
+        if (count == 0 || Layer(found[0].Slot).TypeOf(found[0].Node) != FileType.Directory)
+        {
+            return Errno.None;
+        }
+
+        uint known = Records.Find(found[0].NodeId);
+        if (known != 0 && Records[known]->Upper != 0)
+        {
+            // Two directories of the upper claim one lower directory: a damaged upper. Serving both would mix them up.
+            Upper.Table.Node(node)->Flags &= ~FolderNodeFlags.MergeChecked;
+            return Failure.Note("upper", "redirect claimed twice", Errno.EIO);
+        }
+
+        Records.SetUpper(known != 0 ? known : Records.Add(found[0].NodeId, found, count), node);
+        return Errno.None;
+    }
+
+    [SkipLocalsInit]
+    private Errno FindInLowers(ReadOnlySpan<LowerRef> parents, ByteName name, LowerRef* found, out int count)
+    {
+        const int RedirectRoom = 4096;
+        count = 0;
+        byte* redirect = stackalloc byte[RedirectRoom + 1];
+        byte* renamed = stackalloc byte[ByteName.MaxLength + 1];
+        foreach (LowerRef parent in parents)
+        {
+            ILayer layer = Layer(parent.Slot);
+            Errno error = layer.Find(parent.Node, name, out uint node);
+            if (error == Errno.ENOENT)
+            {
+                continue;
+            }
+
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            FileType type = layer.TypeOf(node);
+            if (type == FileType.Whiteout)
+            {
+                break;
+            }
+
+            if (type != FileType.Directory)
+            {
+                if (count == 0)
+                {
+                    found[count++] = new LowerRef(parent.Slot, node);
+                }
+
+                break;
+            }
+
+            found[count++] = new LowerRef(parent.Slot, node);
+            if (IsBottom(parent.Slot))
+            {
+                break;
+            }
+
+            error = layer.Merging(node, out bool opaque, redirect, RedirectRoom, out int length);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            if (length > 0 && redirect[0] == (byte)'/')
+            {
+                return WalkBelow(parent.Slot + 1, new ReadOnlySpan<byte>(redirect, length), found, ref count);
+            }
+
+            if (opaque)
+            {
+                break;
+            }
+
+            if (length > 0)
+            {
+                if (length > ByteName.MaxLength)
+                {
+                    return Failure.Note(layer.Name, "redirect", Errno.EIO);
+                }
+
+                // From here on the directory goes by this name in the layers below.
+                new ReadOnlySpan<byte>(redirect, length).CopyTo(new Span<byte>(renamed, length));
+                renamed[length] = 0;
+                name = new ByteName(renamed, length);
+            }
+        }
+
+        return count == 0 ? Errno.ENOENT : Errno.None;
+    }
+
+    // Adds the directories that an absolute redirect leads to in the layers from a slot on downwards.
+    private Errno WalkBelow(uint fromSlot, ReadOnlySpan<byte> path, LowerRef* found, ref int count)
+    {
+        byte* component = stackalloc byte[ByteName.MaxLength + 1];
+        byte* mark = stackalloc byte[16];
+        for (uint slot = fromSlot; slot <= (uint)_lowers.Length; slot++)
+        {
+            ILayer layer = Layer(slot);
+            uint node = ILayer.RootNode;
+            ReadOnlySpan<byte> rest = path;
+            bool stop = false;
+            while (node != 0 && !rest.IsEmpty)
+            {
+                if (rest[0] == (byte)'/')
+                {
+                    rest = rest[1..];
+                    continue;
+                }
+
+                int end = rest.IndexOf((byte)'/');
+                int length = end < 0 ? rest.Length : end;
+                if (length > ByteName.MaxLength)
+                {
+                    return Failure.Note("upper", "redirect", Errno.EIO);
+                }
+
+                rest[..length].CopyTo(new Span<byte>(component, length));
+                component[length] = 0;
+                rest = rest[length..];
+                var name = new ByteName(component, length);
+                if (name.IsDotOrDotDot)
+                {
+                    return Failure.Note("upper", "redirect", Errno.EIO);
+                }
+
+                Errno error = layer.Find(node, name, out uint next);
+                if (error != Errno.None && error != Errno.ENOENT)
+                {
+                    return error;
+                }
+
+                if (error == Errno.None && layer.TypeOf(next) != FileType.Directory)
+                {
+                    // A whiteout or a file on the way hides what lies below this layer.
+                    stop = true;
+                    next = 0;
+                }
+
+                node = next;
+            }
+
+            if (node != 0)
+            {
+                found[count++] = new LowerRef(slot, node);
+                Errno error = layer.Merging(node, out bool opaque, mark, 16, out _);
+                if (error != Errno.None && error != Errno.ERANGE)
+                {
+                    return error;
+                }
+
+                stop |= opaque;
+            }
+
+            if (stop)
+            {
+                break;
+            }
+        }
+
+        return count == 0 ? Errno.ENOENT : Errno.None;
+    }
+
+    private void FromLower(LowerRef lower, ref Target target)
+    {
+        if (Counts.IsTouched(lower.Slot, lower.Node))
+        {
+            uint record = Records.Find(lower.NodeId);
+            if (record != 0)
+            {
+                FromRecord(record, ref target);
+                return;
+            }
+        }
+
+        target.Lower = lower;
+    }
+
+    private void FromRecord(uint index, ref Target target)
+    {
+        InodeRecord* record = Records[index];
+        target.Record = index;
+        target.Upper = record->Upper;
+        target.Lower = record->Lowers[0];
+    }
+}

@@ -1,0 +1,172 @@
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Overlay.Ops;
+
+/// <summary>GETATTR, SETATTR, READLINK and STATFS.</summary>
+public sealed unsafe class AttributeOps
+{
+    private readonly MergedTree _tree;
+    private readonly MergedAttributes _attributes;
+    private readonly CopyUp _copyUp;
+    private readonly IdMap _uids;
+    private readonly IdMap _gids;
+
+    public AttributeOps(MergedTree tree, MergedAttributes attributes, CopyUp copyUp)
+    {
+        _tree = tree;
+        _attributes = attributes;
+        _copyUp = copyUp;
+        _uids = tree.HasUpper ? tree.Upper.Uids : IdMap.Identity;
+        _gids = tree.HasUpper ? tree.Upper.Gids : IdMap.Identity;
+    }
+
+    /// <summary>Attributes of an object.</summary>
+    /// <returns>None; ESTALE; EIO: the layer that has it could not be read.</returns>
+    public Errno Getattr(ulong nodeId, stat* attributes)
+    {
+        if (_tree.TryPure(nodeId, out ILayer layer, out uint node, out _))
+        {
+            return layer.GetattrWithMapping(node, true, attributes);
+        }
+
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(nodeId, out Target target);
+            return error == Errno.None ? _attributes.Get(in target, attributes) : error;
+        }
+    }
+
+    /// <summary>Changes attributes; a lower object is copied up first, without its data when it is truncated to nothing.</summary>
+    /// <returns>None; EROFS; EPERM (owner not allowed by the upper's file system); ENOSPC, EDQUOT, EFBIG, EIO and others.</returns>
+    public Errno Setattr(in Caller caller, ulong nodeId, in SetattrRequest request, stat* attributes)
+    {
+        _ = caller;
+        if (!_tree.HasUpper)
+        {
+            return Errno.EROFS;
+        }
+
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(nodeId, out Target target);
+            if (error == Errno.None)
+            {
+                bool truncates = (request.Fields & SetattrFields.Size) != 0;
+                error = _copyUp.Ensure(ref target, truncates ? request.Size : CopyUp.Whole, out _);
+            }
+
+            if (error == Errno.None)
+            {
+                error = Apply(target.Upper, in request);
+            }
+
+            return error == Errno.None ? _attributes.Get(in target, attributes) : error;
+        }
+    }
+
+    /// <summary>Target of a symbolic link.</summary>
+    public Errno Readlink(ulong nodeId, byte* buffer, int capacity, out int length)
+    {
+        if (_tree.TryPure(nodeId, out ILayer layer, out uint node, out _))
+        {
+            return layer.Readlink(node, buffer, capacity, out length);
+        }
+
+        lock (_tree.Gate)
+        {
+            length = 0;
+            Errno error = _tree.Resolve(nodeId, out Target target);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            return target.HasUpper
+                ? _tree.Upper.Readlink(target.Upper, buffer, capacity, out length)
+                : _tree.Layer(target.Lower.Slot).Readlink(target.Lower.Node, buffer, capacity, out length);
+        }
+    }
+
+    /// <summary>What is free: the upper's file system; a mount without an upper has nothing free.</summary>
+    public Errno Statfs(ulong nodeId, statvfs* result)
+    {
+        _ = nodeId;
+        *result = default;
+        if (_tree.HasUpper)
+        {
+            Errno error = Failure.Note("upper", "fstatvfs", Attributes.Fstatvfs(_tree.Upper.Access.RootFd, result));
+            result->f_namemax = ByteName.MaxLength;
+            return error;
+        }
+
+        result->f_bsize = 4096;
+        result->f_frsize = 4096;
+        result->f_namemax = ByteName.MaxLength;
+        return Errno.None;
+    }
+
+    private Errno Apply(uint node, in SetattrRequest request)
+    {
+        DirectoryLayer change = _tree.Upper;
+        Errno error = Errno.None;
+        SetattrFields fields = request.Fields;
+        if ((fields & SetattrFields.Size) != 0)
+        {
+            error = request.Size > long.MaxValue ? Errno.EFBIG : change.Truncate(node, (long)request.Size);
+        }
+
+        if (error == Errno.None && (fields & SetattrFields.KillSuidGid) != 0 && (fields & SetattrFields.Mode) == 0)
+        {
+            error = KillSetId(node);
+        }
+
+        if (error == Errno.None && (fields & (SetattrFields.Uid | SetattrFields.Gid)) != 0)
+        {
+            uint uid = (fields & SetattrFields.Uid) != 0 ? _uids.ToLayer(request.Uid) : uint.MaxValue;
+            uint gid = (fields & SetattrFields.Gid) != 0 ? _gids.ToLayer(request.Gid) : uint.MaxValue;
+            error = change.Chown(node, uid, gid);
+        }
+
+        if (error == Errno.None && (fields & SetattrFields.Mode) != 0)
+        {
+            error = change.Chmod(node, request.Mode);
+        }
+
+        const SetattrFields Times = SetattrFields.AccessTime | SetattrFields.ModifyTime;
+        if (error == Errno.None && (fields & Times) != 0)
+        {
+            timespec* times = stackalloc timespec[2];
+            times[0] = TimeOf(fields, SetattrFields.AccessTime, SetattrFields.AccessTimeNow, request.AccessTime);
+            times[1] = TimeOf(fields, SetattrFields.ModifyTime, SetattrFields.ModifyTimeNow, request.ModifyTime);
+            error = change.Utimens(node, times);
+        }
+
+        return error;
+    }
+
+    private Errno KillSetId(uint node)
+    {
+        stat attributes;
+        Errno error = _tree.Upper.Access.Stat(node, &attributes);
+        if (error != Errno.None || FileTypes.FromMode(attributes.st_mode) == FileType.Directory)
+        {
+            return error;
+        }
+
+        uint kept = UpperAttributes.WithoutSetId(attributes.st_mode);
+        return kept == attributes.st_mode ? Errno.None : _tree.Upper.Chmod(node, kept);
+    }
+
+    private static timespec TimeOf(SetattrFields fields, SetattrFields set, SetattrFields now, timespec value)
+    {
+        if ((fields & set) == 0)
+        {
+            return new timespec { tv_nsec = StatMode.UTIME_OMIT };
+        }
+
+        return (fields & now) != 0 ? new timespec { tv_nsec = StatMode.UTIME_NOW } : value;
+    }
+}

@@ -1,0 +1,208 @@
+using Antares.Aot.Base;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Overlay.Ops;
+
+/// <summary>MKNOD, MKDIR, SYMLINK, CREATE, TMPFILE and LINK: new names.</summary>
+public sealed unsafe class CreateOps
+{
+    private const uint TypeDirectory = 0x4000;
+    private const uint TypeRegular = 0x8000;
+    private const uint TypeSymlink = 0xA000;
+    private const uint TypeMask = 0xF000;
+    private const uint TypeChar = 0x2000;
+
+    private readonly MergedTree _tree;
+    private readonly CopyUp _copyUp;
+    private readonly LookupOps _lookups;
+
+    public CreateOps(MergedTree tree, CopyUp copyUp, LookupOps lookups)
+    {
+        _tree = tree;
+        _copyUp = copyUp;
+        _lookups = lookups;
+    }
+
+    /// <summary>Makes a file, FIFO, socket or device node.</summary>
+    /// <returns>None; EPERM: a character device 0:0, which is what a whiteout is; EEXIST, EROFS, ENOSPC and others.</returns>
+    public Errno Mknod(in Caller caller, ulong parent, ByteName name, uint mode, ulong rdev, ref EntryReply reply)
+    {
+        if ((mode & TypeMask) == TypeChar && rdev == 0)
+        {
+            return Errno.EPERM;
+        }
+
+        return Make(in caller, parent, name, (mode & TypeMask) == 0 ? mode | TypeRegular : mode, rdev, null, ref reply);
+    }
+
+    /// <summary>Makes a directory.</summary>
+    public Errno Mkdir(in Caller caller, ulong parent, ByteName name, uint mode, ref EntryReply reply) =>
+        Make(in caller, parent, name, (mode & 0xFFF) | TypeDirectory, 0, null, ref reply);
+
+    /// <summary>Makes a symbolic link.</summary>
+    public Errno Symlink(in Caller caller, ulong parent, ByteName name, byte* target, ref EntryReply reply) =>
+        Make(in caller, parent, name, TypeSymlink | 0x1FF, 0, target, ref reply);
+
+    /// <summary>Makes and opens a regular file; nothing is held for the open descriptor (handles are stateless).</summary>
+    public Errno Create(in Caller caller, ulong parent, ByteName name, uint mode, int flags, ref EntryReply reply)
+    {
+        _ = flags;
+        return Make(in caller, parent, name, (mode & 0xFFF) | TypeRegular, 0, null, ref reply);
+    }
+
+    /// <summary>Makes a regular file without a name (O_TMPFILE), which LINK may give one.</summary>
+    public Errno Tmpfile(in Caller caller, ulong parent, uint mode, int flags, ref EntryReply reply)
+    {
+        _ = flags;
+        if (!_tree.HasUpper)
+        {
+            return Errno.EROFS;
+        }
+
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(parent, out Target directory);
+            if (error == Errno.None)
+            {
+                error = _copyUp.EnsureDirectory(ref directory);
+            }
+
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            NewNode what = Describe(in caller, (mode & 0xFFF) | TypeRegular, 0, null);
+            fixed (stat* attributes = &reply.Attributes)
+            {
+                error = _tree.Upper.Writer.CreateUnnamed(directory.Upper, in what, out uint node, attributes);
+                return error == Errno.None ? Answer(node, attributes, ref reply) : error;
+            }
+        }
+    }
+
+    /// <summary>Gives an object a further name.</summary>
+    /// <returns>None; EEXIST; EMLINK; EPERM: a directory; ENOENT: it has no name any more; EROFS, ENOSPC and others.</returns>
+    public Errno Link(in Caller caller, ulong nodeId, ulong newParent, ByteName newName, ref EntryReply reply)
+    {
+        _ = caller;
+        if (newName.Length > ByteName.MaxLength)
+        {
+            return Errno.ENAMETOOLONG;
+        }
+
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(nodeId, out Target target);
+            if (error == Errno.None)
+            {
+                error = _copyUp.Ensure(ref target, CopyUp.Whole, out _);
+            }
+
+            if (error == Errno.None)
+            {
+                error = _tree.Resolve(newParent, out Target directory);
+                if (error == Errno.None)
+                {
+                    error = CheckFree(in directory, newName);
+                }
+
+                if (error == Errno.None)
+                {
+                    error = _copyUp.EnsureDirectory(ref directory);
+                }
+
+                if (error == Errno.None)
+                {
+                    error = _tree.Upper.Link(target.Upper, directory.Upper, newName, keepTimes: false);
+                }
+            }
+
+            return error == Errno.None ? _lookups.Reply(in target, ref reply) : error;
+        }
+    }
+
+    private Errno Make(in Caller caller, ulong parent, ByteName name, uint mode, ulong rdev, byte* target, ref EntryReply reply)
+    {
+        if (!_tree.HasUpper)
+        {
+            return Errno.EROFS;
+        }
+
+        if (name.Length > ByteName.MaxLength)
+        {
+            return Errno.ENAMETOOLONG;
+        }
+
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(parent, out Target directory);
+            if (error == Errno.None)
+            {
+                error = CheckFree(in directory, name);
+            }
+
+            if (error == Errno.None)
+            {
+                error = _copyUp.EnsureDirectory(ref directory);
+            }
+
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            NewNode what = Describe(in caller, mode, rdev, target);
+            if ((mode & TypeMask) == TypeDirectory)
+            {
+                // A directory made where a lower one was removed must not let that one's contents through.
+                error = _tree.ShownBelow(in directory, name, out FileType below, out bool shown);
+                if (error != Errno.None)
+                {
+                    return error;
+                }
+
+                what.Opaque = shown && below == FileType.Directory;
+            }
+
+            fixed (stat* attributes = &reply.Attributes)
+            {
+                error = _tree.Upper.Create(directory.Upper, name, in what, out uint node, attributes);
+                return error == Errno.None ? Answer(node, attributes, ref reply) : error;
+            }
+        }
+    }
+
+    private Errno Answer(uint node, stat* attributes, ref EntryReply reply)
+    {
+        Target made = _tree.OfUpper(node);
+        attributes->st_dev = 0;
+        attributes->st_uid = _tree.Upper.Uids.ToMount(attributes->st_uid);
+        attributes->st_gid = _tree.Upper.Gids.ToMount(attributes->st_gid);
+        if (FileTypes.FromMode(attributes->st_mode) == FileType.Directory)
+        {
+            attributes->st_nlink = 2;
+        }
+
+        reply.NodeId = made.NodeId;
+        _tree.RaiseLookups(in made);
+        return Errno.None;
+    }
+
+    private Errno CheckFree(ref readonly Target directory, ByteName name)
+    {
+        Errno error = _tree.FindChild(in directory, name, out _);
+        return error == Errno.None ? Errno.EEXIST : error == Errno.ENOENT ? Errno.None : error;
+    }
+
+    private NewNode Describe(in Caller caller, uint mode, ulong rdev, byte* target) => new()
+    {
+        Mode = mode,
+        Umask = caller.Umask,
+        Uid = _tree.Upper.Uids.ToLayer(caller.Uid),
+        Gid = _tree.Upper.Gids.ToLayer(caller.Gid),
+        Rdev = rdev,
+        Target = target,
+    };
+}

@@ -1,0 +1,301 @@
+using System.Runtime.InteropServices;
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Overlay.Ops;
+
+/// <summary>READ, WRITE, FSYNC, FALLOCATE, LSEEK and COPY_FILE_RANGE. Data move without the gate, through descriptors that are lent.</summary>
+public sealed unsafe class DataOps
+{
+    private const int CopyChunk = 1 << 20;
+
+    private readonly MergedTree _tree;
+    private readonly CopyUp _copyUp;
+
+    public DataOps(MergedTree tree, CopyUp copyUp)
+    {
+        _tree = tree;
+        _copyUp = copyUp;
+    }
+
+    /// <summary>Reads. Which layer has the content is decided at this moment, so every descriptor sees what was written last.</summary>
+    /// <returns>None; ESTALE; EISDIR; EIO: the source is gone, changed or damaged.</returns>
+    public Errno Read(ulong nodeId, ulong offset, byte* buffer, uint size, out uint got)
+    {
+        got = 0;
+        if (offset > long.MaxValue)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (_tree.TryPure(nodeId, out ILayer layer, out uint node, out _))
+        {
+            return layer.Read(node, offset, buffer, size, out got);
+        }
+
+        Errno error = Pin(nodeId, out FdLease lease, out Target target);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        if (!target.HasUpper)
+        {
+            return _tree.Layer(target.Lower.Slot).Read(target.Lower.Node, offset, buffer, size, out got);
+        }
+
+        error = FileIo.ReadFull(lease.Fd, buffer, size, (long)offset, out nuint read);
+        _tree.Upper.Access.Cache.Release(lease);
+        got = (uint)read;
+        return Failure.Note("upper", "pread", error);
+    }
+
+    /// <summary>Writes all of the data; a lower file is copied up first.</summary>
+    /// <param name="caller">Who writes.</param>
+    /// <param name="nodeId">The file.</param>
+    /// <param name="offset">Byte offset.</param>
+    /// <param name="data">Bytes.</param>
+    /// <param name="size">Their number.</param>
+    /// <param name="killSuidGid">True when set-id bits must go with this write.</param>
+    /// <param name="written">Bytes written: <paramref name="size"/>, or fewer when the disk became full.</param>
+    /// <returns>None; EROFS; ENOSPC, EDQUOT, EFBIG, EIO.</returns>
+    public Errno Write(in Caller caller, ulong nodeId, ulong offset, byte* data, uint size, bool killSuidGid, out uint written)
+    {
+        _ = caller;
+        written = 0;
+        if (offset > (ulong)long.MaxValue - size)
+        {
+            return Errno.EFBIG;
+        }
+
+        Errno error = PinForWriting(nodeId, CopyUp.Whole, out FdLease lease);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = UpperAttributes.Write(lease.Fd, offset, data, size, killSuidGid, out written);
+        _tree.Upper.Access.Cache.Release(lease);
+        return error;
+    }
+
+    /// <summary>Makes a file's data durable. A lower file is so already; a volatile mount promises nothing.</summary>
+    public Errno Fsync(ulong nodeId, bool dataOnly)
+    {
+        if (_tree.TryPure(nodeId, out _, out _, out _) || !_tree.HasUpper || _tree.Upper.Writer.Options.Volatile)
+        {
+            return Errno.None;
+        }
+
+        Errno error = Pin(nodeId, out FdLease lease, out Target target);
+        if (error == Errno.EINVAL)
+        {
+            // A FIFO or device: nothing to write back.
+            return Errno.None;
+        }
+
+        if (error != Errno.None || !target.HasUpper)
+        {
+            return error;
+        }
+
+        error = dataOnly ? FileIo.Fdatasync(lease.Fd) : FileIo.Fsync(lease.Fd);
+        _tree.Upper.Access.Cache.Release(lease);
+        return Failure.Note("upper", "fsync", error);
+    }
+
+    /// <summary>Reserves, punches, zeroes, collapses or inserts a range, as far as the upper's file system can.</summary>
+    public Errno Fallocate(ulong nodeId, int mode, ulong offset, ulong length)
+    {
+        if (offset > long.MaxValue || length > (ulong)long.MaxValue - offset)
+        {
+            return Errno.EFBIG;
+        }
+
+        Errno error = PinForWriting(nodeId, CopyUp.Whole, out FdLease lease);
+        if (error == Errno.None)
+        {
+            error = FileIo.Fallocate(lease.Fd, mode, (long)offset, (long)length);
+            _tree.Upper.Access.Cache.Release(lease);
+        }
+
+        return Failure.Note("upper", "fallocate", error);
+    }
+
+    /// <summary>SEEK_DATA and SEEK_HOLE. A lower file without a file of its own is all data up to its end.</summary>
+    /// <returns>None; ENXIO: no data after the offset; EINVAL: other whence.</returns>
+    public Errno Lseek(ulong nodeId, long offset, int whence, out long result)
+    {
+        result = 0;
+        if (whence is not (Fcntl.SEEK_DATA or Fcntl.SEEK_HOLE))
+        {
+            return Errno.EINVAL;
+        }
+
+        Errno error = Pin(nodeId, out FdLease lease, out Target target);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        if (target.HasUpper)
+        {
+            error = FileIo.Lseek(lease.Fd, offset, whence, out result);
+            _tree.Upper.Access.Cache.Release(lease);
+            return error;
+        }
+
+        ILayer layer = _tree.Layer(target.Lower.Slot);
+        error = layer.OpenContent(target.Lower.Node, out int fd);
+        if (error == Errno.None)
+        {
+            error = FileIo.Lseek(fd, offset, whence, out result);
+            _ = Fd.Close(fd);
+            return error;
+        }
+
+        stat attributes = default;
+        error = error == Errno.EOPNOTSUPP ? layer.GetattrWithMapping(target.Lower.Node, false, &attributes) : error;
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        if (offset < 0 || offset >= attributes.st_size)
+        {
+            return Errno.ENXIO;
+        }
+
+        result = whence == Fcntl.SEEK_DATA ? offset : attributes.st_size;
+        return Errno.None;
+    }
+
+    /// <summary>Copies a range from one file to another within the server.</summary>
+    public Errno CopyFileRange(
+        ulong nodeIn, ulong offsetIn, ulong nodeOut, ulong offsetOut, ulong length, uint flags, out ulong copied)
+    {
+        copied = 0;
+        if (flags != 0 || offsetIn > long.MaxValue || offsetOut > long.MaxValue || length > (ulong)long.MaxValue - Math.Max(offsetIn, offsetOut))
+        {
+            return Errno.EINVAL;
+        }
+
+        Errno error = PinForWriting(nodeOut, CopyUp.Whole, out FdLease to);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = Pin(nodeIn, out FdLease from, out Target source);
+        if (error == Errno.None)
+        {
+            int content = -1;
+            error = source.HasUpper
+                ? Errno.None
+                : _tree.Layer(source.Lower.Slot).OpenContent(source.Lower.Node, out content);
+            if (error == Errno.None)
+            {
+                error = CopyBetween(source.HasUpper ? from.Fd : content, to.Fd, (long)offsetIn, (long)offsetOut, length, out copied);
+            }
+
+            if (content >= 0)
+            {
+                _ = Fd.Close(content);
+            }
+
+            if (source.HasUpper)
+            {
+                _tree.Upper.Access.Cache.Release(from);
+            }
+
+            if (error is Errno.EXDEV or Errno.EOPNOTSUPP or Errno.ENOSYS && copied == 0)
+            {
+                error = CopyThroughMemory(nodeIn, to.Fd, offsetIn, offsetOut, length, out copied);
+            }
+        }
+
+        _tree.Upper.Access.Cache.Release(to);
+        return copied > 0 ? Errno.None : error;
+    }
+
+    private Errno Pin(ulong nodeId, out FdLease lease, out Target target)
+    {
+        lock (_tree.Gate)
+        {
+            lease = default;
+            Errno error = _tree.Resolve(nodeId, out target);
+            if (error != Errno.None || !target.HasUpper)
+            {
+                return error;
+            }
+
+            return _tree.Upper.PinFile(target.Upper, false, out lease);
+        }
+    }
+
+    private Errno PinForWriting(ulong nodeId, ulong limit, out FdLease lease)
+    {
+        lock (_tree.Gate)
+        {
+            lease = default;
+            Errno error = _tree.Resolve(nodeId, out Target target);
+            if (error == Errno.None)
+            {
+                error = _copyUp.Ensure(ref target, limit, out _);
+            }
+
+            return error == Errno.None ? _tree.Upper.PinFile(target.Upper, true, out lease) : error;
+        }
+    }
+
+    private static Errno CopyBetween(int from, int to, long offsetIn, long offsetOut, ulong length, out ulong copied)
+    {
+        copied = 0;
+        while (copied < length)
+        {
+            Errno error = FileIo.CopyFileRange(from, &offsetIn, to, &offsetOut, (nuint)(length - copied), 0, out nuint moved);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            if (moved == 0)
+            {
+                break;
+            }
+
+            copied += moved;
+        }
+
+        return Errno.None;
+    }
+
+    private Errno CopyThroughMemory(ulong nodeIn, int to, ulong offsetIn, ulong offsetOut, ulong length, out ulong copied)
+    {
+        byte* buffer = (byte*)NativeMemory.Alloc(CopyChunk);
+        Errno error = Errno.None;
+        copied = 0;
+        while (copied < length)
+        {
+            uint wanted = (uint)Math.Min(CopyChunk, length - copied);
+            error = Read(nodeIn, offsetIn + copied, buffer, wanted, out uint got);
+            if (error != Errno.None || got == 0)
+            {
+                break;
+            }
+
+            error = FileIo.WriteFull(to, buffer, got, (long)(offsetOut + copied));
+            if (error != Errno.None)
+            {
+                break;
+            }
+
+            copied += got;
+        }
+
+        NativeMemory.Free(buffer);
+        return error;
+    }
+}

@@ -1,0 +1,275 @@
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Overlay.Ops;
+
+/// <summary>READDIR, READDIRPLUS and FSYNCDIR.</summary>
+public sealed unsafe class DirectoryOps
+{
+    private readonly MergedTree _tree;
+    private readonly MergedAttributes _attributes;
+    private readonly MergedListing _listing;
+
+    public DirectoryOps(MergedTree tree, MergedAttributes attributes, MergedListing listing)
+    {
+        _tree = tree;
+        _attributes = attributes;
+        _listing = listing;
+    }
+
+    /// <summary>Lists a directory from a cookie on.</summary>
+    /// <param name="nodeId">The directory.</param>
+    /// <param name="cookie">0, or the cookie of the entry after which to go on.</param>
+    /// <param name="plus">True to give each entry with its attributes and count a reference to it.</param>
+    /// <param name="add">Takes one entry; false when there is no room for it (it is not counted then).</param>
+    /// <param name="context">Handed to <paramref name="add"/>.</param>
+    /// <returns>None, also when the room was used up; ESTALE; EIO: a layer could not be read.</returns>
+    public Errno Readdir(ulong nodeId, ulong cookie, bool plus, delegate*<void*, DirectoryItem*, bool> add, void* context)
+    {
+        // A directory of the bottom layer that nobody changed is read without the lock; its listing never changes once loaded.
+        if (_tree.TryPure(nodeId, out _, out uint node, out uint slot) && _tree.IsBottom(slot))
+        {
+            Target pure = new() { NodeId = nodeId, Lower = new LowerRef(slot, node) };
+            return List(ref pure, cookie, plus, add, context, locked: false);
+        }
+
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(nodeId, out Target directory);
+            return error == Errno.None ? List(ref directory, cookie, plus, add, context, locked: true) : error;
+        }
+    }
+
+    /// <summary>Makes a directory's names durable.</summary>
+    public Errno Fsyncdir(ulong nodeId, bool dataOnly)
+    {
+        if (_tree.TryPure(nodeId, out _, out _, out _) || !_tree.HasUpper || _tree.Upper.Writer.Options.Volatile)
+        {
+            return Errno.None;
+        }
+
+        FdLease lease;
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(nodeId, out Target directory);
+            if (error != Errno.None || !directory.HasUpper)
+            {
+                return error;
+            }
+
+            error = _tree.Upper.Access.PinDirectory(directory.Upper, out lease);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+        }
+
+        Errno synced = dataOnly ? FileIo.Fdatasync(lease.Fd) : FileIo.Fsync(lease.Fd);
+        _tree.Upper.Access.Cache.Release(lease);
+
+        // A directory that may be searched but not read has only an O_PATH descriptor: sync the file system instead.
+        return Failure.Note("upper", "fsync (directory)", synced == Errno.EBADF ? FileIo.Syncfs(_tree.Upper.Access.RootFd) : synced);
+    }
+
+    private Errno List(ref Target directory, ulong cookie, bool plus, delegate*<void*, DirectoryItem*, bool> add, void* context, bool locked)
+    {
+        DirectoryItem item = default;
+        if (cookie < 2)
+        {
+            Errno error = Dots(ref directory, ref cookie, &item, add, context, out bool full);
+            if (error != Errno.None || full)
+            {
+                return error;
+            }
+        }
+
+        while (true)
+        {
+            Errno error = _listing.Next(in directory, cookie <= 2 ? 0 : cookie, out MergedName name);
+            if (error == Errno.ENOENT)
+            {
+                return Errno.None;
+            }
+
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            cookie = name.Cookie;
+            error = Fill(in directory, in name, plus, locked, &item, out Target child);
+            if (error == Errno.ENOENT)
+            {
+                // Gone from a folder that was changed behind our back.
+                continue;
+            }
+
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            if (item.NodeId != NodeId.None)
+            {
+                // Counted before the entry can reach the kernel, taken back when there was no room for it.
+                _tree.RaiseLookups(in child);
+            }
+
+            if (!add(context, &item))
+            {
+                if (item.NodeId != NodeId.None)
+                {
+                    TakeBack(in child);
+                }
+
+                return Errno.None;
+            }
+        }
+    }
+
+    private void TakeBack(ref readonly Target child)
+    {
+        if (NodeId.IsUpper(child.NodeId))
+        {
+            if (--_tree.Upper.Table.Node(child.Upper)->Lookups == 0)
+            {
+                _tree.Counts.CountHeld(-1);
+            }
+        }
+        else
+        {
+            _ = _tree.Counts.Lower(NodeId.SlotOf(child.NodeId), NodeId.NodeOf(child.NodeId), 1);
+        }
+    }
+
+    private Errno Dots(
+        ref Target directory, ref ulong cookie, DirectoryItem* item, delegate*<void*, DirectoryItem*, bool> add, void* context, out bool full)
+    {
+        full = false;
+        stat attributes;
+        Errno error = _attributes.Get(in directory, &attributes);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        for (; cookie < 2; cookie++)
+        {
+            byte* text = Literal.Pointer(cookie == 0 ? "."u8 : ".."u8);
+            item->Name = new ByteName(text, (int)cookie + 1);
+            item->NextCookie = cookie + 1;
+            item->NodeId = NodeId.None;
+            item->Type = FileType.Directory;
+            item->StIno = cookie == 0 ? attributes.st_ino : ParentIno(in directory, attributes.st_ino);
+            item->Attributes = default;
+            item->Attributes.st_ino = item->StIno;
+            item->Attributes.st_mode = FileTypes.ToMode(FileType.Directory);
+            if (!add(context, item))
+            {
+                full = true;
+                return Errno.None;
+            }
+        }
+
+        return Errno.None;
+    }
+
+    private ulong ParentIno(ref readonly Target directory, ulong own)
+    {
+        Target parent;
+        if (directory.NodeId == NodeId.Root)
+        {
+            return own;
+        }
+
+        if (directory.HasUpper)
+        {
+            uint first = _tree.Upper.Table.Node(directory.Upper)->FirstName;
+            if (first == 0)
+            {
+                return own;
+            }
+
+            uint node = _tree.Upper.Table.Name(first)->Parent;
+            if (node == ILayer.RootNode)
+            {
+                _ = _tree.Resolve(NodeId.Root, out parent);
+            }
+            else
+            {
+                parent = _tree.OfUpper(node);
+            }
+        }
+        else
+        {
+            uint cursor = 0;
+            ILayer layer = _tree.Layer(directory.Lower.Slot);
+            if (!layer.NextName(directory.Lower.Node, ref cursor, out uint node, out _))
+            {
+                return own;
+            }
+
+            lock (_tree.Gate)
+            {
+                if (_tree.ResolveOwner(new LowerRef(directory.Lower.Slot, node), out parent) != Errno.None)
+                {
+                    return own;
+                }
+            }
+        }
+
+        lock (_tree.Gate)
+        {
+            stat attributes;
+            return _attributes.Get(in parent, &attributes) == Errno.None ? attributes.st_ino : own;
+        }
+    }
+
+    private Errno Fill(ref readonly Target directory, ref readonly MergedName name, bool plus, bool locked, DirectoryItem* item, out Target child)
+    {
+        item->Name = name.Name;
+        item->NextCookie = name.Cookie;
+        item->Type = name.Type;
+        item->NodeId = NodeId.None;
+        child = default;
+        if (!plus && name.Upper == 0 && name.StIno != 0)
+        {
+            item->StIno = name.StIno;
+            item->Attributes = default;
+            item->Attributes.st_ino = name.StIno;
+            item->Attributes.st_mode = FileTypes.ToMode(name.Type);
+            return Errno.None;
+        }
+
+        bool pure = !locked && _tree.Counts.InRange(name.Lower.Slot, name.Lower.Node)
+            && !_tree.Counts.IsTouched(name.Lower.Slot, name.Lower.Node);
+        Errno error;
+        if (pure)
+        {
+            child.NodeId = name.Lower.NodeId;
+            child.Lower = name.Lower;
+            error = _attributes.Get(in child, &item->Attributes);
+        }
+        else
+        {
+            lock (_tree.Gate)
+            {
+                error = _tree.FindChild(in directory, name.Name, out child);
+                if (error == Errno.None)
+                {
+                    error = _attributes.Get(in child, &item->Attributes);
+                }
+            }
+        }
+
+        if (error == Errno.None)
+        {
+            item->StIno = item->Attributes.st_ino;
+            item->NodeId = plus ? child.NodeId : NodeId.None;
+        }
+
+        return error;
+    }
+}

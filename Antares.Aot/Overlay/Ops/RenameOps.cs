@@ -1,0 +1,290 @@
+using System.Runtime.CompilerServices;
+using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Overlay.Ops;
+
+/// <summary>
+/// RENAME with its flags. A directory, merged or purely lower, is renamed in constant time: its upper part moves, a redirect mark
+/// tells where its lower part lies, and a whiteout hides the old name.
+/// </summary>
+public sealed unsafe class RenameOps
+{
+    private const int RedirectRoom = 4096;
+
+    private readonly MergedTree _tree;
+    private readonly CopyUp _copyUp;
+    private readonly RemoveOps _removal;
+    private readonly UpperRename? _rename;
+
+    public RenameOps(MergedTree tree, CopyUp copyUp, RemoveOps removal)
+    {
+        _tree = tree;
+        _copyUp = copyUp;
+        _removal = removal;
+        _rename = tree.HasUpper ? new UpperRename(tree.Upper) : null;
+    }
+
+    /// <summary>Renames.</summary>
+    /// <param name="caller">Who asks.</param>
+    /// <param name="parent">Directory of the old name.</param>
+    /// <param name="name">Old name.</param>
+    /// <param name="newParent">Directory of the new name.</param>
+    /// <param name="newName">New name.</param>
+    /// <param name="flags">0, RENAME_NOREPLACE or RENAME_EXCHANGE.</param>
+    /// <returns>
+    /// None; ENOENT; EEXIST (NOREPLACE); ENOTEMPTY; EISDIR, ENOTDIR; EINVAL: other flags (RENAME_WHITEOUT as on kernel overlayfs: a
+    /// whiteout is not a thing one can see); EXDEV: the way to the lower directory is too long for a mark; EROFS, ENOSPC and others.
+    /// </returns>
+    public Errno Rename(in Caller caller, ulong parent, ByteName name, ulong newParent, ByteName newName, uint flags)
+    {
+        _ = caller;
+        if (_rename == null)
+        {
+            return Errno.EROFS;
+        }
+
+        if ((flags & ~(Fcntl.RENAME_NOREPLACE | Fcntl.RENAME_EXCHANGE)) != 0
+            || flags == (Fcntl.RENAME_NOREPLACE | Fcntl.RENAME_EXCHANGE))
+        {
+            return Errno.EINVAL;
+        }
+
+        if (name.Length > ByteName.MaxLength || newName.Length > ByteName.MaxLength)
+        {
+            return Errno.ENAMETOOLONG;
+        }
+
+        lock (_tree.Gate)
+        {
+            // Copying up releases the gate; then all is looked at anew, until nothing needs copying any more.
+            while (true)
+            {
+                Errno error = Attempt(parent, name, newParent, newName, flags, out bool again);
+                if (!again)
+                {
+                    return error;
+                }
+            }
+        }
+    }
+
+    private Errno Attempt(ulong parent, ByteName name, ulong newParent, ByteName newName, uint flags, out bool again)
+    {
+        again = false;
+        bool exchange = (flags & Fcntl.RENAME_EXCHANGE) != 0;
+        Errno error = FindBoth(parent, name, newParent, newName, out Target from, out Target source, out Target to, out Target target, out bool occupied);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        if (occupied && (flags & Fcntl.RENAME_NOREPLACE) != 0)
+        {
+            return Errno.EEXIST;
+        }
+
+        if (!occupied && exchange)
+        {
+            return Errno.ENOENT;
+        }
+
+        if (occupied && source.NodeId == target.NodeId)
+        {
+            return Errno.None;
+        }
+
+        error = occupied && !exchange ? CheckReplaceable(in source, in target) : Errno.None;
+        if (error == Errno.None)
+        {
+            error = _copyUp.Ensure(ref source, CopyUp.Whole, out again);
+        }
+
+        if (error == Errno.None && exchange && !again)
+        {
+            error = _copyUp.Ensure(ref target, CopyUp.Whole, out again);
+        }
+
+        if (error != Errno.None || again)
+        {
+            again &= error == Errno.None;
+            return error;
+        }
+
+        error = _copyUp.EnsureDirectory(ref from);
+        if (error == Errno.None)
+        {
+            error = _copyUp.EnsureDirectory(ref to);
+        }
+
+        // Making a parent's copy can have given the other parent, or a child, its record: take the current state.
+        if (error == Errno.None)
+        {
+            error = FindBoth(parent, name, newParent, newName, out from, out source, out to, out target, out occupied);
+        }
+
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        return exchange
+            ? Exchange(ref from, name, ref source, ref to, newName, ref target)
+            : Move(ref from, name, ref source, ref to, newName, ref target, occupied);
+    }
+
+    private Errno FindBoth(
+        ulong parent,
+        ByteName name,
+        ulong newParent,
+        ByteName newName,
+        out Target from,
+        out Target source,
+        out Target to,
+        out Target target,
+        out bool occupied)
+    {
+        source = default;
+        to = default;
+        target = default;
+        occupied = false;
+        Errno error = _tree.Resolve(parent, out from);
+        if (error == Errno.None)
+        {
+            error = _tree.Resolve(newParent, out to);
+        }
+
+        if (error == Errno.None)
+        {
+            error = _tree.FindChild(in from, name, out source);
+        }
+
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = _tree.FindChild(in to, newName, out target);
+        occupied = error == Errno.None;
+        return error == Errno.ENOENT ? Errno.None : error;
+    }
+
+    private Errno CheckReplaceable(ref readonly Target source, ref readonly Target target)
+    {
+        bool directory = _tree.TypeOf(in source) == FileType.Directory;
+        bool overDirectory = _tree.TypeOf(in target) == FileType.Directory;
+        if (directory != overDirectory)
+        {
+            return overDirectory ? Errno.EISDIR : Errno.ENOTDIR;
+        }
+
+        return overDirectory ? _removal.CheckEmpty(in target) : Errno.None;
+    }
+
+    private Errno Exchange(ref Target from, ByteName name, ref Target source, ref Target to, ByteName newName, ref Target target)
+    {
+        Errno error = PrepareMark(ref source, ref to, newName);
+        if (error == Errno.None)
+        {
+            error = PrepareMark(ref target, ref from, name);
+        }
+
+        return error == Errno.None ? _rename!.Exchange(from.Upper, name, to.Upper, newName) : error;
+    }
+
+    private Errno Move(ref Target from, ByteName name, ref Target source, ref Target to, ByteName newName, ref Target target, bool occupied)
+    {
+        Errno error = _tree.ShownBelow(in from, name, out _, out bool whiteout);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        bool targetInUpper = occupied && _tree.Upper.Find(to.Upper, newName, out _) == Errno.None;
+        if (occupied && _tree.TypeOf(in target) == FileType.Directory)
+        {
+            // An empty directory may still hold whiteouts, and a lower directory is put away by having an (empty) upper one replaced.
+            error = _copyUp.EnsureDirectory(ref target);
+            if (error == Errno.None)
+            {
+                error = _tree.Upper.Writer.ClearWhiteouts(target.Upper);
+                if (error == Errno.None)
+                {
+                    _tree.DetachLowers(in target);
+                }
+            }
+
+            targetInUpper = true;
+        }
+
+        if (error == Errno.None)
+        {
+            error = PrepareMark(ref source, ref to, newName);
+        }
+
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        bool keep = occupied && _tree.LookupsOf(in target) > 0;
+        bool last = targetInUpper && _tree.Upper.Table.Node(target.Upper)->Names == 1;
+        error = _rename!.Move(from.Upper, name, to.Upper, newName, whiteout, keep);
+        if (error == Errno.None && occupied)
+        {
+            bool freed = targetInUpper && last && !_tree.Upper.Table.IsNode(target.Upper);
+            _removal.NameGone(ref target, targetInUpper, freed);
+        }
+
+        return error;
+    }
+
+    // Before a directory gets a new name: a merged one records where its lower part lies; one without a lower part is made opaque where
+    // a lower directory of the new name would otherwise be merged into it.
+    [SkipLocalsInit]
+    private Errno PrepareMark(ref Target moved, ref Target newParent, ByteName newName)
+    {
+        if (_tree.TypeOf(in moved) != FileType.Directory)
+        {
+            return Errno.None;
+        }
+
+        if (_tree.LowersOf(in moved).IsEmpty)
+        {
+            Errno error = _tree.ShownBelow(in newParent, newName, out FileType type, out bool shown);
+            return error == Errno.None && shown && type == FileType.Directory ? _tree.Upper.Writer.SetOpaque(moved.Upper) : error;
+        }
+
+        byte* path = stackalloc byte[RedirectRoom];
+        int length = LowerPath(moved.Lower, path, RedirectRoom);
+        return length == 0
+            ? Failure.Note("overlay", "redirect longer than 4,096 bytes", Errno.EXDEV)
+            : _tree.Upper.Writer.SetRedirect(moved.Upper, path, length);
+    }
+
+    // Absolute path of a lower directory within its layer, written from the end of the room backwards, then moved to its beginning.
+    private int LowerPath(LowerRef lower, byte* path, int room)
+    {
+        ILayer layer = _tree.Layer(lower.Slot);
+        int at = room;
+        uint node = lower.Node;
+        while (node != ILayer.RootNode)
+        {
+            uint cursor = 0;
+            if (!layer.NextName(node, ref cursor, out uint directory, out ByteName name) || at < name.Length + 1)
+            {
+                return 0;
+            }
+
+            at -= name.Length;
+            name.Span.CopyTo(new Span<byte>(path + at, name.Length));
+            path[--at] = (byte)'/';
+            node = directory;
+        }
+
+        Buffer.MemoryCopy(path + at, path, room, room - at);
+        return room - at;
+    }
+}

@@ -1,0 +1,144 @@
+/*
+ * main of the published binary. A mount outlives the command that makes it, so the process splits in two here, before the
+ * runtime starts: a fork after that would lose the runtime's threads and hang at its first collection
+ * (docs/decisions/0001-fork-before-the-runtime.md).
+ *
+ *   mount               parent: reporter                  child: server, in a session of its own
+ *   mount --foreground  child: reporter                   parent: server
+ *   everything else     no split
+ *
+ * The server tells the reporter over a socket what to print and with which code to end. The reporter asks the mounted root for
+ * its attributes first (the server refuses requests of its own threads, so it can't), answers one byte, prints and ends. A
+ * server that gets no answer, because the reporter was interrupted, unmounts: nothing is left behind.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern int __managed__Main(int argc, char *argv[]);
+
+/* Mounts/ReadyReport.cs writes the same: four little-endian words, then the mount point with its NUL, then the text. */
+struct report { uint32_t magic, exit_code, path_size, text_size; };
+#define REPORT_MAGIC 0x31524141u /* "AAR1" */
+#define REPORT_MAX (1u << 20)
+#define READY_VARIABLE "ANTARES_READY_FD"
+enum { EXIT_INTERNAL = 1, EXIT_MOUNT = 3 };
+enum split { NONE, BACKGROUND, FOREGROUND };
+
+static int has(int argc, char **argv, const char *word)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], word) == 0)
+            return 1;
+    return 0;
+}
+
+/* `mount …`; `-o … MNT` as fuse-overlayfs is called; `SOURCE MNT -o …` as mount(8) calls its helpers (Cli/CommandLine.cs). */
+static int is_mount(int argc, char **argv)
+{
+    if (argc < 2)
+        return 0;
+    return strcmp(argv[1], "mount") == 0 || strcmp(argv[1], "-o") == 0
+        || (argc == 5 && strcmp(argv[3], "-o") == 0 && strcmp(argv[1], "run") != 0);
+}
+
+static int read_full(int fd, void *to, size_t size)
+{
+    for (size_t got = 0; got < size;) {
+        ssize_t n = read(fd, (char *)to + got, size - got);
+        if (n <= 0 && !(n < 0 && errno == EINTR))
+            return 0;
+        got += n > 0 ? (size_t)n : 0;
+    }
+    return 1;
+}
+
+static int lost(pid_t server)
+{
+    int status = 0;
+    if (server > 0 && waitpid(server, &status, 0) == server && WIFSIGNALED(status))
+        fprintf(stderr, "antares-aot: the mount process was ended by signal %d before it was ready\n", WTERMSIG(status));
+    else
+        fprintf(stderr, "antares-aot: the mount process ended (status %d) before it was ready\n", WEXITSTATUS(status));
+    return EXIT_INTERNAL;
+}
+
+/* server: the child that serves; 0 when this is the child and its parent serves. */
+static int reporter(int fd, pid_t server)
+{
+    struct report head;
+    struct stat root;
+    if (!read_full(fd, &head, sizeof head) || head.magic != REPORT_MAGIC || head.path_size > REPORT_MAX || head.text_size > REPORT_MAX)
+        return lost(server);
+    char *path = calloc(1, head.path_size + 1), *text = calloc(1, head.text_size + 1);
+    if (!path || !text || !read_full(fd, path, head.path_size) || !read_full(fd, text, head.text_size))
+        return lost(server);
+    if (head.path_size > 0 && stat(path, &root) != 0) {
+        fprintf(stderr, "antares-aot: %s is mounted but its root does not answer: %s\n", path, strerror(errno));
+        close(fd); /* without the answering byte the server unmounts */
+        if (server > 0)
+            (void)waitpid(server, NULL, 0);
+        return EXIT_MOUNT;
+    }
+    if (head.path_size > 0 && write(fd, "y", 1) != 1)
+        return lost(server);
+    if (head.exit_code != 0 && server > 0)
+        (void)waitpid(server, NULL, 0);
+    if (fwrite(text, 1, head.text_size, stdout) != head.text_size || fflush(stdout) != 0)
+        return EXIT_INTERNAL;
+    return (int)head.exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    enum split split = NONE;
+    sigset_t ours, before;
+    unsetenv(READY_VARIABLE);
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return puts("antares-aot " ANTARES_VERSION) < 0 ? EXIT_INTERNAL : 0; /* needs no runtime */
+    if (is_mount(argc, argv) && !has(argc, argv, "--help") && !has(argc, argv, "-h") && !has(argc, argv, "-?"))
+        split = has(argc, argv, "--foreground") || has(argc, argv, "-f") ? FOREGROUND : BACKGROUND;
+    if (split != NONE || (argc > 1 && strcmp(argv[1], "run") == 0)) {
+        /* Every thread of the runtime inherits this; the one that waits for signals takes them (Mounts/SignalThread.cs). */
+        static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD };
+        sigemptyset(&ours);
+        for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+            sigaddset(&ours, taken[i]);
+        sigprocmask(SIG_BLOCK, &ours, &before);
+        signal(SIGPIPE, SIG_IGN);
+    }
+    if (split == NONE)
+        return __managed__Main(argc, argv);
+
+    int ends[2];
+    pid_t child;
+    char number[16];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0 || (child = fork()) < 0) {
+        fprintf(stderr, "antares-aot: cannot start the mount process: %s\n", strerror(errno));
+        return EXIT_INTERNAL;
+    }
+    if ((split == BACKGROUND) == (child != 0)) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        close(ends[1]);
+        return reporter(ends[0], child);
+    }
+    close(ends[0]);
+    if (split == BACKGROUND) {
+        /* What the caller's shell had open (a lock, a pipe's end) must not stay open for the life of the mount. */
+        setsid();
+        if (ends[1] > 3)
+            close_range(3, (unsigned)ends[1] - 1, 0);
+        close_range((unsigned)ends[1] + 1, ~0u, 0);
+    }
+    snprintf(number, sizeof number, "%d", ends[1]);
+    setenv(READY_VARIABLE, number, 1);
+    return __managed__Main(argc, argv);
+}
