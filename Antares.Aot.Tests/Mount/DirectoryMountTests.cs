@@ -37,7 +37,7 @@ public sealed class DirectoryMountTests
         """, otherTree: "the rounds of the churn differ with the size of the kernel's answers");
 
     [MountTheory, Mounts]
-    public void PositionsStayValid(MountKind kind) => Parity.Check(kind, "mkdir d\nmany d f 5000\nmkdir e\n", """
+    public void PositionsStayValid(MountKind kind) => Parity.Check(kind, "mkdir d\nmany d f 2000\nmkdir e\n", """
         telldir d => ok
         many d g 1000 => ok
         telldir d => ok
@@ -50,12 +50,12 @@ public sealed class DirectoryMountTests
         """);
 
     [MountTheory, Mounts]
-    public void EmptyAndHugeDirectories(MountKind kind) => Parity.Check(kind, "mkdir e\nmkdir h\nmany h {long*20} 20000\n", """
+    public void EmptyAndHugeDirectories(MountKind kind) => Parity.Check(kind, "mkdir e\nmkdir h\nmany h {long*20} 8000\n", """
         ls e => [0]
         dino e => ok
         ls h
-        stat h/{long*20}19999 s => 0
-        stat h/{long*20}20000 => ENOENT
+        stat h/{long*20}7999 s => 0
+        stat h/{long*20}8000 => ENOENT
         app h/{long*20}7 x => ok
         unlink h/{long*20}8 => ok
         ls h
@@ -106,8 +106,6 @@ public sealed class DirectoryMountTests
         put a\x5cb backslash
         put \xc3\xa9 precomposed
         put e\xcc\x81 decomposed
-        put .wh.name aufs
-        put .wh..wh..opq aufs2
         mkdir \xf0\x9f\x92\xa9
         put \xf0\x9f\x92\xa9/\x01 ctrl
         """, """

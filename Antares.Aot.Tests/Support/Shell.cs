@@ -30,7 +30,6 @@ internal static class Shell
         string command = $"{program} {string.Join(' ', process.StartInfo.ArgumentList)}";
         var output = new StringBuilder();
         var error = new StringBuilder();
-        // A daemon may inherit the pipes and outlive the command, so the end is the command's exit and not the pipes' end.
         process.OutputDataReceived += (_, e) => { lock (output) { if (e.Data != null) output.Append(e.Data).Append('\n'); } };
         process.ErrorDataReceived += (_, e) => { lock (error) { if (e.Data != null) error.Append(e.Data).Append('\n'); } };
         process.BeginOutputReadLine();
@@ -51,7 +50,9 @@ internal static class Shell
             process.Kill(entireProcessTree: true);
             throw new TimeoutException($"after {timeoutSeconds} s: {command}\n{Text(output)}\n{Text(error)}");
         }
-        DrainPipes(process);
+        // Whoever captures a command's output waits for the end of the pipe: a server that keeps it open would hang $(antares-aot mount …).
+        if (!Task.Run(process.WaitForExit).Wait(TimeSpan.FromSeconds(timeoutSeconds)))
+            throw new TimeoutException($"the command ended, but something that it left behind still holds its output: {command}\n{Text(output)}\n{Text(error)}");
         return new ShellResult(command, process.ExitCode, Text(output), Text(error));
     }
 
@@ -72,12 +73,6 @@ internal static class Shell
         foreach ((string name, string value) in environment)
             start.Environment[name] = value;
         return Process.Start(start) ?? throw new InvalidOperationException($"{program} could not be started");
-    }
-
-    private static void DrainPipes(Process process)
-    {
-        var drained = Task.Run(process.WaitForExit);
-        _ = drained.Wait(2000);
     }
 
     private static string Text(StringBuilder builder)

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static int fail(const char *what, const char *path)
 {
@@ -189,6 +190,31 @@ static int map_held(const char *path)
     return status ? 1 : 0;
 }
 
+/* spawntime COUNT PROGRAM ARGS…: the shortest time from spawn to exit, in microseconds */
+static int spawn_time(long count, char **argv)
+{
+    volatile long best = LONG_MAX;
+    for (volatile long i = 0; i < count; i++) {
+        struct timespec a, b;
+        int status;
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        pid_t pid = vfork();
+        if (pid == 0) {
+            int quiet = open("/dev/null", O_RDWR);
+            dup2(quiet, 1);
+            execv(argv[0], argv);
+            _exit(127);
+        }
+        waitpid(pid, &status, 0);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        if (status) { fprintf(stderr, "fsprobe: %s ended with status %d\n", argv[0], status); return 1; }
+        long us = (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000;
+        if (us < best) best = us;
+    }
+    printf("%ld\n", best);
+    return 0;
+}
+
 int load_main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -201,8 +227,9 @@ int load_main(int argc, char **argv)
         return result;
     }
     if (!strcmp(verb, "appendall") && argc == 5) return append_all(argv[2], atol(argv[3]), argv[4]);
+    if (!strcmp(verb, "spawntime") && argc > 3) return spawn_time(atol(argv[2]), argv + 3);
     if (!strcmp(verb, "mapheld") && argc == 3) return map_held(argv[2]);
     fprintf(stderr, "usage: fsprobe run ROOT | digest ROOT [OPTIONS] | create DIR PREFIX N | unlinked DIR PREFIX N | mixed DIR ROUNDS SEED |\n"
-                    "       walk ROOT KIND [LIMIT] | appendall DIR N TEXT | mapheld PATH | exit N\n");
+                    "       walk ROOT KIND [LIMIT] | appendall DIR N TEXT | mapheld PATH | spawntime N PROGRAM… | exit N\n");
     return 2;
 }

@@ -1,0 +1,110 @@
+using System.Diagnostics;
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>kill -9 of the server while files are being copied up: each file is whole afterwards, old or new.</summary>
+public sealed class CrashMountTests
+{
+    private const int Files = 100;
+    private const string Tail = "+appended+";
+
+    [MountTheory]
+    [InlineData(MountKind.AntaresDir, 3), InlineData(MountKind.AntaresDir, 40), InlineData(MountKind.AntaresDir, 77), InlineData(MountKind.AntaresFolder, 20)]
+    public void EachFileIsWholeAfterAKill(MountKind kind, int after)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        FillLower(mount.Lower);
+        string lower = Probe.Digest(mount.Lower, "i");
+        mount.Mount();
+        KillDuringCopyUps(mount, after);
+
+        // What is in the upper now is exactly what a later mount would take for the file.
+        mount.Mount();
+        int changed = CheckFiles(mount.Root, mount.Lower);
+        Assert.True(changed >= after, $"{changed} files were changed, {after} had been acknowledged");
+        _ = Probe.Check(mount.Root, "app f0 more => ok\nput new x => ok\nunlink f99 => ok\n");
+        mount.Unmount();
+        Parity.AssertWorkIsClean(mount.Work!);
+        Parity.AssertSameTree("the lower before", lower, "the lower after", Probe.Digest(mount.Lower, "i"));
+    }
+
+    /// <summary>A volatile upper whose server died may lack what was written: it is refused until the user says --recover.</summary>
+    [MountFact]
+    public void AVolatileUpperIsRefusedAfterACrash()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir, "--volatile");
+        FillLower(mount.Lower);
+        mount.Mount();
+        KillDuringCopyUps(mount, 10);
+
+        ShellResult refused = mount.Try(mount.MountArguments);
+        Assert.True(refused.ExitCode == 3, refused.ToString());
+        Assert.Contains("--recover", refused.Error);
+        Assert.Null(MountTable.Find(mount.Root));
+
+        _ = mount.Try([.. mount.MountArguments, "--recover"]).Must();
+        _ = CheckFiles(mount.Root, mount.Lower);
+        mount.Unmount();
+        Parity.AssertWorkIsClean(mount.Work!);
+        // A clean unmount takes the mark away again.
+        mount.Mount();
+        mount.Unmount();
+    }
+
+    /// <summary>Clients of a dead server get an error at once, nobody hangs, and the mount point can be cleaned up.</summary>
+    [MountFact]
+    public void ClientsOfADeadServerGetAnError()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "app f y => ok\n");
+        int pid = mount.ServerPid();
+        _ = Shell.Run("kill", ["-9", pid.ToString()]).Must();
+        Assert.True(AntaresMount.WaitGone(pid, 10));
+        ShellResult stat = Shell.Run("stat", [mount.Root], 20);
+        Assert.Contains("Transport endpoint is not connected", stat.Error);
+        Assert.Contains(mount.Root, mount.Try("list").Must());
+        _ = mount.Try("umount", "--stale").Must();
+        Assert.Null(MountTable.Find(mount.Root));
+        Assert.DoesNotContain(mount.Root, mount.Try("list").Must());
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "cat f => 'xy'\n");
+        mount.Unmount();
+    }
+
+    private static void FillLower(string lower) =>
+        _ = Probe.Check(lower, string.Join('\n', Enumerable.Range(0, Files).Select(i => $"gen f{i} {200_000 + (i * 3001)} {i + 1} => ok")));
+
+    private static void KillDuringCopyUps(AntaresMount mount, int after)
+    {
+        int pid = mount.ServerPid();
+        using Process client = Shell.Start(Probe.Path, ["appendall", mount.Root, Files.ToString(), Tail]);
+        for (int i = 0; i < after; i++)
+            Assert.True(client.StandardOutput.ReadLine() == i.ToString(), $"the client stopped early: {(client.HasExited ? client.StandardError.ReadToEnd() : "")}");
+        _ = Shell.Run("kill", ["-9", pid.ToString()]).Must();
+        Assert.True(client.WaitForExit(20_000), "the client hangs after its server was killed");
+        Assert.True(AntaresMount.WaitGone(pid, 10));
+        MountTable.Tear(MountTable.Find(mount.Root)!);
+    }
+
+    /// <summary>Each file holds the old content, or the old content and the text appended; never a part.</summary>
+    private static int CheckFiles(string root, string lower)
+    {
+        int changed = 0;
+        for (int i = 0; i < Files; i++)
+        {
+            byte[] before = File.ReadAllBytes(Path.Combine(lower, $"f{i}")), now = File.ReadAllBytes(Path.Combine(root, $"f{i}"));
+            bool old = now.AsSpan().SequenceEqual(before);
+            bool appended = now.Length == before.Length + Tail.Length && now.AsSpan(0, before.Length).SequenceEqual(before)
+                && now.AsSpan(before.Length).SequenceEqual(System.Text.Encoding.ASCII.GetBytes(Tail));
+            Assert.True(old || appended, $"f{i} is neither old nor new: {now.Length} bytes, {before.Length} in the lower");
+            changed += appended ? 1 : 0;
+        }
+        return changed;
+    }
+}

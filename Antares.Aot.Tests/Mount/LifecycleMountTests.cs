@@ -1,0 +1,262 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>From the command to the ready mount and back: nothing is left of an unmounted one, and a failed one leaves nothing.</summary>
+public sealed class LifecycleMountTests
+{
+    [MountFact]
+    public void TheMountOutlivesItsCommandAndIsReady()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        // A shell that ends at once, with nothing of it left to hold the server.
+        _ = Shell.Bash($"setsid {TestEnvironment.Binary} {string.Join(' ', mount.MountArguments)} && cat {mount.Root}/f", environment: ("ANTARES_STATE_DIR", mount.State)).Must();
+        Thread.Sleep(200);
+        _ = Probe.Check(mount.Root, "cat f => 'x'\nput new y => ok\n");
+        string status = File.ReadAllText($"/proc/{mount.ServerPid()}/stat");
+        Assert.Equal("1", status[(status.LastIndexOf(')') + 2)..].Split(' ')[1]);
+        mount.Unmount();
+        Assert.Equal("y", File.ReadAllText(Path.Combine(mount.Upper!, "new")));
+    }
+
+    [MountFact]
+    public void WithoutMountPointAWorkspaceIsMadeAndRemoved()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        string spaces = scratch.Make("spaces");
+        string point = mount.Try("mount", mount.Source, "--workspace-root", spaces).Must().Trim();
+        Assert.Matches("^" + spaces + "/antares_build_[^/]+/mnt$", point);
+        _ = Probe.Check(point, "cat f => 'x'\napp f + => ok\n");
+        string workspace = Path.GetDirectoryName(point)!;
+        foreach (string folder in new[] { "mnt", "upper", "cl", "store" })
+            Assert.True(Directory.Exists(Path.Combine(workspace, folder)), folder);
+        Assert.Equal("x+", File.ReadAllText(Path.Combine(workspace, "upper/f")));
+        _ = mount.Try("umount", point).Must();
+        Assert.False(Directory.Exists(workspace), "the workspace is still there after umount");
+
+        point = mount.Try("mount", mount.Source, "--workspace-root", spaces, "--keep", "--job", "job-7").Must().Trim();
+        _ = Probe.Check(point, "put kept y => ok\n");
+        _ = mount.Try("umount", "job-7").Must();
+        Assert.Null(MountTable.Find(point));
+        Assert.Equal("y", File.ReadAllText(Path.Combine(Path.GetDirectoryName(point)!, "upper/kept")));
+    }
+
+    [MountFact]
+    public void ListShowsWhatIsMounted()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        Assert.DoesNotContain(mount.Root, mount.Try("list").Must());
+        mount.Mount();
+        Assert.Contains(mount.Root, mount.Try("list").Must());
+        using JsonDocument document = JsonDocument.Parse(mount.Try("list", "--json").Must());
+        Assert.Contains(mount.Root, document.RootElement.GetRawText());
+        mount.Unmount();
+        Assert.DoesNotContain(mount.Root, mount.Try("list").Must());
+        using JsonDocument empty = JsonDocument.Parse(mount.Try("list", "--json").Must());
+        Assert.DoesNotContain(mount.Root, empty.RootElement.GetRawText());
+    }
+
+    [MountFact]
+    public void UmountOfAllAndOfNothing()
+    {
+        using var scratch = new ScratchFolder();
+        using var first = new AntaresMount(scratch);
+        using var inner = new ScratchFolder(scratch.Path);
+        using var second = new AntaresMount(inner);
+        _ = Probe.Check(first.Lower, "put f x\n");
+        first.Mount();
+        _ = first.Try("mount", second.Source, second.Root, "--upper", second.Upper!, "--work", second.Work!).Must();
+        _ = first.Try("umount", "--all").Must();
+        Assert.Null(MountTable.Find(first.Root));
+        Assert.Null(MountTable.Find(second.Root));
+        ShellResult nothing = first.Try("umount", first.Root);
+        Assert.True(nothing.ExitCode == 3, nothing.ToString());
+        Assert.Contains(first.Root, nothing.Error);
+        foreach (string verb in new[] { "stats", "errors" })
+        {
+            ShellResult result = first.Try(verb, first.Root);
+            Assert.True(result.ExitCode is 2 or 3, result.ToString());
+        }
+    }
+
+    /// <summary>A mount in use is not torn away silently: umount fails or detaches and says so; the data are safe either way.</summary>
+    [MountFact]
+    public void UmountOfABusyMountIsHonest()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        using Process user = Shell.Start("/bin/bash", ["-c", "exec 5> held; echo ready; read x; echo late >&5 && echo wrote"], mount.Root);
+        Assert.Equal("ready", user.StandardOutput.ReadLine());
+        ShellResult result = mount.Try("umount", mount.Root);
+        if (result.ExitCode == 0)
+        {
+            Assert.Null(MountTable.Find(mount.Root));
+            Assert.True((result.Output + result.Error).Contains("lazy", StringComparison.OrdinalIgnoreCase) || (result.Output + result.Error).Contains("busy", StringComparison.OrdinalIgnoreCase),
+                $"a busy mount was detached without a word: {result}");
+        }
+        else
+        {
+            Assert.Equal(3, result.ExitCode);
+        }
+        user.StandardInput.Write("\n");
+        user.StandardInput.Close();
+        Assert.Equal("wrote", user.StandardOutput.ReadLine());
+        Assert.True(user.WaitForExit(10_000));
+        if (MountTable.Find(mount.Root) != null)
+            mount.Unmount();
+        for (int i = 0; i < 100 && mount.ServerPids().Any(); i++)
+            Thread.Sleep(50);
+        Assert.Equal("late\n", File.ReadAllText(Path.Combine(mount.Upper!, "held")));
+        Assert.Empty(mount.ServerPids());
+    }
+
+    [MountTheory, InlineData("TERM"), InlineData("INT")]
+    public void SignalsUnmount(string signal)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "put f x => ok\n");
+        int pid = mount.ServerPid();
+        _ = Shell.Run("kill", [$"-{signal}", pid.ToString()]).Must();
+        Assert.True(AntaresMount.WaitGone(pid, 20), "the server does not end");
+        Assert.Null(MountTable.Find(mount.Root));
+        Assert.DoesNotContain(mount.Root, mount.Try("list").Must());
+        Parity.AssertWorkIsClean(mount.Work!);
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "cat f => 'x'\n");
+    }
+
+    [MountFact]
+    public void ForegroundStaysUntilUnmounted()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        using Process server = Shell.Start(TestEnvironment.Binary, [.. mount.MountArguments, "--foreground"], environment: ("ANTARES_STATE_DIR", mount.State));
+        for (int i = 0; i < 250 && MountTable.Find(mount.Root) == null; i++)
+            Thread.Sleep(20);
+        _ = Probe.Check(mount.Root, "put f x => ok\ncat f => 'x'\n");
+        Assert.False(server.HasExited);
+        mount.Unmount();
+        Assert.True(server.WaitForExit(10_000), "the foreground server does not end");
+        Assert.Equal(0, server.ExitCode);
+    }
+
+    [MountFact]
+    public void PlainUmountEndsTheServerToo()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "put f x => ok\n");
+        int pid = mount.ServerPid();
+        _ = Shell.Run("umount", [mount.Root]).Must();
+        Assert.True(AntaresMount.WaitGone(pid, 20), "the server does not end");
+        Assert.DoesNotContain(mount.Root, mount.Try("list").Must());
+        Parity.AssertWorkIsClean(mount.Work!);
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "cat f => 'x'\n");
+    }
+
+    [MountFact]
+    public void ReadOnlyMountsRefuseAtOpen()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir, "--read-only") { Upper = null, Work = null };
+        _ = Probe.Check(mount.Lower, "put f x\nmkdir d\n");
+        string before = Probe.Digest(mount.Lower, "i");
+        mount.Mount();
+        Assert.Contains("ro", MountTable.Find(mount.Root)!.Options.Split(','));
+        _ = Probe.Check(mount.Root, """
+            cat f => 'x'
+            open f f RDWR => EROFS
+            open f f WRONLY => EROFS
+            open f f RDONLY|TRUNC => EROFS
+            put new x => EROFS
+            mkdir e => EROFS
+            unlink f => EROFS
+            rmdir d => EROFS
+            rename f g => EROFS
+            link f g => EROFS
+            symlink f g => EROFS
+            chmod f 600 => EROFS
+            chown f 1 1 => EROFS
+            utimens f 1.0 1.0 => EROFS
+            truncate f 0 => EROFS
+            setxattr f user.x y => EROFS
+            removexattr f user.x => EROFS
+            mknod p f 600 => EROFS
+            access f w => EROFS
+            open t d TMPFILE|RDWR => EROFS
+            cat f => 'x'
+            """);
+        mount.Unmount();
+        Parity.AssertSameTree("the lower before", before, "the lower after", Probe.Digest(mount.Lower, "i"));
+    }
+
+    /// <summary>A live mount keeps others out of its upper; another mount of the same upper fails and harms nothing.</summary>
+    [MountFact]
+    public void AnUpperInUseIsRefused()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "put f x => ok\nopen t . TMPFILE|RDWR => ok\n");
+        string other = scratch.Make("other"), work = scratch.Make("work2");
+        foreach (string w in new[] { mount.Work!, work })
+        {
+            ShellResult result = mount.Try("mount", mount.Source, other, "--upper", mount.Upper!, "--work", w);
+            Assert.True(result.ExitCode == 3, result.ToString());
+            Assert.Contains(mount.Upper!, result.Error);
+            Assert.Null(MountTable.Find(other));
+        }
+        _ = Probe.Check(mount.Root, "cat f => 'x'\nput g y => ok\n");
+    }
+
+    /// <summary>What the lower's folder is changed to behind our back may be seen or not, but nothing breaks.</summary>
+    [MountFact]
+    public void TheMountCanBeUsedAsALayer()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "mkdir d\nput d/f x\nput g y\n");
+        mount.Mount();
+        using var inner = new ScratchFolder(scratch.Path);
+        using var over = new KernelOverlay(inner);
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={mount.Root},upperdir={over.Upper},workdir={over.Work}", over.Root]).Must();
+        _ = Probe.Check(over.Root, "cat d/f => 'x'\napp d/f + => ok\ncat d/f => 'x+'\nunlink g => ok\nls . => [1] 'd:d'\n");
+        over.Unmount();
+        _ = Probe.Check(mount.Root, "cat d/f => 'x'\ncat g => 'y'\n");
+    }
+
+    /// <summary>Bind mounts, and a mount inside the mount, keep working.</summary>
+    [MountFact]
+    public void BindsAndMountsInside()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "mkdirp d/inner\nput d/f x\n");
+        mount.Mount();
+        string bind = scratch.Make("bind");
+        _ = Shell.Run("mount", ["--bind", Path.Combine(mount.Root, "d"), bind]).Must();
+        _ = Probe.Check(bind, "cat f => 'x'\napp f + => ok\n");
+        _ = Probe.Check(mount.Root, "cat d/f => 'x+'\nrename d/f f => ok\n");
+        _ = Probe.Check(bind, "stat f => ENOENT\nput f again => ok\n");
+        _ = Shell.Run("umount", [bind]).Must();
+        string inner = Path.Combine(mount.Root, "d/inner");
+        _ = Shell.Run("mount", ["-t", "tmpfs", "t", inner]).Must();
+        _ = Probe.Check(inner, "put t x => ok\n");
+        _ = Probe.Check(mount.Root, "cat d/inner/t => 'x'\nrmdir d/inner => EBUSY\n");
+        _ = Shell.Run("umount", [inner]).Must();
+        _ = Probe.Check(mount.Root, "rmdir d/inner => ok\n");
+    }
+}

@@ -1,0 +1,151 @@
+using System.Diagnostics;
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>
+/// How many requests reach the server, by its own counters and by an independent count (strace of its reads of /dev/fuse): the
+/// kernel's caches serve what was seen before.
+/// </summary>
+[Collection("Alone")]
+public sealed class RequestMountTests
+{
+    private const int Directories = 220, Files = 4400, Links = 220;
+
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void FirstFindAsksLittleAndTheThirdNothing(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Tree(scratch, kind);
+        long first = Count(mount, () => Bash(mount, "find . | wc -l")).Values.Sum();
+        long limit = (4 * Directories) + ((Files + Links) / 100);
+        Assert.True(first <= limit, $"the first find sent {first} requests; at most {limit} are allowed for {Directories} directories and {Files + Links} files");
+        Second(mount, "find . | wc -l", Directories + 1);
+        Third(mount, "find . | wc -l");
+    }
+
+    public static TheoryData<MountKind, string, string> Walks()
+    {
+        var data = new TheoryData<MountKind, string, string>();
+        foreach (MountKind kind in new[] { MountKind.AntaresFolder, MountKind.AntaresDir })
+        {
+            data.Add(kind, "stat", "find . -printf '%s %m %n %T@ %u\\n' | md5sum");
+            data.Add(kind, "readlink", "find . -type l -printf '%l\\n' | md5sum");
+            data.Add(kind, "grep", "grep -r needle-that-is-not-there . ; [ $? -eq 1 ]");
+            data.Add(kind, "open-read-close", "\"$PROBE\" walk . read");
+            data.Add(kind, "ls -lR", "ls -lR . | md5sum");
+        }
+        return data;
+    }
+
+    [MountTheory, MemberData(nameof(Walks))]
+    public void TheSecondWalkAsksOneGetattrPerObjectAndTheThirdNothing(MountKind kind, string name, string command)
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Tree(scratch, kind);
+        string output = Bash(mount, command);
+        Second(mount, command, Directories + Files + Links + 1);
+        Third(mount, command);
+        Assert.True(output == Bash(mount, command), $"{name} answered differently");
+    }
+
+    /// <summary>Looking for what is not there (include paths, node_modules) is answered from the cache too.</summary>
+    [MountFact]
+    public void AbsentNamesAreAskedForOnce()
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Tree(scratch, MountKind.AntaresDir);
+        const string probe = "for i in $(seq 500); do [ -e d3/absent$i ] && exit 1; done; true";
+        long first = Count(mount, () => Bash(mount, probe)).Values.Sum();
+        Assert.InRange(first, 1, 510);
+        Third(mount, probe);
+        // A name made in the mount replaces the negative entry at once.
+        _ = Probe.Check(mount.Root, "stat d3/absent7 => ENOENT\nput d3/absent7 x => ok\ncat d3/absent7 => 'x'\nunlink d3/absent7 => ok\nstat d3/absent7 => ENOENT\n");
+    }
+
+    /// <summary>A file that was written is read back, stat-ed and listed without asking more than its attributes once.</summary>
+    [MountFact]
+    public void WrittenFilesAreCached()
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Tree(scratch, MountKind.AntaresDir);
+        _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "1000"]).Must();
+        const string command = "cat new0/* | md5sum; ls -l new0 | md5sum";
+        _ = Bash(mount, command);
+        _ = Bash(mount, command);
+        Third(mount, command);
+    }
+
+    /// <summary>The counters agree with what strace sees the server read from the device.</summary>
+    [MountFact]
+    public void CountersAgreeWithStrace()
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Tree(scratch, MountKind.AntaresDir);
+        int pid = mount.ServerPid();
+        string trace = scratch.Join("trace");
+        Dictionary<string, long> before = mount.Requests();
+        using Process strace = Shell.Start("strace", ["-f", "-y", "-e", "trace=read,readv,splice", "-o", trace, "-p", pid.ToString()]);
+        try
+        {
+            for (int i = 0; i < 200 && !(Shell.Bash($"grep -h TracerPid /proc/{pid}/task/*/status").Must().Split('\n', StringSplitOptions.RemoveEmptyEntries) is { } states && states.All(s => !s.EndsWith("\t0", StringComparison.Ordinal))); i++)
+                Thread.Sleep(20);
+            _ = Bash(mount, "find . | wc -l; grep -r needle . ; \"$PROBE\" mixed \"$PWD\" 300 1");
+        }
+        finally
+        {
+            _ = Shell.Run("kill", ["-INT", strace.Id.ToString()]);
+            strace.WaitForExit(10000);
+        }
+        long counted = mount.Requests().Sum(r => r.Value - before.GetValueOrDefault(r.Key));
+        // One read of the device is one request (a batch of forgets too); reads that ended in an error or were still waiting carry none.
+        long seen = File.ReadLines(trace).Count(l => l.Contains("fuse", StringComparison.Ordinal) && System.Text.RegularExpressions.Regex.IsMatch(l, @"= [1-9]\d*$"))
+            + File.ReadLines(trace).Count(l => l.Contains("resumed", StringComparison.Ordinal) && System.Text.RegularExpressions.Regex.IsMatch(l, @"= [4-9]\d$|= \d{3,}$"));
+        Assert.True(Math.Abs(seen - counted) <= 5 + (counted / 200), $"strace saw {seen} requests, the counters {counted}");
+    }
+
+    private static AntaresMount Tree(ScratchFolder scratch, MountKind kind)
+    {
+        var mount = new AntaresMount(scratch, kind);
+        _ = Shell.Bash("""
+            cd "$L"
+            for d in $(seq 0 19); do
+                mkdir d$d
+                for s in $(seq 0 9); do
+                    mkdir d$d/s$s
+                    for f in $(seq 0 19); do echo "file $d $s $f" > d$d/s$s/f$f; done
+                    ln -s f1 d$d/s$s/link
+                done
+                for f in $(seq 0 19); do echo "file $d $f" > d$d/f$f; done
+                ln -s f1 d$d/link
+            done
+            """, environment: ("L", mount.Lower)).Must();
+        mount.Mount();
+        return mount;
+    }
+
+    private static string Bash(AntaresMount mount, string command) =>
+        Shell.Bash($"cd \"$R\" && {{ {command}\n}}", 120, environment: [("R", mount.Root), ("PROBE", Probe.Path)]).Output;
+
+    private static Dictionary<string, long> Count(AntaresMount mount, Action action)
+    {
+        Dictionary<string, long> before = mount.Requests();
+        action();
+        return mount.Requests().ToDictionary(r => r.Key, r => r.Value - before.GetValueOrDefault(r.Key)).Where(r => r.Value != 0).ToDictionary();
+    }
+
+    private static void Second(AntaresMount mount, string command, int objects)
+    {
+        Dictionary<string, long> counts = Count(mount, () => Bash(mount, command));
+        Assert.True(counts.Keys.All(op => op == "getattr") && counts.GetValueOrDefault("getattr") <= objects,
+            $"the second pass sent {Text(counts)}; only getattr is allowed, at most once for each of {objects} objects");
+    }
+
+    private static void Third(AntaresMount mount, string command)
+    {
+        Dictionary<string, long> counts = Count(mount, () => Bash(mount, command));
+        Assert.True(counts.Count == 0, $"a pass over what is cached sent {Text(counts)}");
+    }
+
+    private static string Text(Dictionary<string, long> counts) => string.Join(", ", counts.Select(c => $"{c.Value} {c.Key}"));
+}

@@ -1,0 +1,117 @@
+using System.Diagnostics;
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary><c>run</c>: a command inside a mount of its own, with the command's exit code, its signals, and nothing left afterwards.</summary>
+public sealed class RunMountTests
+{
+    [MountFact]
+    public void TheCommandsExitCodeIsOurs()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\nmkdir d\nput d/g y\n");
+        string spaces = scratch.Make("spaces");
+        Assert.Equal("x", Run(mount, spaces, "cat", "f").Must());
+        Assert.Equal(7, Run(mount, spaces, "sh", "-c", "exit 7").ExitCode);
+        Assert.Equal(0, Run(mount, spaces, "true").ExitCode);
+        Assert.Equal(127, Run(mount, spaces, "no-such-program-at-all").ExitCode);
+        Assert.Equal(128 + 9, Run(mount, spaces, "sh", "-c", "kill -9 $$").ExitCode);
+        Assert.Equal("y", mount.Try("run", mount.Source, "--workspace-root", spaces, "--cd", "d", "--", "cat", "g").Must());
+        Assert.Equal("in", Shell.Run(TestEnvironment.Binary, ["run", mount.Source, "--workspace-root", spaces, "--", "cat"], input: "in", environment: ("ANTARES_STATE_DIR", mount.State)).Must().Trim());
+        Assert.Equal("a b|c", Run(mount, spaces, "sh", "-c", "echo \"$1|$2\"", "-", "a b", "c").Must().Trim());
+        AssertNothingLeft(mount, spaces);
+    }
+
+    [MountFact]
+    public void WritesGoToTheUpperAndTheLowerStays()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        string before = Probe.Digest(mount.Lower, "i");
+        _ = mount.Try("run", mount.Source, "--upper", mount.Upper!, "--work", mount.Work!, "--workspace-root", scratch.Make("spaces"), "--",
+            "sh", "-c", "echo new > new && echo more >> f && mkdir -p a/b && cat f").Must();
+        Assert.Equal("new\n", File.ReadAllText(Path.Combine(mount.Upper!, "new")));
+        Assert.Equal("xmore\n", File.ReadAllText(Path.Combine(mount.Upper!, "f")));
+        Parity.AssertSameTree("the lower before", before, "the lower after", Probe.Digest(mount.Lower, "i"));
+        Parity.AssertWorkIsClean(mount.Work!);
+        AssertNothingLeft(mount, scratch.Join("spaces"));
+    }
+
+    [MountFact]
+    public void RootGetsWhatBuck2AndOthersNeed()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        ShellResult result = Shell.Bash($"env -u HOME -u BUCK2_ALLOW_ROOT \"$BIN\" run {mount.Source} --workspace-root {spaces} -- sh -c 'echo $BUCK2_ALLOW_ROOT $HOME'",
+            environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
+        Assert.Matches(@"^1 /\S+", result.Must());
+        result = Shell.Bash($"HOME=/some/home BUCK2_ALLOW_ROOT=0 \"$BIN\" run {mount.Source} --workspace-root {spaces} -- sh -c 'echo $BUCK2_ALLOW_ROOT $HOME'",
+            environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
+        Assert.Equal("0 /some/home", result.Must().Trim());
+    }
+
+    [MountTheory, InlineData("TERM", 42), InlineData("INT", 43), InlineData("HUP", 44)]
+    public void SignalsReachTheCommand(string signal, int code)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        using Process run = Shell.Start(TestEnvironment.Binary,
+            ["run", mount.Source, "--workspace-root", spaces, "--", "bash", "-c", "trap 'echo told; exit 42' TERM; trap 'echo told; exit 43' INT; trap 'echo told; exit 44' HUP; echo ready; while :; do sleep 0.05; done"],
+            environment: ("ANTARES_STATE_DIR", mount.State));
+        Assert.Equal("ready", run.StandardOutput.ReadLine());
+        _ = Shell.Run("kill", [$"-{signal}", run.Id.ToString()]).Must();
+        Assert.Equal("told", run.StandardOutput.ReadLine());
+        Assert.True(run.WaitForExit(20_000), "run does not end");
+        Assert.Equal(code, run.ExitCode);
+        AssertNothingLeft(mount, spaces);
+    }
+
+    /// <summary>A command that leaves a process behind (a build daemon) does not keep the mount or the workspace.</summary>
+    [MountFact]
+    public void DaemonsLeftBehindDoNotKeepTheMount()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        ShellResult result = Run(mount, spaces, "bash", "-c", "setsid sleep 30 > /dev/null 2>&1 < /dev/null & echo $! > /proc/self/fd/1; exit 5");
+        int daemon = int.Parse(result.Output.Trim());
+        try
+        {
+            Assert.Equal(5, result.ExitCode);
+            Assert.Empty(MountTable.Below(spaces));
+        }
+        finally
+        {
+            _ = Shell.Run("kill", ["-9", daemon.ToString()]);
+        }
+    }
+
+    [MountFact]
+    public void AMissingSourceIsOurOwnFailure()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        ShellResult result = mount.Try("run", $"dir:{scratch.Join("absent")}", "--workspace-root", scratch.Make("spaces"), "--", "true");
+        Assert.True(result.ExitCode == 3, result.ToString());
+        Assert.Contains("absent", result.Error);
+        AssertNothingLeft(mount, scratch.Join("spaces"));
+        ShellResult usage = mount.Try("run", mount.Source);
+        Assert.True(usage.ExitCode == 2, usage.ToString());
+    }
+
+    private static ShellResult Run(AntaresMount mount, string spaces, params string[] command) =>
+        mount.Try(["run", mount.Source, "--workspace-root", spaces, "--", .. command]);
+
+    private static void AssertNothingLeft(AntaresMount mount, string spaces)
+    {
+        Assert.Empty(MountTable.Below(spaces));
+        Assert.Empty(Directory.GetFileSystemEntries(spaces));
+        using var list = System.Text.Json.JsonDocument.Parse(mount.Try("list", "--json").Must());
+        Assert.DoesNotContain(spaces, list.RootElement.GetRawText());
+    }
+}

@@ -1,0 +1,233 @@
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>
+/// The upper is kernel overlayfs' own format, both ways: what it wrote is read by us and can be gone on with, and the other way round
+/// (that one is part of each parity test, see <see cref="Parity.CheckAfterwards"/>).
+/// </summary>
+public sealed class UpperFormatMountTests
+{
+    private const string Lower = """
+        mkdirp a/b/c
+        put a/f low
+        put a/g low-g
+        put a/b/x low-x
+        put a/b/c/y low-y
+        mkdir e
+        put e/f low
+        mkdirp m/n
+        put m/n/f low
+        symlink a/f l
+        mkfifo p
+        put h1 linked
+        utimens a 1.1 2.2
+        chown a/g 5 6
+        setxattr a/f user.x y
+        """;
+
+    private const string Work = """
+        app a/f +
+        unlink a/g
+        rmtree a/b
+        mkdir a/b
+        put a/b/new n
+        rename m moved
+        app moved/n/f +
+        rename e a/e
+        unlink l
+        mkdir l
+        put l/x y
+        link h1 h2
+        chmod p 600
+        setxattr a user.dir v
+        symlink {t*3000} longlink
+        mkdirp deep/er
+        mknod dev c 600 1 3
+        rename a/e/f top
+        mkdir m
+        put m/fresh f
+        """;
+
+    private const string MoreWork = """
+        app a/f ++
+        ls a/b => [1] 'new:f'
+        rmtree moved
+        mkdirp moved/n
+        ls moved/n => [0]
+        rename a again
+        putx again/g back
+        ls again
+        rename again/e e
+        put e/f new
+        unlink l/x
+        rmdir l
+        stat l => ENOENT
+        cat top => 'low'
+        cat h2 => 'linked'
+        rmtree m
+        """;
+
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void AnUpperOfKernelOverlayfsIsTakenUp(MountKind kind) => TakeUp(s => new KernelOverlay(s), kind);
+
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void AnUpperOfFuseOverlayfsIsTakenUp(MountKind kind)
+    {
+        if (!File.Exists("/usr/bin/fuse-overlayfs"))
+            return; // an optional package: the kernel's format above is the one that is promised
+        // It cannot rename lower directories.
+        TakeUp(s => new FuseOverlayfs(s), kind, Work.Replace("rename m moved\napp moved/n/f +\nrename e a/e\n", "mkdirp moved/n\nmkdir a/e\nput a/e/f low\nrmtree e\n"));
+    }
+
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void KernelOverlayfsGoesOnWithOurs(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var ours = new AntaresMount(scratch, kind);
+        _ = Probe.Check(ours.Lower, Lower);
+        ours.Mount();
+        _ = Probe.Check(ours.Root, AllOk(Work));
+        ours.Unmount();
+        using var kernel = new KernelOverlay(scratch);
+        kernel.Mount();
+        _ = Probe.Check(kernel.Root, MoreWork);
+        string tree = Probe.Digest(kernel.Root);
+        kernel.Unmount();
+        ours.Mount();
+        Parity.AssertSameTree("kernel overlayfs", tree, "our mount", Probe.Digest(ours.Root));
+    }
+
+    private static void TakeUp(Func<ScratchFolder, IMountUnderTest> writer, MountKind kind, string work = Work)
+    {
+        using var scratch = new ScratchFolder();
+        using IMountUnderTest first = writer(scratch);
+        _ = Probe.Check(first.Lower, AllOk(Lower));
+        first.Mount();
+        _ = Probe.Check(first.Root, AllOk(work));
+        string tree = Probe.Digest(first.Root);
+        first.Unmount();
+        using var ours = new AntaresMount(scratch, kind);
+        string lower = Probe.Digest(ours.Lower, "iD");
+        ours.Mount();
+        Parity.AssertSameTree("what wrote the upper", tree, "our mount", Probe.Digest(ours.Root));
+        _ = Probe.Check(ours.Root, MoreWork);
+        Parity.CheckAfterwards(ours, scratch, lower, kernelSeesTheSame: true);
+    }
+
+    private static string AllOk(string script) => string.Join('\n', Probe.Lines(script).Select(l => l.Contains(" => ", StringComparison.Ordinal) ? l : l + " => ok"));
+
+    /// <summary>Whiteouts, opaque marks and redirects that the layers hold are obeyed in lower layers too.</summary>
+    [MountFact]
+    public void AnUpperAsFirstLowerKeepsItsMarks()
+    {
+        using var scratch = new ScratchFolder();
+        using var kernel = new KernelOverlay(scratch);
+        _ = Probe.Check(kernel.Lower, AllOk(Lower));
+        kernel.Mount();
+        _ = Probe.Check(kernel.Root, AllOk(Work));
+        string tree = Probe.Digest(kernel.Root);
+        kernel.Unmount();
+
+        using var inner = new ScratchFolder(scratch.Path);
+        using var ours = new AntaresMount(inner, MountKind.AntaresFolder);
+        _ = ours.Try("mount", "-o", $"lowerdir={kernel.Upper}:{kernel.Lower},upperdir={ours.Upper},workdir={ours.Work}", ours.Root).Must();
+        Parity.AssertSameTree("kernel overlayfs", tree, "its upper as our first lower", Probe.Digest(ours.Root));
+        _ = Probe.Check(ours.Root, MoreWork);
+    }
+
+    /// <summary>Marks written without the right to make devices (.wh. names, user.overlay.opaque) hide what lies below.</summary>
+    [MountFact]
+    public void OtherWhiteoutFormsAreRead()
+    {
+        using var scratch = new ScratchFolder();
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
+        _ = Probe.Check(ours.Lower, "put f x\nput g y\nmkdirp d/sub\nput d/old z\nmkdirp o/sub\nmkdirp q/sub\n");
+        string top = scratch.Make("top");
+        _ = Probe.Check(top, "put .wh.f x\nmkdir d\nput d/.wh..wh..opq x\nput d/new n\nmkdir o\nsetxattr o user.overlay.opaque y\nmkdir q\nsetxattr q user.fuseoverlayfs.opaque y\n");
+        _ = ours.Try("mount", "-o", $"lowerdir={top}:{ours.Lower},upperdir={ours.Upper},workdir={ours.Work}", ours.Root).Must();
+        _ = Probe.Check(ours.Root, """
+            stat f => ENOENT
+            ls . => [4] 'd:d' 'g:f' 'o:d' 'q:d'
+            ls d => [1] 'new:f'
+            ls o => [0]
+            ls q => [0]
+            putx f again => ok
+            cat f => 'again'
+            """);
+    }
+
+    /// <summary>The first of the lower layers hides the others, and directories of all are merged.</summary>
+    [MountFact]
+    public void SeveralLowersMerge()
+    {
+        using var scratch = new ScratchFolder();
+        string a = scratch.Make("a"), b = scratch.Make("b"), c = scratch.Make("c");
+        _ = Probe.Check(a, "put f from-a\nmkdir d\nput d/a a\nput x file\nmkdir y\nput y/a a\n");
+        _ = Probe.Check(b, "put f from-b\nmkdir d\nput d/b b\nput d/a b\nmkdir x\nput x/hidden h\nput y file\nput only-b b\n");
+        _ = Probe.Check(c, "put f from-c\nmkdir d\nput d/c c\nmkdir y\nput y/c hidden-by-b\n");
+        using var kernel = new KernelOverlay(scratch);
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={a}:{b}:{c}", kernel.Root]).Must();
+        string expected = Probe.Digest(kernel.Root);
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
+        _ = ours.Try("mount", "-o", $"lowerdir={a}:{b}:{c},upperdir={ours.Upper},workdir={ours.Work}", ours.Root).Must();
+        Parity.AssertSameTree("kernel overlayfs", expected, "our mount", Probe.Digest(ours.Root));
+        _ = Probe.Check(ours.Root, """
+            cat f => 'from-a'
+            ls d => [3] 'a:f' 'b:f' 'c:f'
+            cat d/a => 'a'
+            cat x => 'file'
+            ls y => [1] 'a:f'
+            dino . => ok
+            dino d => ok
+            """);
+        ours.Unmount();
+        _ = ours.Try("mount", a, ours.Root, "--layer", b, "--layer", c, "--upper", ours.Upper!, "--work", ours.Work!).Must();
+        Parity.AssertSameTree("kernel overlayfs", expected, "our mount with --layer", Probe.Digest(ours.Root));
+    }
+
+    /// <summary>Objects of layers on different file systems may have equal inode numbers below; in the mount they must not.</summary>
+    [MountFact]
+    public void LayersOfDifferentFileSystemsShareNoInode()
+    {
+        using var scratch = new ScratchFolder();
+        string a = scratch.Make("a"), b = scratch.Make("b");
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
+        try
+        {
+            _ = Shell.Bash("mount -t tmpfs a \"$A\" && mount -t tmpfs b \"$B\"", environment: [("A", a), ("B", b)]).Must();
+            _ = Probe.Check(a, "many . a 200\nmkdir d\n");
+            _ = Probe.Check(b, "many . b 200\nmkdir d\nmkdir e\n");
+            _ = ours.Try("mount", "-o", $"lowerdir={a}:{b},upperdir={ours.Upper},workdir={ours.Work}", ours.Root).Must();
+            _ = Probe.Check(ours.Root, "many . u 200 => ok\ndino . => ok\n");
+            string pairs = Shell.Bash("find \"$R\" -printf '%D %i\\n' | sort | uniq -d | head", environment: ("R", ours.Root)).Must();
+            Assert.Equal("", pairs);
+            string devices = Shell.Bash("find \"$R\" -printf '%D\\n' | sort -u | wc -l", environment: ("R", ours.Root)).Must();
+            Assert.Equal("1", devices.Trim());
+            ours.Unmount();
+        }
+        finally
+        {
+            _ = Shell.Bash("umount \"$A\" \"$B\"", environment: [("A", a), ("B", b)]);
+        }
+    }
+
+    /// <summary>Tools compare inode numbers across runs: they stay over remounts, also of copied-up, renamed and new files.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void InodeNumbersStayOverRemounts(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var ours = new AntaresMount(scratch, kind);
+        _ = Probe.Check(ours.Lower, AllOk(Lower));
+        ours.Mount();
+        string before = Probe.Digest(ours.Root, "i");
+        ours.Unmount();
+        ours.Mount();
+        Parity.AssertSameTree("first mount", before, "second mount", Probe.Digest(ours.Root, "i"));
+        _ = Probe.Check(ours.Root, AllOk(Work));
+        string worked = Probe.Digest(ours.Root, "i");
+        ours.Unmount();
+        ours.Mount();
+        Parity.AssertSameTree("before the remount", worked, "after it", Probe.Digest(ours.Root, "i"));
+    }
+}
