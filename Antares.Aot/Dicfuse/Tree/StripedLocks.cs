@@ -12,7 +12,7 @@ internal sealed class StripedLocks(int count)
     {
         get
         {
-            ref Lock? place = ref _locks[number];
+            ref Lock? place = ref _locks[number % (uint)_locks.Length];
             Lock? known = Volatile.Read(ref place);
             if (known != null)
             {
