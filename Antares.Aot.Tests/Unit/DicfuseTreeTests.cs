@@ -298,43 +298,28 @@ public sealed unsafe class DicfuseTreeTests
         DicfuseFolder.Check(Fd.Close(fd));
     }
 
-    [Fact]
-    public void A_node_costs_at_most_64_bytes_and_its_name()
+    [Theory]
+    [InlineData(1000, 100)]
+    [InlineData(20_000, 4)]
+    [InlineData(10, 10_000)]
+    [InlineData(1, 100_000)]
+    public void A_node_costs_at_most_64_bytes_and_its_name(int directories, int filesEach)
     {
-        using DicfuseFolder folder = new();
-        const int Directories = 1000;
-        const int FilesEach = 100;
+        DicfuseFolder.Check(NodeStore.Create(TreeArena.DefaultReservation, NameHeap.DefaultReservation, out NodeStore? store));
+        DicfuseInventedSource source = new(store!, directories, filesEach);
+        using DicfuseLayer layer = new("dicfuse", new DicfuseTree("dicfuse", store!, source), new DicfuseOptions());
         long nameBytes = 0;
-        for (int directory = 0; directory < Directories; directory++)
+        foreach (var (directoryName, entry) in layer.List(ILayer.RootNode))
         {
-            string directoryName = $"dir{directory}";
-            Directory.CreateDirectory(folder.At(directoryName));
             nameBytes += directoryName.Length;
-            DicfuseFolder.Check(
-                Fd.Open((byte*)DicfuseFolder.Text(folder.At(directoryName)), Fcntl.O_PATH | Fcntl.O_CLOEXEC, 0, out int fd));
-            for (int file = 0; file < FilesEach; file++)
+            foreach (var (name, file) in layer.List(entry.Node))
             {
-                byte[] name = Encoding.UTF8.GetBytes($"file-number-{file}\0");
-                nameBytes += name.Length - 1;
-                fixed (byte* pointer = name)
-                {
-                    DicfuseFolder.Check(PathOps.Mknodat(fd, pointer, StatMode.S_IFREG | 0x1A4, 0));
-                }
-            }
-
-            Fd.Close(fd);
-        }
-
-        using DicfuseLayer layer = folder.Open();
-        foreach (var (_, entry) in layer.List(ILayer.RootNode))
-        {
-            foreach (var (_, file) in layer.List(entry.Node))
-            {
+                nameBytes += name.Length;
                 layer.Getattr(file.Node);
             }
         }
 
-        Assert.Equal((Directories * (FilesEach + 1)) + 1, layer.NodeCount);
+        Assert.Equal((directories * (filesEach + 1)) + 1, layer.NodeCount);
         double perNode = ((double)layer.ArenaBytes + layer.NameBytes + layer.TableBytes - nameBytes) / layer.NodeCount;
         Assert.InRange(perNode, 48, 64);
     }
