@@ -298,6 +298,48 @@ public sealed unsafe class DicfuseTreeTests
         DicfuseFolder.Check(Fd.Close(fd));
     }
 
+    [DicfuseMountFact]
+    public void Mount_points_in_the_folder_are_crossed()
+    {
+        using DicfuseFolder folder = new();
+        Directory.CreateDirectory(folder.At("mnt/hidden"));
+        folder.Write("covered", 5);
+        nint mountPoint = DicfuseFolder.Text(folder.At("mnt"));
+        nint file = DicfuseFolder.Text(folder.At("covered"));
+        DicfuseFolder.Check(Mounting.Mount(
+            (byte*)DicfuseFolder.Text("none"), (byte*)mountPoint, (byte*)DicfuseFolder.Text("tmpfs"), 0, null));
+        try
+        {
+            byte[] content = folder.Write("mnt/inside", 1234);
+            DicfuseFolder.Check(PathOps.Linkat(
+                Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At("mnt/inside")),
+                Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At("mnt/second")), 0));
+            DicfuseFolder.Check(Mounting.Mount(
+                (byte*)DicfuseFolder.Text(folder.At("mnt/inside")), (byte*)file, null, MountFlags.MS_BIND, null));
+            try
+            {
+                using DicfuseLayer layer = folder.Open();
+                Assert.Equal(ILayer.RootNode + 1, layer.Find("covered"));
+                Assert.Equal(["inside", "second"], layer.List(layer.Find("mnt")).Select(entry => Encoding.UTF8.GetString(entry.Name)));
+                Assert.Equal(Errno.ENOENT, layer.TryFind(layer.Find("mnt"), "hidden"u8, out _));
+                uint inside = layer.Find("mnt/inside");
+                Assert.Equal(inside, layer.Find("mnt/second"));
+                Assert.Equal(content, layer.Read(inside, 0, 2000));
+                // The file that is mounted on another name is the same object, which its attributes tell.
+                Assert.Equal(layer.Getattr(inside).st_ino, layer.Getattr(layer.Find("covered")).st_ino);
+                Assert.Equal(3, layer.Names(inside).Count);
+            }
+            finally
+            {
+                DicfuseFolder.Check(Mounting.Umount2((byte*)file, MountFlags.MNT_DETACH));
+            }
+        }
+        finally
+        {
+            DicfuseFolder.Check(Mounting.Umount2((byte*)mountPoint, MountFlags.MNT_DETACH));
+        }
+    }
+
     [Theory]
     [InlineData(1000, 100)]
     [InlineData(20_000, 4)]
