@@ -40,10 +40,10 @@ public sealed class BinaryMountTests
             cd "$R"
             mknod dev/fuse c 10 229
             mount -t proc proc proc
-            in() { env -i ANTARES_STATE_DIR=/state chroot "$R" /antares-aot "$@"; }
-            in --version
+            inside() { env -i ANTARES_STATE_DIR=/state chroot "$R" /antares-aot "$@"; }
+            inside --version
             for source in dir:/src /src; do
-                in mount $source /mnt --upper /upper --work /work
+                inside mount $source /mnt --upper /upper --work /work
                 "{{Probe.Path}}" run mnt <<'EOF' > answers
             cat f
             app f +more
@@ -57,9 +57,9 @@ public sealed class BinaryMountTests
             truncate f 5
             EOF
                 cat answers
-                in stats /mnt --json | head -c 100
-                in list
-                in umount /mnt
+                inside stats /mnt --json | head -c 100
+                inside list
+                inside umount /mnt
                 ! grep -q "$R/mnt" /proc/self/mountinfo
             done
             find work -mindepth 2

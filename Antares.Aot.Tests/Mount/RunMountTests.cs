@@ -13,12 +13,12 @@ public sealed class RunMountTests
         using var mount = new AntaresMount(scratch);
         _ = Probe.Check(mount.Lower, "put f x\nmkdir d\nput d/g y\n");
         string spaces = scratch.Make("spaces");
-        Assert.Equal("x", Run(mount, spaces, "cat", "f").Must());
+        Assert.Equal("x", Run(mount, spaces, "cat", "f").Must().Trim());
         Assert.Equal(7, Run(mount, spaces, "sh", "-c", "exit 7").ExitCode);
         Assert.Equal(0, Run(mount, spaces, "true").ExitCode);
         Assert.Equal(127, Run(mount, spaces, "no-such-program-at-all").ExitCode);
         Assert.Equal(128 + 9, Run(mount, spaces, "sh", "-c", "kill -9 $$").ExitCode);
-        Assert.Equal("y", mount.Try("run", mount.Source, "--workspace-root", spaces, "--cd", "d", "--", "cat", "g").Must());
+        Assert.Equal("y", mount.Try("run", mount.Source, "--workspace-root", spaces, "--cd", "d", "--", "cat", "g").Must().Trim());
         Assert.Equal("in", Shell.Run(TestEnvironment.Binary, ["run", mount.Source, "--workspace-root", spaces, "--", "cat"], input: "in", environment: ("ANTARES_STATE_DIR", mount.State)).Must().Trim());
         Assert.Equal("a b|c", Run(mount, spaces, "sh", "-c", "echo \"$1|$2\"", "-", "a b", "c").Must().Trim());
         AssertNothingLeft(mount, spaces);

@@ -76,8 +76,9 @@ public sealed class UpperFormatMountTests
     {
         if (!File.Exists("/usr/bin/fuse-overlayfs"))
             return; // an optional package: the kernel's format above is the one that is promised
-        // It cannot rename lower directories.
-        TakeUp(s => new FuseOverlayfs(s), kind, Work.Replace("rename m moved\napp moved/n/f +\nrename e a/e\n", "mkdirp moved/n\nmkdir a/e\nput a/e/f low\nrmtree e\n"));
+        // It cannot rename lower directories, and chmod of a lower FIFO is EIO there.
+        TakeUp(s => new FuseOverlayfs(s), kind, Work.Replace("rename m moved\napp moved/n/f +\nrename e a/e\n", "mkdirp moved/n\nmkdir a/e\nput a/e/f low\nrmtree e\n")
+            .Replace("chmod p 600\n", "").Replace("mkdir m\n", ""));
     }
 
     [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
@@ -105,12 +106,14 @@ public sealed class UpperFormatMountTests
         _ = Probe.Check(first.Lower, AllOk(Lower));
         first.Mount();
         _ = Probe.Check(first.Root, AllOk(work));
-        string tree = Probe.Digest(first.Root);
+        // fuse-overlayfs shows times of its own until it is mounted anew.
+        string options = first.Kind == MountKind.Kernel ? "" : "t";
+        string tree = Probe.Digest(first.Root, options);
         first.Unmount();
         using var ours = new AntaresMount(scratch, kind);
         string lower = Probe.Digest(ours.Lower, "iD");
         ours.Mount();
-        Parity.AssertSameTree("what wrote the upper", tree, "our mount", Probe.Digest(ours.Root));
+        Parity.AssertSameTree("what wrote the upper", tree, "our mount", Probe.Digest(ours.Root, options));
         _ = Probe.Check(ours.Root, MoreWork);
         Parity.CheckAfterwards(ours, scratch, lower, kernelSeesTheSame: true);
     }
@@ -126,13 +129,13 @@ public sealed class UpperFormatMountTests
         _ = Probe.Check(kernel.Lower, AllOk(Lower));
         kernel.Mount();
         _ = Probe.Check(kernel.Root, AllOk(Work));
-        string tree = Probe.Digest(kernel.Root);
+        string tree = Probe.Digest(kernel.Root, "T");
         kernel.Unmount();
 
         using var inner = new ScratchFolder(scratch.Path);
         using var ours = new AntaresMount(inner, MountKind.AntaresFolder);
         _ = ours.Try("mount", "-o", $"lowerdir={kernel.Upper}:{kernel.Lower},upperdir={ours.Upper},workdir={ours.Work}", ours.Root).Must();
-        Parity.AssertSameTree("kernel overlayfs", tree, "its upper as our first lower", Probe.Digest(ours.Root));
+        Parity.AssertSameTree("kernel overlayfs", tree, "its upper as our first lower", Probe.Digest(ours.Root, "T"));
         _ = Probe.Check(ours.Root, MoreWork);
     }
 
@@ -168,10 +171,10 @@ public sealed class UpperFormatMountTests
         _ = Probe.Check(c, "put f from-c\nmkdir d\nput d/c c\nmkdir y\nput y/c hidden-by-b\n");
         using var kernel = new KernelOverlay(scratch);
         _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={a}:{b}:{c}", kernel.Root]).Must();
-        string expected = Probe.Digest(kernel.Root);
+        string expected = Probe.Digest(kernel.Root, "T");
         using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
         _ = ours.Try("mount", "-o", $"lowerdir={a}:{b}:{c},upperdir={ours.Upper},workdir={ours.Work}", ours.Root).Must();
-        Parity.AssertSameTree("kernel overlayfs", expected, "our mount", Probe.Digest(ours.Root));
+        Parity.AssertSameTree("kernel overlayfs", expected, "our mount", Probe.Digest(ours.Root, "T"));
         _ = Probe.Check(ours.Root, """
             cat f => 'from-a'
             ls d => [3] 'a:f' 'b:f' 'c:f'
@@ -182,8 +185,8 @@ public sealed class UpperFormatMountTests
             dino d => ok
             """);
         ours.Unmount();
-        _ = ours.Try("mount", a, ours.Root, "--layer", b, "--layer", c, "--upper", ours.Upper!, "--work", ours.Work!).Must();
-        Parity.AssertSameTree("kernel overlayfs", expected, "our mount with --layer", Probe.Digest(ours.Root));
+        _ = ours.Try("mount", c, ours.Root, "--layer", a, "--layer", b, "--upper", ours.Upper!, "--work", ours.Work!).Must();
+        Parity.AssertSameTree("kernel overlayfs", expected, "our mount with --layer", Probe.Digest(ours.Root, "T"));
     }
 
     /// <summary>Objects of layers on different file systems may have equal inode numbers below; in the mount they must not.</summary>

@@ -128,11 +128,25 @@ internal sealed class AntaresMount : IMountUnderTest
     {
         for (int i = 0; i < seconds * 50; i++)
         {
-            if (!Directory.Exists($"/proc/{pid}"))
+            if (IsGone(pid))
                 return true;
             Thread.Sleep(20);
         }
         return false;
+    }
+
+    /// <summary>Ended; whether its parent (a container's first process, perhaps a lazy one) has collected it is not our matter.</summary>
+    private static bool IsGone(int pid)
+    {
+        try
+        {
+            string status = File.ReadAllText($"/proc/{pid}/stat");
+            return status[(status.LastIndexOf(')') + 2)..].StartsWith('Z');
+        }
+        catch (IOException)
+        {
+            return true;
+        }
     }
 
     public void Dispose()

@@ -31,19 +31,18 @@ internal sealed class KernelOverlay(ScratchFolder scratch) : IMountUnderTest
     public string? Upper { get; } = scratch.Make("upper");
     public string? Work { get; } = scratch.Make("work");
 
-    /// <summary>With "volatile", since each unmount would otherwise sync the whole disk; its mark is taken away for the next mount.</summary>
-    public void Mount()
-    {
-        string mark = Path.Combine(Work!, "work/incompat");
-        if (Directory.Exists(mark))
-            Directory.Delete(mark, recursive: true);
+    /// <summary>With "volatile", since each unmount would otherwise sync the whole disk.</summary>
+    public void Mount() =>
         _ = Shell.Run("mount", ["-t", "overlay", "overlay", "-o", $"volatile,redirect_dir=on,lowerdir={Lower},upperdir={Upper},workdir={Work}", Root]).Must();
-    }
 
+    /// <summary>The mark of a volatile mount stays after a clean unmount too; it is taken away, since nothing crashed here.</summary>
     public void Unmount()
     {
         if (MountTable.Find(Root) is not null)
             _ = Shell.Run("umount", [Root]).Must();
+        string mark = Path.Combine(Work!, "work/incompat");
+        if (Directory.Exists(mark))
+            Directory.Delete(mark, recursive: true);
     }
 
     public void Dispose()

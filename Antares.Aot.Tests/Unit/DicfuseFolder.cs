@@ -204,3 +204,17 @@ internal sealed class DicfuseRootFactAttribute : FactAttribute
         }
     }
 }
+
+/// <summary>A test that mounts something inside its folder.</summary>
+internal sealed class DicfuseMountFactAttribute : FactAttribute
+{
+    private const int SysAdmin = 21;
+
+    public DicfuseMountFactAttribute()
+    {
+        if (!Interop.Process.HasCapability(SysAdmin))
+        {
+            Skip = "needs CAP_SYS_ADMIN: mounts a tmpfs inside the folder";
+        }
+    }
+}

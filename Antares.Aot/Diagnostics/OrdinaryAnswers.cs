@@ -17,12 +17,6 @@ public static class OrdinaryAnswers
         // Nobody is there: what a compiler's include path asks for most.
         (fuse_opcode.FUSE_LOOKUP, Errno.ENOENT or Errno.ENAMETOOLONG) => true,
 
-        // Races and questions that the kernel's own cache mostly answers before they come here.
-        (fuse_opcode.FUSE_MKDIR or fuse_opcode.FUSE_MKNOD or fuse_opcode.FUSE_SYMLINK or fuse_opcode.FUSE_LINK or fuse_opcode.FUSE_CREATE, Errno.EEXIST) => true,
-        (fuse_opcode.FUSE_RENAME or fuse_opcode.FUSE_RENAME2, Errno.EEXIST or Errno.ENOTEMPTY) => true,
-        (fuse_opcode.FUSE_RMDIR, Errno.ENOTEMPTY) => true,
-        (fuse_opcode.FUSE_UNLINK or fuse_opcode.FUSE_RMDIR or fuse_opcode.FUSE_RENAME or fuse_opcode.FUSE_RENAME2, Errno.ENOENT) => true,
-
         // ls, cp and the kernel itself ask for security.*, ACLs and sizes of buffers without expecting any.
         (fuse_opcode.FUSE_GETXATTR or fuse_opcode.FUSE_REMOVEXATTR, Errno.ENODATA or Errno.EOPNOTSUPP) => true,
         (fuse_opcode.FUSE_GETXATTR or fuse_opcode.FUSE_LISTXATTR, Errno.ERANGE) => true,

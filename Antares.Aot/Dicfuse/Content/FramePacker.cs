@@ -89,9 +89,12 @@ internal sealed unsafe class FramePacker : IDisposable
     /// <summary>Starts the thread when it is first needed, and tells it that there is work.</summary>
     public void Wake()
     {
-        AutoResetEvent work = Volatile.Read(ref _work) ?? Start();
-        // Setting an event cannot fail while it is not disposed, and that comes after the last reader.
-        _ = work.Set();
+        AutoResetEvent? work = Volatile.Read(ref _work) ?? Start();
+        if (work != null)
+        {
+            // Setting an event cannot fail while it is not disposed, and that comes after the last reader.
+            _ = work.Set();
+        }
     }
 
     /// <summary>Ends the thread; frames that still wait are not packed.</summary>
@@ -111,19 +114,45 @@ internal sealed unsafe class FramePacker : IDisposable
         }
     }
 
-    private AutoResetEvent Start()
+    /// <summary>Null when the thread could not be made (a limit on processes): nothing is packed then, and reading goes on.</summary>
+    private AutoResetEvent? Start()
     {
         lock (_start)
         {
-            if (_work == null)
+            if (_work != null || _stop)
             {
-                AutoResetEvent work = new(false);
-                _thread = new Thread(() => Run(work), StackBytes) { IsBackground = true, Name = "frame packer" };
-                _thread.Start();
-                Volatile.Write(ref _work, work);
+                return _work;
             }
 
-            return _work;
+            AutoResetEvent work = new(false);
+            Thread thread = new(() => Run(work), StackBytes) { IsBackground = true, Name = "frame packer" };
+            try
+            {
+                thread.Start();
+            }
+            catch (Exception error) when (error is OutOfMemoryException or ThreadStartException)
+            {
+                work.Dispose();
+                GiveUp();
+                return null;
+            }
+
+            _thread = thread;
+            Volatile.Write(ref _work, work);
+            return work;
+        }
+    }
+
+    private void GiveUp()
+    {
+        lock (_table.Gate)
+        {
+            _stop = true;
+            for (; _queued != 0; _queued--)
+            {
+                _table[_queue[_head]]->State &= ~FrameState.Queued;
+                _head = (_head + 1) % _queue.Length;
+            }
         }
     }
 

@@ -26,7 +26,7 @@ internal sealed unsafe class FrameStore : IDisposable
     private readonly SpillFile? _spill;
     private readonly FramePacker _packer;
     private readonly FrameUnpackers _unpackers = new();
-    private readonly Lock[] _loading = StripedLocks.Make(32);
+    private readonly StripedLocks _loading = new(32);
     private long _hits;
     private long _loads;
     private long _damaged;
@@ -138,7 +138,7 @@ internal sealed unsafe class FrameStore : IDisposable
             return Errno.None;
         }
 
-        lock (_loading[(node ^ frame) % (uint)_loading.Length])
+        lock (_loading[node ^ frame])
         {
             return TryReadHeld(key, length, within, buffer, size)
                 ? Errno.None

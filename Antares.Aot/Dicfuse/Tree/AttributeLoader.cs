@@ -17,7 +17,7 @@ internal sealed unsafe class AttributeLoader
     private readonly ITreeSource _source;
     private readonly OwnerTable _owners;
     private readonly LinkTable _links;
-    private readonly Lock[] _locks = StripedLocks.Make(32);
+    private readonly StripedLocks _locks = new(32);
     private long _loads;
     private bool _listingsUnreliable;
 
@@ -51,7 +51,7 @@ internal sealed unsafe class AttributeLoader
             return Errno.None;
         }
 
-        lock (_locks[node % (uint)_locks.Length])
+        lock (_locks[node])
         {
             if (record->Has(NodeFlags.AttributesLoaded))
             {
@@ -71,7 +71,7 @@ internal sealed unsafe class AttributeLoader
     public Errno Offer(uint node, stat* attributes)
     {
         NodeRecord* record = _store[node];
-        lock (_locks[node % (uint)_locks.Length])
+        lock (_locks[node])
         {
             return record->Has(NodeFlags.AttributesLoaded) ? Errno.None : Publish(node, record, attributes);
         }
@@ -88,7 +88,7 @@ internal sealed unsafe class AttributeLoader
         Errno error = _owners.IndexOf(attributes->st_uid, attributes->st_gid, out ushort owner);
         if (error != Errno.None)
         {
-            return Failure.Note(_layer, "owner table full", Errno.EIO);
+            return Failure.Note(_layer, "owner table full", error == Errno.ENOMEM ? error : Errno.EIO);
         }
 
         ulong time = PackedTime.Pack(attributes->st_mtim);

@@ -19,7 +19,7 @@ internal sealed unsafe class DirectoryLoader
     private readonly StInoSet _numbers;
     private readonly LinkTable _links;
     private readonly AttributeLoader _attributes;
-    private readonly Lock[] _locks = StripedLocks.Make(32);
+    private readonly StripedLocks _locks = new(32);
     private long _loads;
     private long _nodes = 1;
 
@@ -55,7 +55,7 @@ internal sealed unsafe class DirectoryLoader
 
     private Errno Load(uint directory, NodeRecord* record)
     {
-        lock (_locks[directory % (uint)_locks.Length])
+        lock (_locks[directory])
         {
             if (record->Has(NodeFlags.ChildrenLoaded))
             {

@@ -20,7 +20,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 
     private readonly TreeArena _nodes = nodes;
     private readonly Part[] _parts = new Part[PartCount];
-    private readonly Lock[] _locks = StripedLocks.Make(PartCount);
+    private readonly StripedLocks _locks = new(PartCount);
 
     /// <summary>Native bytes of the tables.</summary>
     public long Bytes
@@ -30,7 +30,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
             long bytes = 0;
             for (int i = 0; i < PartCount; i++)
             {
-                lock (_locks[i])
+                lock (_locks[(uint)i])
                 {
                     bytes += _parts[i].Pending.Bytes + (_parts[i].ObjectRoom * (long)sizeof(LinkedObject));
                 }
@@ -54,7 +54,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
         ulong device = record->Time;
         ulong hash = Hash(device, inode);
         int index = (int)(hash >> PartShift);
-        lock (_locks[index])
+        lock (_locks[(uint)index])
         {
             ref Part part = ref _parts[index];
             suspect = part.FindObject(hash, device, inode);
@@ -96,7 +96,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
     {
         ulong hash = Hash(device, inode);
         int index = (int)(hash >> PartShift);
-        lock (_locks[index])
+        lock (_locks[(uint)index])
         {
             ref Part part = ref _parts[index];
             primary = part.FindObject(hash, device, inode);
@@ -133,7 +133,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
     public void Publish(uint node, ulong size, ulong time, NodeFlags flags)
     {
         NodeRecord* record = _nodes[node];
-        lock (_locks[(int)(Hash(record->Time, record->Size) >> PartShift)])
+        lock (_locks[(uint)(Hash(record->Time, record->Size) >> PartShift)])
         {
             record->Size = size;
             record->Time = time;
@@ -151,7 +151,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
         }
     }
 
-    /// <summary>Drops the inert nodes; grows by a quarter when too few of them were there.</summary>
+    /// <summary>Drops the inert nodes; grows when too few of them were there.</summary>
     private bool RebuildPending(ref NodeSlots pending)
     {
         uint live = 0;

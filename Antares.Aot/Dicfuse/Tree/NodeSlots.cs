@@ -30,8 +30,8 @@ internal unsafe struct NodeSlots
     /// <summary>True when one more would be too many.</summary>
     public readonly bool IsFull => (_used + 1) * 8L > _room * 7L;
 
-    /// <summary>The room that a set should grow to; at least 16.</summary>
-    public readonly uint NextRoom => Math.Max(16, _room + (_room / 4));
+    /// <summary>The room that a set should grow to: by 3/16, so that it is never less than 3/4 full for long; at least 16.</summary>
+    public readonly uint NextRoom => Math.Max(16, _room + ((_room / 16) * 3));
 
     /// <summary>An empty set.</summary>
     /// <returns>False: no memory.</returns>

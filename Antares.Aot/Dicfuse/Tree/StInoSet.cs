@@ -13,7 +13,7 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// node's. Within a directory names are numbered in the order of their bytes; between directories the one loaded first comes first.
 /// A number therefore depends on the order of loading only for two paths whose 60 bits are equal: among a million nodes one such
 /// pair is to be expected in two million trees.
-/// The set behind it holds node indices only (<see cref="NodeSlots"/>), in 16 parts that grow by a quarter each for itself, so that no
+/// The set behind it holds node indices only (<see cref="NodeSlots"/>), in 16 parts that grow each for itself, so that no
 /// load waits for one big rehash.
 /// </remarks>
 internal sealed unsafe class StInoSet : IDisposable
@@ -31,7 +31,7 @@ internal sealed unsafe class StInoSet : IDisposable
     private readonly TreeArena _nodes;
     private readonly ulong _mask;
     private readonly NodeSlots[] _parts = new NodeSlots[PartCount];
-    private readonly Lock[] _locks = StripedLocks.Make(PartCount);
+    private readonly StripedLocks _locks = new(PartCount);
 
     /// <param name="nodes">Where the numbers of the nodes in the set stand.</param>
     /// <param name="mask">Bits of a number; narrower than <see cref="DefaultMask"/> only to make collisions happen.</param>
@@ -49,7 +49,7 @@ internal sealed unsafe class StInoSet : IDisposable
             long bytes = 0;
             for (int i = 0; i < PartCount; i++)
             {
-                lock (_locks[i])
+                lock (_locks[(uint)i])
                 {
                     bytes += _parts[i].Bytes;
                 }
@@ -99,7 +99,7 @@ internal sealed unsafe class StInoSet : IDisposable
     private Errno TryEnter(uint node, ulong number, out bool entered)
     {
         int index = (int)(number >> 56) & (PartCount - 1);
-        lock (_locks[index])
+        lock (_locks[(uint)index])
         {
             entered = false;
             ref NodeSlots part = ref _parts[index];

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# requests.sh TREE: requests of find, stat, readlink, grep -r and open/read/close over a large tree, by the mount's counters and, for the first
+# find, by strace of the server's reads of /dev/fuse. First find at most 4·D + N/100; second pass at most one GETATTR per object; third pass 0.
+# STATFS stands apart: find and grep ask for the file system's type once in each walk, and the kernel keeps no answer of it.
+. "$(dirname "$0")/lib.sh"
+tree=$(realpath "${1:?usage: requests.sh TREE}")
+directories=$(find "$tree" -type d | wc -l) files=$(find "$tree" ! -type d | wc -l)
+limit=$((4 * directories + files / 100))
+echo "$directories directories, $files files: at most $limit requests for the first find"
+# passes NAME OBJECTS COMMAND: the first pass was made by the caller or is made here and not judged
+passes() {
+    local name=$1 objects=$2 pass getattr all other
+    for pass in 1 2 3; do
+        all=$(($(requests) - $(requests statfs))) getattr=$(requests getattr)
+        (cd "$mnt" && eval "$3") > /dev/null
+        getattr=$(($(requests getattr) - getattr))
+        all=$(($(requests) - $(requests statfs) - all))
+        other=$((all - getattr))
+        echo "  $name, pass $pass: $all requests beside statfs, $getattr of them getattr"
+        case $pass in
+            2) [ $other -eq 0 ] && [ $getattr -le "$objects" ] || fail "$name: second pass" ;;
+            3) [ "$all" -eq 0 ] || fail "$name: third pass" ;;
+        esac
+    done
+}
+for source in "dir:$tree" "$tree"; do
+    mount_source "$source"
+    if command -v strace > /dev/null; then
+        strace -f -y -e trace=read -o "$scratch/strace" -p "$(server_pid)" 2> /dev/null & tracer=$!
+        sleep 1
+    fi
+    before=$(requests)
+    find "$mnt" > /dev/null
+    first=$(($(requests) - before))
+    if [ -n "${tracer:-}" ]; then
+        kill -INT $tracer
+        wait $tracer || true
+        seen=$(grep -cE 'fuse>.*= [1-9][0-9]*$|resumed.*= ([4-9][0-9]|[0-9]{3,})$' "$scratch/strace" || true)
+        echo "$source: first find: $first requests by the counters, $seen by strace"
+        [ $((seen - first)) -le $((first / 50 + 10)) ] && [ $((first - seen)) -le $((first / 50 + 10)) ] || fail "the counters and strace disagree"
+    fi
+    [ $first -le $limit ] || fail "$source: the first find sent $first requests, $limit allowed"
+    passes find $((directories + files)) 'find .'
+    passes stat $((directories + files)) "find . -printf '%s %m %T@\n'"
+    passes readlink $((directories + files)) "find . -type l -printf '%l\n'"
+    passes 'grep -r' $((directories + files)) 'grep -r needle-that-is-not-there . || [ $? -eq 1 ]'
+    passes 'open, read, close of 10,000' $((directories + files)) "find . -type f -size -64k | head -10000 | xargs cat"
+    unmount
+done
+echo "OK requests"
