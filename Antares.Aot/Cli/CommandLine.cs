@@ -12,6 +12,8 @@ public static class CommandLine
 
     private const int HelpWidth = 110;
 
+    private static readonly string[] s_helpWords = ["--help", "-h", "-?", "/?", "/h"];
+
     private static readonly ParserConfiguration s_parser = new()
     {
         // A word is what the user wrote: no options glued together, no @file replaced by its content.
@@ -85,7 +87,12 @@ public static class CommandLine
     {
         // No RootCommand: that takes its name from the running file, and the help shall not depend on it.
         var root = new Command(ProgramName, "Mounts a writable workspace over a read-only tree: what is written goes to a folder of its own.");
-        root.Options.Add(new HelpOption { Recursive = true, Action = new HelpAction { MaxWidth = HelpWidth } });
+        if (args.Any(word => s_helpWords.Contains(word)))
+        {
+            // Made when asked for: its description comes from resources, and loading those is a third of the time that parsing takes.
+            root.Options.Add(new HelpOption { Recursive = true, Action = new HelpAction { MaxWidth = HelpWidth } });
+        }
+
         root.Options.Add(new Option<bool>("--version") { Description = "Show the version", Action = new VersionAction(context) });
         foreach (var (name, create) in s_verbs)
         {

@@ -80,9 +80,13 @@ internal sealed unsafe class DeviceLoop
 
     public bool HasEnded => _ended.IsSet;
 
-    public void Start()
+    /// <summary>Starts the first thread, which is enough to answer.</summary>
+    public void Start() => AddThread();
+
+    /// <summary>Starts the others. Each costs the caller the time until it runs.</summary>
+    public void StartOthers()
     {
-        for (int i = 0; i < _wanted; i++)
+        for (int i = 1; i < _wanted; i++)
         {
             AddThread();
         }

@@ -105,7 +105,7 @@ public sealed unsafe class FuseServer
         return Errno.None;
     }
 
-    /// <summary>Starts the threads that answer requests. Once.</summary>
+    /// <summary>Starts to answer requests, with one thread. Once; <see cref="StartOthers"/> follows when there is time.</summary>
     public void Start()
     {
         int device = Session.fuse_session_fd(_session);
@@ -120,6 +120,12 @@ public sealed unsafe class FuseServer
         _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
         _diagnostics.AddGauge("fuse_threads_parked", () => _loop.Parked);
         _loop.Start();
+    }
+
+    /// <summary>What need not be there before the first request: the other threads, a longer read-ahead. Once, after <see cref="Start"/>.</summary>
+    public void StartOthers()
+    {
+        _loop?.StartOthers();
         if (Process.Geteuid() == 0)
         {
             MountPoints.RaiseReadAhead(_mountPoint, _diagnostics.Log);

@@ -20,7 +20,9 @@ public static unsafe class BackgroundServer
         using var owned = mount;
         using var events = new MountEvents(mount, Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, Signals.SIGHUP, Signals.SIGCHLD);
         mount.Clock.Step("waiting for signals");
-        if (report is not null && !(report.End(0, text) && report.IsAnswered()))
+        var isWanted = report is null || (report.End(0, text) && report.IsAnswered());
+        mount.Complete();
+        if (!isWanted)
         {
             return MountEnd.TakeDown(mount, events, log, usersPatienceMs: 0) && false;
         }

@@ -26,6 +26,7 @@ public static unsafe class JobCommand
             mount, Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, Signals.SIGHUP, Signals.SIGUSR1, Signals.SIGUSR2, Signals.SIGCHLD);
         var workingFolder = folder.Length == 0 ? mount.MountPoint : $"{mount.MountPoint}/{folder}";
         var error = Start(mount, workingFolder, words, out var pid);
+        mount.Complete();
         var code = error switch
         {
             Errno.None => WaitFor(pid, mount, events, log),

@@ -28,16 +28,13 @@ public sealed unsafe class ReadyReport : IDisposable
     /// <summary>True once the end was sent: there is one per command.</summary>
     public bool IsSent { get; private set; }
 
-    /// <summary>The report that this process owes, or null when nobody waits for one. Takes the variable out of the environment.</summary>
+    /// <summary>The report that this process owes, or null when nobody waits for one.</summary>
+    /// <remarks>
+    /// The variable stays: no command gets the environment of a process that reports, and taking one variable out would copy all of it.
+    /// </remarks>
     public static ReadyReport? FromEnvironment()
     {
         var value = Environment.GetEnvironmentVariable(Variable);
-        if (value is null)
-        {
-            return null;
-        }
-
-        Environment.SetEnvironmentVariable(Variable, null);
         return int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var fd) ? new ReadyReport(fd) : null;
     }
 

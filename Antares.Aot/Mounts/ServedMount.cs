@@ -15,7 +15,6 @@ public sealed class ServedMount : IDisposable
     private readonly MountPlan _plan;
     private readonly FuseServer _server;
     private readonly OwnedFd _ended;
-    private bool _isWatched;
 
     private ServedMount(
         StateFile state, Log log, StartClock clock, MountPlan plan, MountRecord record, FuseServer server, ControlServer control, OwnedFd ended, rlimit callersLimit)
@@ -41,20 +40,8 @@ public sealed class ServedMount : IDisposable
     /// <summary>Answers questions about the mount.</summary>
     public ControlServer Control { get; }
 
-    /// <summary>Readable once the mount is gone. Asked for first when there is time: it starts a thread.</summary>
-    public int EndedDescriptor
-    {
-        get
-        {
-            if (!_isWatched)
-            {
-                _isWatched = true;
-                Watch(_server, _ended);
-            }
-
-            return _ended.Value;
-        }
-    }
+    /// <summary>Readable once the mount is gone, after <see cref="Complete"/>.</summary>
+    public int EndedDescriptor => _ended.Value;
 
     /// <summary>The mount is gone: see <see cref="NoteEnd"/>.</summary>
     public bool HasEnded { get; private set; }
@@ -88,6 +75,13 @@ public sealed class ServedMount : IDisposable
             plan.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Starts what need not be there for the root to answer: further threads. Once.</summary>
+    public void Complete()
+    {
+        _server.StartOthers();
+        Watch(_server, _ended);
     }
 
     /// <summary>Takes the mount away.</summary>
@@ -137,9 +131,6 @@ public sealed class ServedMount : IDisposable
         try
         {
             var descriptors = FileLimit.Raise(out var callersLimit);
-            control = ControlServer.Listen(record.Socket, diagnostics);
-            ended = NewEvent();
-            clock.Step("control socket made");
             server = MountAssembly.Mount(plan, descriptors, diagnostics);
             clock.Step("mounted");
             server.Start();
@@ -151,7 +142,10 @@ public sealed class ServedMount : IDisposable
 
             clock.Step("kernel has shaken hands");
             _ = report?.Ask(plan.MountPoint); // whether it is still there shows when its answer is read
-            state.Add(record); // while the root is looked at
+            control = ControlServer.Listen(record.Socket, diagnostics); // this and the record while the root is looked at
+            ended = NewEvent();
+            clock.Step("control socket made");
+            state.Add(record);
             clock.Step("recorded");
             plan.Keep();
             mount = new ServedMount(state, log, clock, plan, record, server, control, ended, callersLimit);
