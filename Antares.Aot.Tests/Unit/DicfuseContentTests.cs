@@ -353,16 +353,21 @@ public sealed unsafe class DicfuseContentTests
                 Round(layer, node, buffer, small, name);
             }
 
-            long before = GC.GetAllocatedBytesForCurrentThread();
+            // A collection that another test causes counts the rest of this thread's allocation buffer as allocated; a read that
+            // allocates does so in every round.
+            long least = long.MaxValue;
             for (int i = 0; i < 20; i++)
             {
+                long before = GC.GetAllocatedBytesForCurrentThread();
                 Round(layer, node, buffer, small, name);
+                least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
             }
 
-            Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+            Assert.Equal(0, least);
             // The control: the counter does see an allocation.
+            long control = GC.GetAllocatedBytesForCurrentThread();
             GC.KeepAlive(new byte[100]);
-            Assert.True(GC.GetAllocatedBytesForCurrentThread() - before >= 100);
+            Assert.True(GC.GetAllocatedBytesForCurrentThread() - control >= 100);
         }
 
         // With much memory all is unpacked from what is held, with little it is read from the source again, with none always.

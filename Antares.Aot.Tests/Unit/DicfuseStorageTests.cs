@@ -190,11 +190,14 @@ public sealed unsafe class DicfuseStorageTests
     public void Owners_come_back_and_too_many_pairs_are_refused()
     {
         using OwnerTable owners = new();
+        // Counted, not asserted one by one: that would take longer than the rest of the tests.
+        int wrong = 0;
         for (uint i = 0; i < 65_536; i++)
         {
-            DicfuseFolder.Check(owners.IndexOf(i, ~i, out ushort index));
-            Assert.Equal((i, ~i), owners[index]);
+            wrong += owners.IndexOf(i, ~i, out ushort index) != Errno.None || owners[index] != (i, ~i) ? 1 : 0;
         }
+
+        Assert.Equal(0, wrong);
 
         Assert.Equal(Errno.EOVERFLOW, owners.IndexOf(1, 1, out _));
         DicfuseFolder.Check(owners.IndexOf(77, ~77u, out ushort known));

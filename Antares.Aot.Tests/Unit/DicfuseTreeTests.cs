@@ -107,17 +107,21 @@ public sealed unsafe class DicfuseTreeTests
         Assert.Equal(Count + 1, layer.NodeCount);
         NodeRecord* root = layer.Tree.Store[ILayer.RootNode];
         Assert.True(root->Has(NodeFlags.Indexed));
+        int agreed = 0;
         for (int i = 0; i < Count; i++)
         {
             byte[] name = Encoding.UTF8.GetBytes($"entry-{i}\0");
             fixed (byte* pointer = name)
             {
                 ByteName byteName = new(pointer, name.Length - 1);
-                DicfuseFolder.Check(layer.Find(ILayer.RootNode, byteName, out uint node));
                 // The index and the binary search agree.
-                Assert.Equal(node - root->Body, NameIndex.Search(layer.Tree.Store, layer.Tree.Store[root->Body], Count, byteName));
+                bool found = layer.Find(ILayer.RootNode, byteName, out uint node) == Errno.None;
+                long position = NameIndex.Search(layer.Tree.Store, layer.Tree.Store[root->Body], Count, byteName);
+                agreed += found && position == node - root->Body ? 1 : 0;
             }
         }
+
+        Assert.Equal(Count, agreed);
 
         Assert.Equal(Errno.ENOENT, layer.TryFind(ILayer.RootNode, "entry-"u8, out _));
         Assert.Equal(Errno.ENOENT, layer.TryFind(ILayer.RootNode, "entry-100000"u8, out _));
@@ -294,43 +298,70 @@ public sealed unsafe class DicfuseTreeTests
         DicfuseFolder.Check(Fd.Close(fd));
     }
 
-    [Fact]
-    public void A_node_costs_at_most_64_bytes_and_its_name()
+    [DicfuseMountFact]
+    public void Mount_points_in_the_folder_are_crossed()
     {
         using DicfuseFolder folder = new();
-        const int Directories = 1000;
-        const int FilesEach = 100;
-        long nameBytes = 0;
-        for (int directory = 0; directory < Directories; directory++)
+        Directory.CreateDirectory(folder.At("mnt/hidden"));
+        folder.Write("covered", 5);
+        nint mountPoint = DicfuseFolder.Text(folder.At("mnt"));
+        nint file = DicfuseFolder.Text(folder.At("covered"));
+        DicfuseFolder.Check(Mounting.Mount(
+            (byte*)DicfuseFolder.Text("none"), (byte*)mountPoint, (byte*)DicfuseFolder.Text("tmpfs"), 0, null));
+        try
         {
-            string directoryName = $"dir{directory}";
-            Directory.CreateDirectory(folder.At(directoryName));
-            nameBytes += directoryName.Length;
-            DicfuseFolder.Check(
-                Fd.Open((byte*)DicfuseFolder.Text(folder.At(directoryName)), Fcntl.O_PATH | Fcntl.O_CLOEXEC, 0, out int fd));
-            for (int file = 0; file < FilesEach; file++)
+            byte[] content = folder.Write("mnt/inside", 1234);
+            DicfuseFolder.Check(PathOps.Linkat(
+                Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At("mnt/inside")),
+                Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At("mnt/second")), 0));
+            DicfuseFolder.Check(Mounting.Mount(
+                (byte*)DicfuseFolder.Text(folder.At("mnt/inside")), (byte*)file, null, MountFlags.MS_BIND, null));
+            try
             {
-                byte[] name = Encoding.UTF8.GetBytes($"file-number-{file}\0");
-                nameBytes += name.Length - 1;
-                fixed (byte* pointer = name)
-                {
-                    DicfuseFolder.Check(PathOps.Mknodat(fd, pointer, StatMode.S_IFREG | 0x1A4, 0));
-                }
+                using DicfuseLayer layer = folder.Open();
+                Assert.Equal(ILayer.RootNode + 1, layer.Find("covered"));
+                Assert.Equal(["inside", "second"], layer.List(layer.Find("mnt")).Select(entry => Encoding.UTF8.GetString(entry.Name)));
+                Assert.Equal(Errno.ENOENT, layer.TryFind(layer.Find("mnt"), "hidden"u8, out _));
+                uint inside = layer.Find("mnt/inside");
+                Assert.Equal(inside, layer.Find("mnt/second"));
+                Assert.Equal(content, layer.Read(inside, 0, 2000));
+                // The file that is mounted on another name is the same object, which its attributes tell.
+                Assert.Equal(layer.Getattr(inside).st_ino, layer.Getattr(layer.Find("covered")).st_ino);
+                Assert.Equal(3, layer.Names(inside).Count);
             }
-
-            Fd.Close(fd);
-        }
-
-        using DicfuseLayer layer = folder.Open();
-        foreach (var (_, entry) in layer.List(ILayer.RootNode))
-        {
-            foreach (var (_, file) in layer.List(entry.Node))
+            finally
             {
+                DicfuseFolder.Check(Mounting.Umount2((byte*)file, MountFlags.MNT_DETACH));
+            }
+        }
+        finally
+        {
+            DicfuseFolder.Check(Mounting.Umount2((byte*)mountPoint, MountFlags.MNT_DETACH));
+        }
+    }
+
+    [Theory]
+    [InlineData(1000, 100)]
+    [InlineData(20_000, 4)]
+    [InlineData(10, 10_000)]
+    [InlineData(1, 100_000)]
+    public void A_node_costs_at_most_64_bytes_and_its_name(int directories, int filesEach)
+    {
+        DicfuseFolder.Check(NodeStore.Create(TreeArena.DefaultReservation, NameHeap.DefaultReservation, out NodeStore? store));
+        DicfuseInventedSource source = new(store!, directories, filesEach);
+        using DicfuseLayer layer = new("dicfuse", new DicfuseTree("dicfuse", store!, source), new DicfuseOptions());
+        long nameBytes = 0;
+        foreach (var (directoryName, entry) in layer.List(ILayer.RootNode))
+        {
+            nameBytes += directoryName.Length;
+            foreach (var (name, file) in layer.List(entry.Node))
+            {
+                nameBytes += name.Length;
                 layer.Getattr(file.Node);
             }
         }
 
-        Assert.Equal((Directories * (FilesEach + 1)) + 1, layer.NodeCount);
+        Assert.Equal((directories * (filesEach + 1)) + 1, layer.NodeCount);
         double perNode = ((double)layer.ArenaBytes + layer.NameBytes + layer.TableBytes - nameBytes) / layer.NodeCount;
         Assert.InRange(perNode, 48, 64);
     }

@@ -22,6 +22,8 @@ public sealed unsafe class NativeTable<T> : IDisposable
     private int _freeCount;
     private int _freeCapacity;
 
+    private static nuint ChunkBytes => (nuint)ChunkSize * (nuint)sizeof(T);
+
     /// <summary>Records in use.</summary>
     public long Count => _next - 1 - _freeCount;
 
@@ -54,7 +56,7 @@ public sealed unsafe class NativeTable<T> : IDisposable
                 _chunks = (T**)NativeMemory.Realloc(_chunks, (nuint)_chunkCapacity * (nuint)sizeof(T*));
             }
 
-            _chunks[_chunkCount++] = (T*)NativeMemory.AllocZeroed(ChunkSize, (nuint)sizeof(T));
+            _chunks[_chunkCount++] = (T*)ZeroPages.Allocate(ChunkBytes);
         }
 
         _next++;
@@ -76,7 +78,7 @@ public sealed unsafe class NativeTable<T> : IDisposable
     {
         for (int i = 0; i < _chunkCount; i++)
         {
-            NativeMemory.Free(_chunks[i]);
+            ZeroPages.Free(_chunks[i], ChunkBytes);
         }
 
         NativeMemory.Free(_chunks);

@@ -6,9 +6,5 @@ namespace Antares.Aot.Cli;
 /// <param name="Out">For results. Printed at the end, or by the reporter of a mount in the background.</param>
 /// <param name="Error">For messages about the command line.</param>
 /// <param name="Report">Whom a mount tells that it is ready; null: nobody waits.</param>
-public sealed record CommandContext(TextWriter Out, TextWriter Error, ReadyReport? Report)
-{
-    /// <summary>The state of this user's mounts.</summary>
-    /// <exception cref="MountProblem">Host: no folder for it.</exception>
-    public StateFile State() => new(StateDirectory.Find());
-}
+/// <param name="State">Finds the state of this user's mounts; throws <see cref="MountProblem"/> when there is no folder for it.</param>
+public sealed record CommandContext(TextWriter Out, TextWriter Error, ReadyReport? Report, Func<StateFile> State);

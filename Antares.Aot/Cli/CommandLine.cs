@@ -12,6 +12,8 @@ public static class CommandLine
 
     private const int HelpWidth = 110;
 
+    private static readonly string[] s_helpWords = ["--help", "-h", "-?", "/?", "/h"];
+
     private static readonly ParserConfiguration s_parser = new()
     {
         // A word is what the user wrote: no options glued together, no @file replaced by its content.
@@ -81,12 +83,16 @@ public static class CommandLine
     }
 
     /// <summary>Only the verb that is asked for is built: the others would cost each start of a mount.</summary>
-    private static RootCommand Grammar(IReadOnlyList<string> args, CommandContext context)
+    private static Command Grammar(IReadOnlyList<string> args, CommandContext context)
     {
-        var root = new RootCommand("Mounts a writable workspace over a read-only tree: what is written goes to a folder of its own.");
-        root.Options.Clear();
-        root.Directives.Clear();
-        root.Options.Add(new HelpOption { Recursive = true, Action = new HelpAction { MaxWidth = HelpWidth } });
+        // No RootCommand: that takes its name from the running file, and the help shall not depend on it.
+        var root = new Command(ProgramName, "Mounts a writable workspace over a read-only tree: what is written goes to a folder of its own.");
+        if (args.Any(word => s_helpWords.Contains(word)))
+        {
+            // Made when asked for: its description comes from resources, and loading those is a third of the time that parsing takes.
+            root.Options.Add(new HelpOption { Recursive = true, Action = new HelpAction { MaxWidth = HelpWidth } });
+        }
+
         root.Options.Add(new Option<bool>("--version") { Description = "Show the version", Action = new VersionAction(context) });
         foreach (var (name, create) in s_verbs)
         {

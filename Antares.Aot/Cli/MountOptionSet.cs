@@ -1,6 +1,9 @@
 using System.CommandLine;
 using System.Globalization;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Fuse;
 using Antares.Aot.Mounts;
+using Antares.Interop;
 
 namespace Antares.Aot.Cli;
 
@@ -72,22 +75,26 @@ internal sealed class MountOptionSet
 
     /// <summary>The log that was asked for.</summary>
     /// <exception cref="MountProblem">Usage: no such level; Host: the file cannot be opened.</exception>
-    public MountLog OpenLog(ParseResult result)
+    public Log OpenLog(ParseResult result)
     {
-        var level = result.GetValue(_logLevel) switch
+        var word = result.GetValue(_logLevel) ?? "";
+        if (!Log.TryParse(word, out var level))
         {
-            "error" => LogLevel.Error,
-            "warn" => LogLevel.Warn,
-            "info" => LogLevel.Info,
-            "debug" => LogLevel.Debug,
-            var other => throw MountProblem.Usage($"--log-level '{other}': give error, warn, info or debug"),
-        };
-        return result.GetValue(_logFile) is { } file ? MountLog.OnFile(level, file) : MountLog.OnStderr(level);
+            throw MountProblem.Usage($"--log-level '{word}': give error, warn, info or debug");
+        }
+
+        if (result.GetValue(_logFile) is not { } file)
+        {
+            return new Log(level);
+        }
+
+        var error = Log.Open(level, toStandardError: true, file, out var log);
+        return error == Errno.None && log is not null ? log : throw MountProblem.Host($"cannot open the log file {file}", error);
     }
 
     /// <summary>Says which engine serves and why, at level info.</summary>
     /// <exception cref="MountProblem">Usage: an engine that this build does not have.</exception>
-    public void ChooseEngine(ParseResult result, MountLog log)
+    public void ChooseEngine(ParseResult result, Log log)
     {
         switch (result.GetValue(_engine))
         {
@@ -176,7 +183,7 @@ internal sealed class MountOptionSet
     private static ulong? InitMaskOf(string? text) => text switch
     {
         null => null,
-        "5.15" => MountAssembly.InitMask515,
+        "5.15" => InitFlags.Linux515,
         _ when text.StartsWith("0x", StringComparison.Ordinal)
             && ulong.TryParse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var mask) => mask,
         _ => throw MountProblem.Usage($"--init-mask '{text}': give 5.15 or 0xHEX"),

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Antares.Aot.Diagnostics;
 using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Cli;
@@ -53,6 +54,11 @@ internal static class MountVerb
                 throw MountProblem.Usage("mount: SOURCE is missing");
             }
 
+            if (mountPoint is null && lists.Length > 0)
+            {
+                throw MountProblem.Usage("mount: -o with MNT alone needs lowerdir=FOLDER[:FOLDER…] in it; otherwise give SOURCE and MNT");
+            }
+
             var plain = shared.ToRequest(result, source, mountPoint, options.Volatile ? Durability.Volatile : Durability.Fsync);
             return plain with
             {
@@ -70,9 +76,9 @@ internal static class MountVerb
         return shared.Complete(result, options.ToRequest(target), options.Volatile ? Durability.Volatile : Durability.Fsync);
     }
 
-    private static int Mount(CommandContext context, MountRequest request, bool json, bool foreground, MountLog log)
+    private static int Mount(CommandContext context, MountRequest request, bool json, bool foreground, Log log)
     {
-        var mount = ServedMount.Start(request, context.State(), log);
+        var mount = ServedMount.Start(request, context.State(), log, context.Report);
         var text = json ? RecordJson.Line(mount.Record)
             : request.MountPoint is null ? mount.MountPoint + "\n"
             : "";

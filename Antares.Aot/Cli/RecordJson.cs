@@ -1,47 +1,71 @@
-using System.Diagnostics.CodeAnalysis;
+using System.Buffers;
+using System.Text;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Cli;
 
-/// <summary>An entry of <c>list --json</c>: the record and whether its process lives.</summary>
-internal sealed record ListedMount : MountRecord
-{
-    [SetsRequiredMembers]
-    public ListedMount(MountRecord record, bool isStale)
-        : base(record) => State = isStale ? "stale" : "mounted";
-
-    /// <summary>"mounted" or "stale".</summary>
-    public string State { get; }
-}
-
-/// <summary>An entry of <c>umount --json</c>.</summary>
-internal sealed record UnmountResult
-{
-    public required string Id { get; init; }
-
-    public required string MountPoint { get; init; }
-
-    /// <summary>"unmounted", "detached", "cleaned" or "failed".</summary>
-    public required string Outcome { get; init; }
-
-    public string? Problem { get; init; }
-}
+/// <summary>What became of one mount in an <c>umount</c>.</summary>
+/// <param name="Record">The mount.</param>
+/// <param name="Outcome">"unmounted", "detached", "cleaned" or "failed".</param>
+/// <param name="Problem">Why it failed.</param>
+internal sealed record UnmountResult(MountRecord Record, string Outcome, string? Problem = null);
 
 /// <summary>The JSON that the verbs print: one line each.</summary>
 internal static class RecordJson
 {
-    public static string Line(MountRecord record) => JsonSerializer.Serialize(record, OutputJson.Default.MountRecord) + "\n";
+    /// <summary>An object with the record's fields.</summary>
+    public static string Line(MountRecord record) => Line(writer =>
+    {
+        writer.WriteStartObject();
+        StateCodec.WriteFields(writer, record);
+        writer.WriteEndObject();
+    });
 
-    public static string Line(List<ListedMount> mounts) => JsonSerializer.Serialize(mounts, OutputJson.Default.ListListedMount) + "\n";
+    /// <summary>An array of objects: "state" ("mounted" or "stale") and the record's fields.</summary>
+    public static string Line(List<KnownMount> mounts) => Line(writer =>
+    {
+        writer.WriteStartArray();
+        foreach (var mount in mounts)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("state"u8, mount.IsStale ? "stale"u8 : "mounted"u8);
+            StateCodec.WriteFields(writer, mount.Record);
+            writer.WriteEndObject();
+        }
 
-    public static string Line(List<UnmountResult> results) => JsonSerializer.Serialize(results, OutputJson.Default.ListUnmountResult) + "\n";
+        writer.WriteEndArray();
+    });
+
+    /// <summary>An array of objects with id, mount_point, outcome and, after a failure, problem.</summary>
+    public static string Line(List<UnmountResult> results) => Line(writer =>
+    {
+        writer.WriteStartArray();
+        foreach (var result in results)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("id"u8, result.Record.Id);
+            writer.WriteString("mount_point"u8, result.Record.MountPoint);
+            writer.WriteString("outcome"u8, result.Outcome);
+            if (result.Problem is not null)
+            {
+                writer.WriteString("problem"u8, result.Problem);
+            }
+
+            writer.WriteEndObject();
+        }
+
+        writer.WriteEndArray();
+    });
+
+    private static string Line(Action<Utf8JsonWriter> write)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(buffer))
+        {
+            write(writer);
+        }
+
+        return Encoding.UTF8.GetString(buffer.WrittenSpan) + "\n";
+    }
 }
-
-/// <summary>Serializers made at build time.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
-[JsonSerializable(typeof(MountRecord))]
-[JsonSerializable(typeof(List<ListedMount>))]
-[JsonSerializable(typeof(List<UnmountResult>))]
-internal sealed partial class OutputJson : JsonSerializerContext;

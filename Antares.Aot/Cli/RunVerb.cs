@@ -34,7 +34,7 @@ internal static class RunVerb
             shared.ChooseEngine(result, log);
             var request = shared.ToRequest(result, result.GetRequiredValue(source), result.GetValue(mountPoint), Durability.Volatile);
             var inside = FolderInMount(result.GetValue(folder) ?? "");
-            var mount = ServedMount.Start(request, context.State(), log);
+            var mount = ServedMount.Start(request, context.State(), log, report: null);
             return JobCommand.Run(mount, inside, result.GetRequiredValue(words), log);
         });
         return command;

@@ -32,7 +32,13 @@ internal static class UmountVerb
             var chosen = result.GetValue(all) ? mounts.All()
                 : result.GetValue(stale) ? mounts.All().FindAll(mount => mount.IsStale)
                 : Named(mounts, names, result.GetValue(lazy));
-            return UnmountEach(context, mounts, chosen, result.GetValue(lazy), result.GetValue(json));
+            var code = UnmountEach(context, mounts, chosen, result.GetValue(lazy), result.GetValue(json));
+            if (result.GetValue(stale))
+            {
+                MountDirectory.CleanUnrecorded().ForEach(path => context.Error.WriteLine($"{CommandLine.ProgramName}: {path} was a dead mount without a record; unmounted"));
+            }
+
+            return code;
         });
         return command;
     }
@@ -47,17 +53,26 @@ internal static class UmountVerb
             {
                 chosen.AddRange(found.Where(mount => !chosen.Contains(mount)));
             }
-            else if (MountTable.Find(HostPath.RealPath(name, out var real) == default ? real : real) is { IsOurs: true })
-            {
-                Unmounter.UnmountUnknown(real, lazy); // ours, but recorded in another state folder
-            }
             else
             {
-                throw MountProblem.Host($"'{name}' is no mount point, workspace or job of antares-aot; antares-aot list shows them");
+                UnmountUnrecorded(name, lazy);
             }
         }
 
         return chosen;
+    }
+
+    /// <summary>A mount of this program that is recorded in another state folder.</summary>
+    /// <exception cref="MountProblem">Host: not even that.</exception>
+    private static void UnmountUnrecorded(string name, bool lazy)
+    {
+        _ = HostPath.RealPath(name, out var real); // absolute at least; what is not there is no mount either
+        if (MountTable.Find(real) is not { IsOurs: true })
+        {
+            throw MountProblem.Host($"'{name}' is no mount point, workspace or job of antares-aot; antares-aot list shows them");
+        }
+
+        Unmounter.UnmountUnknown(real, lazy);
     }
 
     /// <summary>Goes on after a failure, so that --all does what can be done; the first failure makes the exit code.</summary>
@@ -70,12 +85,12 @@ internal static class UmountVerb
             try
             {
                 var outcome = Unmounter.Unmount(mounts, mount, lazy);
-                done.Add(new UnmountResult { Id = mount.Record.Id, MountPoint = mount.Record.MountPoint, Outcome = Word(outcome) });
+                done.Add(new UnmountResult(mount.Record, Word(outcome)));
             }
             catch (MountProblem problem)
             {
                 context.Error.WriteLine($"{CommandLine.ProgramName}: {problem.Message}");
-                done.Add(new UnmountResult { Id = mount.Record.Id, MountPoint = mount.Record.MountPoint, Outcome = "failed", Problem = problem.Message });
+                done.Add(new UnmountResult(mount.Record, "failed", problem.Message));
                 code = ExitCode.Mount;
             }
         }

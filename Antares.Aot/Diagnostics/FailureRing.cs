@@ -1,4 +1,4 @@
-using System.Runtime.InteropServices;
+using Antares.Aot.Base;
 using Antares.Interop;
 
 namespace Antares.Aot.Diagnostics;
@@ -115,12 +115,12 @@ public sealed unsafe class FailureRing
 
     public FailureRing()
     {
-        // Zeroed lazily by the kernel: a mount in which nothing fails never touches these 128 KiB.
-        _records = (FailureRecord*)NativeMemory.AllocZeroed(Capacity, (nuint)sizeof(FailureRecord));
+        // A mount in which nothing fails never touches these 128 KiB.
+        _records = (FailureRecord*)ZeroPages.Allocate((nuint)(Capacity * sizeof(FailureRecord)));
     }
 
     // Freed when nobody can reach it any more, as the counters are.
-    ~FailureRing() => NativeMemory.Free(_records);
+    ~FailureRing() => ZeroPages.Free(_records, (nuint)(Capacity * sizeof(FailureRecord)));
 
     /// <summary>Failures ever put in, those included that have been overwritten since.</summary>
     public long Total => Volatile.Read(ref _total);

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
+using Antares.Aot.Base;
 using Antares.Interop;
 
 namespace Antares.Aot.Diagnostics;
@@ -30,6 +30,8 @@ public sealed unsafe class OpCounters
 
     private const int SlotLongs = 32;
     private const int MaxLatency = 24;
+    private const nuint SlotBytes = OpNames.Slots * SlotLongs * sizeof(long);
+    private const nuint ErrorBytes = OpNames.Slots * (MaxErrno + 1) * sizeof(int);
 
     private static readonly double s_microsecondsPerTick = 1_000_000.0 / Stopwatch.Frequency;
 
@@ -38,10 +40,8 @@ public sealed unsafe class OpCounters
 
     public OpCounters()
     {
-        const nuint Size = OpNames.Slots * SlotLongs * sizeof(long);
-        _slots = (long*)NativeMemory.AlignedAlloc(Size, 256);
-        NativeMemory.Clear(_slots, Size);
-        _errors = (int*)NativeMemory.AllocZeroed(OpNames.Slots * (MaxErrno + 1), sizeof(int));
+        _slots = (long*)ZeroPages.Allocate(SlotBytes); // pages are aligned more than enough
+        _errors = (int*)ZeroPages.Allocate(ErrorBytes);
     }
 
     /// <summary>Counts one request. Allocates nothing, takes no lock.</summary>
@@ -113,8 +113,8 @@ public sealed unsafe class OpCounters
     // Freed when nobody can reach it any more, and not before: a thread that still answers a request counts it.
     ~OpCounters()
     {
-        NativeMemory.AlignedFree(_slots);
-        NativeMemory.Free(_errors);
+        ZeroPages.Free(_slots, SlotBytes);
+        ZeroPages.Free(_errors, ErrorBytes);
     }
 
     /// <summary>Bucket of a latency: 0 below 1 µs, then one per power of two.</summary>

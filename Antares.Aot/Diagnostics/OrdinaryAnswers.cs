@@ -17,24 +17,22 @@ public static class OrdinaryAnswers
         // Nobody is there: what a compiler's include path asks for most.
         (fuse_opcode.FUSE_LOOKUP, Errno.ENOENT or Errno.ENAMETOOLONG) => true,
 
-        // Races and questions that the kernel's own cache mostly answers before they come here.
-        (fuse_opcode.FUSE_MKDIR or fuse_opcode.FUSE_MKNOD or fuse_opcode.FUSE_SYMLINK or fuse_opcode.FUSE_LINK or fuse_opcode.FUSE_CREATE, Errno.EEXIST) => true,
-        (fuse_opcode.FUSE_RENAME or fuse_opcode.FUSE_RENAME2, Errno.EEXIST or Errno.ENOTEMPTY) => true,
-        (fuse_opcode.FUSE_RMDIR, Errno.ENOTEMPTY) => true,
-        (fuse_opcode.FUSE_UNLINK or fuse_opcode.FUSE_RMDIR or fuse_opcode.FUSE_RENAME or fuse_opcode.FUSE_RENAME2, Errno.ENOENT) => true,
-
         // ls, cp and the kernel itself ask for security.*, ACLs and sizes of buffers without expecting any.
         (fuse_opcode.FUSE_GETXATTR or fuse_opcode.FUSE_REMOVEXATTR, Errno.ENODATA or Errno.EOPNOTSUPP) => true,
         (fuse_opcode.FUSE_GETXATTR or fuse_opcode.FUSE_LISTXATTR, Errno.ERANGE) => true,
 
-        // "No hole from here on", "this is no file with such flags", "copy it yourself".
+        // "No hole from here on", "this is no file with such flags", "do it by writing", "copy it yourself".
         (fuse_opcode.FUSE_LSEEK, Errno.ENXIO) => true,
         (fuse_opcode.FUSE_IOCTL, Errno.ENOTTY) => true,
+        (fuse_opcode.FUSE_FALLOCATE, Errno.EOPNOTSUPP) => true,
         (fuse_opcode.FUSE_COPY_FILE_RANGE or fuse_opcode.FUSE_COPY_FILE_RANGE_64, Errno.EXDEV or Errno.EOPNOTSUPP) => true,
 
         // Turned down once by design (see FuseOps): the kernel then stops asking.
         (fuse_opcode.FUSE_OPEN or fuse_opcode.FUSE_OPENDIR or fuse_opcode.FUSE_FLUSH or fuse_opcode.FUSE_ACCESS or fuse_opcode.FUSE_STATX
             or fuse_opcode.FUSE_SYNCFS or fuse_opcode.FUSE_INTERRUPT or fuse_opcode.FUSE_POLL, Errno.ENOSYS) => true,
+
+        // Turned down when a newer kernel is shown as an old one.
+        (fuse_opcode.FUSE_TMPFILE or fuse_opcode.FUSE_COPY_FILE_RANGE_64, Errno.ENOSYS) => true,
 
         _ => false,
     };

@@ -19,6 +19,9 @@ internal sealed unsafe class DeviceLoop
 {
     private const int TickMs = 4;
     private const int QuietTicks = 50;
+
+    // More than a thread waits for a processor on a busy machine: those that only wait for their turn are not helped by one more.
+    private const int StuckMs = 10;
     private const int ParkMs = 10_000;
     private const int ThreadStack = 1 << 20;
 
@@ -77,9 +80,13 @@ internal sealed unsafe class DeviceLoop
 
     public bool HasEnded => _ended.IsSet;
 
-    public void Start()
+    /// <summary>Starts the first thread, which is enough to answer.</summary>
+    public void Start() => AddThread();
+
+    /// <summary>Starts the others. Each costs the caller the time until it runs.</summary>
+    public void StartOthers()
     {
-        for (int i = 0; i < _wanted; i++)
+        for (int i = 1; i < _wanted; i++)
         {
             AddThread();
         }
@@ -90,6 +97,9 @@ internal sealed unsafe class DeviceLoop
 
     /// <summary>Waits until the mount is gone and all threads have ended.</summary>
     public void WaitEnd() => _ended.Wait();
+
+    /// <summary>As <see cref="WaitEnd()"/>; false: not within <paramref name="timeoutMs"/>.</summary>
+    public bool WaitEnd(int timeoutMs) => _ended.Wait(timeoutMs);
 
     private void AddThread()
     {
@@ -157,6 +167,10 @@ internal sealed unsafe class DeviceLoop
             EndRead();
             switch (error)
             {
+                case Errno.None when got == 0:
+                    // /dev/fuse has no end of file; what stands in for it may.
+                    End(Errno.ENODEV);
+                    return;
                 case Errno.None:
                     _dispatcher.Serve(context, got);
                     break;
@@ -246,7 +260,15 @@ internal sealed unsafe class DeviceLoop
         if (!_watcherStarted)
         {
             _watcherStarted = true;
-            new Thread(Watch, ThreadStack) { IsBackground = true, Name = "fuse-watch" }.Start();
+            try
+            {
+                new Thread(Watch, ThreadStack) { IsBackground = true, Name = "fuse-watch" }.Start();
+            }
+            catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
+            {
+                // Left as if it watched, so that nobody tries again: the mount goes on with the threads it has.
+                _log.Warn($"no thread to watch over requests: {exception.Message}");
+            }
         }
 
         _ = _watch.Set(); // cannot fail
@@ -280,7 +302,7 @@ internal sealed unsafe class DeviceLoop
         for (int slot = 0; slot < _most; slot++)
         {
             long started = Volatile.Read(ref ((RequestContext*)(_contexts + (slot * ContextStride)))->Started);
-            if (started != 0 && now - started > TickMs * Stopwatch.Frequency / 1000)
+            if (started != 0 && now - started > StuckMs * Stopwatch.Frequency / 1000)
             {
                 stuck++;
             }

@@ -1,13 +1,15 @@
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
-using Antares.Aot.Overlay;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
 
 namespace Antares.Aot.Fuse;
 
+/// <summary>Writes the merged path of a node, or of a name in it, into a buffer and tells its length (as OverlayFs.DescribePath).</summary>
+internal unsafe delegate int PathDescriber(ulong nodeId, ByteName child, byte* buffer, int capacity);
+
 /// <summary>Puts the failure of a request into the ring, with the path it was about and the place that <see cref="Failure"/> knows.</summary>
-internal sealed unsafe class FailureReporter(OverlayFs fs, MountDiagnostics diagnostics)
+internal sealed unsafe class FailureReporter(PathDescriber describePath, MountDiagnostics diagnostics)
 {
     private const int PathRoom = 4096;
 
@@ -21,7 +23,7 @@ internal sealed unsafe class FailureReporter(OverlayFs fs, MountDiagnostics diag
 
         ByteName child = NamesAnEntry(context->Opcode) ? context->Name : default;
         byte* path = stackalloc byte[PathRoom];
-        int length = fs.DescribePath(context->Header->nodeid, child, path, PathRoom);
+        int length = describePath(context->Header->nodeid, child, path, PathRoom);
         diagnostics.Failures.Add(
             OpNames.SlotOf(context->Header->opcode),
             error,

@@ -77,7 +77,7 @@ internal static unsafe partial class FuseOps
         try
         {
             var request = new FuseRequest(req);
-            Errno error = request.Fs.Data.Fallocate(ino, mode, (ulong)offset, (ulong)length);
+            Errno error = request.Fs.Data.Fallocate(request.Caller, ino, mode, (ulong)offset, (ulong)length);
             request.Answer(error);
         }
         catch (Exception exception)
@@ -108,7 +108,7 @@ internal static unsafe partial class FuseOps
         try
         {
             var request = new FuseRequest(req);
-            Errno error = request.Fs.Data.CopyFileRange(inoIn, (ulong)offsetIn, inoOut, (ulong)offsetOut, length, (uint)flags, out ulong copied);
+            Errno error = request.Fs.Data.CopyFileRange(request.Caller, inoIn, (ulong)offsetIn, inoOut, (ulong)offsetOut, length, (uint)flags, out ulong copied);
             request.AnswerWritten(error, copied);
         }
         catch (Exception exception)

@@ -29,7 +29,7 @@ public sealed unsafe class FuseServer
         CacheSeconds = options.CacheSeconds;
         _diagnostics = diagnostics;
         _mountPoint = mountPoint;
-        Failures = new FailureReporter(fs, diagnostics);
+        Failures = new FailureReporter(fs.DescribePath, diagnostics);
         _self = new GCHandle<FuseServer>(this);
         _session = NewSession(arguments, GCHandle<FuseServer>.ToIntPtr(_self));
         Notifier = new Notifier(_session, diagnostics.Log);
@@ -105,7 +105,7 @@ public sealed unsafe class FuseServer
         return Errno.None;
     }
 
-    /// <summary>Starts the threads that answer requests. Once.</summary>
+    /// <summary>Starts to answer requests, with one thread. Once; <see cref="StartOthers"/> follows when there is time.</summary>
     public void Start()
     {
         int device = Session.fuse_session_fd(_session);
@@ -120,6 +120,12 @@ public sealed unsafe class FuseServer
         _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
         _diagnostics.AddGauge("fuse_threads_parked", () => _loop.Parked);
         _loop.Start();
+    }
+
+    /// <summary>What need not be there before the first request: the other threads, a longer read-ahead. Once, after <see cref="Start"/>.</summary>
+    public void StartOthers()
+    {
+        _loop?.StartOthers();
         if (Process.Geteuid() == 0)
         {
             MountPoints.RaiseReadAhead(_mountPoint, _diagnostics.Log);
@@ -150,8 +156,9 @@ public sealed unsafe class FuseServer
         Errno error = MountPoints.Unmount(_mountPoint, lazy);
         if (error is Errno.EINVAL or Errno.ENOENT && _loop is { } loop)
         {
-            // Somebody else was faster: the threads are about to notice.
-            error = loop.HasEnded ? Errno.None : error;
+            // Not mounted there: either somebody else was faster, and the threads are about to notice, or it was moved.
+            const int SoonMs = 500;
+            error = loop.WaitEnd(SoonMs) ? Errno.None : error;
         }
 
         return error;

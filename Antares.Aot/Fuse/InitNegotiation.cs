@@ -31,7 +31,6 @@ internal static unsafe class InitNegotiation
     /// <summary>A minor that the kernel of <see cref="InitFlags.Linux515"/> speaks.</summary>
     private const uint MinorWithoutInitExt = 34;
     private const uint DefaultMaxTransfer = 32 * 4096;
-    private const uint PageSize = 4096;
 
     /// <summary>Reads INIT from the session's descriptor and answers it; the descriptor is what it was, afterwards.</summary>
     /// <param name="session">Mounted, nothing read from it yet.</param>
@@ -119,7 +118,7 @@ internal static unsafe class InitNegotiation
         body->flags2 = (accepted & FUSE_INIT_EXT) != 0 ? (uint)(accepted >> 32) : 0;
         bool large = (accepted & FUSE_MAX_PAGES) != 0;
         body->max_write = large ? MaxTransfer : DefaultMaxTransfer;
-        body->max_pages = large ? (ushort)(MaxTransfer / PageSize) : (ushort)0;
+        body->max_pages = large ? (ushort)(MaxTransfer / Environment.SystemPageSize) : (ushort)0;
         body->max_background = MaxBackground;
         body->congestion_threshold = CongestionThreshold;
         body->time_gran = 1;

@@ -7,7 +7,7 @@ namespace Antares.Aot.Fuse;
 /// <summary>The place of a mount in the tree: found before, tuned and taken away after.</summary>
 internal static unsafe class MountPoints
 {
-    private const int ReadAheadKb = 1024;
+    private const int ReadAheadKb = 512;
 
     // statx(2): answer from what the kernel knows, without a request to the server (that is us).
     private const int DontSync = 0x4000;
@@ -25,6 +25,15 @@ internal static unsafe class MountPoints
         }
 
         using var opened = new OwnedFd(fd);
+
+        // The mount of a server that died still opens (its root is cached) but answers nothing; a mount on top would hide it.
+        statfs any;
+        error = Attributes.Fstatfs(fd, &any);
+        if (error == Errno.ENOTCONN)
+        {
+            return error;
+        }
+
         byte* link = stackalloc byte[ProcFd.Capacity];
         ProcFd.Write(link, fd);
         const int Room = 4096;
@@ -48,8 +57,8 @@ internal static unsafe class MountPoints
     }
 
     /// <summary>
-    /// Raises the read-ahead of a mount from the kernel's 128 KiB, so that a sequential read makes requests of up to
-    /// <see cref="InitNegotiation.MaxTransfer"/>. Root only; best effort.
+    /// Raises the read-ahead of a mount from the kernel's 128 KiB, since a request costs more than its data; beyond this value nothing was
+    /// gained, and what is read ahead in vain costs too. Root only; best effort.
     /// </summary>
     public static void RaiseReadAhead(string path, Log log)
     {

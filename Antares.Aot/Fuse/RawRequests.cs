@@ -83,7 +83,7 @@ internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures,
     {
         var body = (fuse_copy_file_range_in*)context->Body;
         Errno error = fs.Data.CopyFileRange(
-            context->Header->nodeid, body->off_in, body->nodeid_out, body->off_out, body->len, (uint)body->flags, out ulong copied);
+            context->Caller(), context->Header->nodeid, body->off_in, body->nodeid_out, body->off_out, body->len, (uint)body->flags, out ulong copied);
         if (error != Errno.None)
         {
             AnswerError(context, error);

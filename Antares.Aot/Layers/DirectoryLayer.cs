@@ -354,6 +354,14 @@ public sealed unsafe class DirectoryLayer : ILayer
         byte* escaped = stackalloc byte[272];
         lock (Gate)
         {
+            // Each first write to a file asks for its capabilities, each first access for its ACL.
+            if ((_table.Node(node)->Flags & FolderNodeFlags.Unadorned) != 0
+                && (Literal.StartsWith(name, "security.capability"u8) || Literal.StartsWith(name, "system.posix_acl_"u8)))
+            {
+                length = 0;
+                return Errno.ENODATA;
+            }
+
             return _xattrs.Get(node, OverlayMarks.Escape(name, escaped), value, size, out length);
         }
     }
@@ -465,6 +473,7 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Errno.EROFS;
             }
 
+            _table.Node(node)->Flags &= ~FolderNodeFlags.Unadorned;
             Errno error = _xattrs.Set(node, OverlayMarks.Escape(name, escaped), value, size, flags);
             _writer.AclChanged(node);
             return Failure.Note(Name, "setxattr", error);

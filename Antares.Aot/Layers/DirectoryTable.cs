@@ -36,6 +36,9 @@ public enum FolderNodeFlags : ushort
     /// <summary>The overlay found out whether the directory has lower parts.</summary>
     MergeChecked = 1 << 5,
 
+    /// <summary>Made by this mount and never given an extended attribute: it has no capabilities and no ACL.</summary>
+    Unadorned = 1 << 6,
+
     /// <summary>Entered in the hard-link map.</summary>
     InLinkMap = 1 << 4,
 }

@@ -1,4 +1,4 @@
-using System.Runtime.InteropServices;
+using Antares.Aot.Base;
 
 namespace Antares.Aot.Layers;
 
@@ -49,19 +49,15 @@ public sealed unsafe class FdCache : IDisposable
     private readonly Slot* _slots;
     private int _newest = -1;
     private int _oldest = -1;
-    private int _freeSlot;
+    private int _freeSlot = -1;
+    private int _neverUsed;
     private int _used;
 
     /// <param name="capacity">Most descriptors held at once, at least 1; those lent out beyond it are closed when they come back.</param>
     public FdCache(int capacity)
     {
         _capacity = Math.Max(1, capacity);
-        _slots = (Slot*)NativeMemory.AllocZeroed((nuint)_capacity, (nuint)sizeof(Slot));
-        for (int i = 0; i < _capacity; i++)
-        {
-            _slots[i].Next = i + 1 < _capacity ? i + 1 : -1;
-            _slots[i].Fd = -1;
-        }
+        _slots = (Slot*)ZeroPages.Allocate((nuint)_capacity * (nuint)sizeof(Slot));
     }
 
     /// <summary>Descriptors held now.</summary>
@@ -100,6 +96,12 @@ public sealed unsafe class FdCache : IDisposable
             if (*owner != 0)
             {
                 replaced = Detach(*owner - 1);
+            }
+
+            if (_freeSlot < 0 && _neverUsed < _capacity)
+            {
+                _freeSlot = _neverUsed++;
+                _slots[_freeSlot].Next = -1;
             }
 
             int slot = _freeSlot;
@@ -217,7 +219,7 @@ public sealed unsafe class FdCache : IDisposable
             _used = 0;
         }
 
-        NativeMemory.Free(_slots);
+        ZeroPages.Free(_slots, (nuint)_capacity * (nuint)sizeof(Slot));
     }
 
     // Takes a slot away from its owner. Returns the descriptor to close, or -1 when a user still has it (then Release closes it).

@@ -113,7 +113,8 @@ public sealed unsafe class UpperAttributes
         return (mode & GroupExecute) != 0 ? mode & ~SetGroupId : mode;
     }
 
-    private static Errno KillSetId(int fd)
+    /// <summary>Clears the set-id bits of an open file that a change by an ordinary user clears.</summary>
+    public static Errno KillSetId(int fd)
     {
         stat attributes;
         Errno error = Attributes.Fstat(fd, &attributes);

@@ -34,6 +34,22 @@ internal static unsafe class UpperSetup
 
         root = upper;
 
+        // Found out now rather than at the first write of the job.
+        byte* here = Literal.Pointer("."u8);
+        error = Antares.Interop.Attributes.Faccessat(upperFd, here, Fcntl.W_OK | Fcntl.X_OK, Fcntl.AT_EACCESS);
+        if (error == Errno.None)
+        {
+            error = Antares.Interop.Attributes.Faccessat(workFd, here, Fcntl.W_OK | Fcntl.X_OK, Fcntl.AT_EACCESS);
+        }
+
+        if (error != Errno.None)
+        {
+            problem = error == Errno.EROFS
+                ? "the upper is on a read-only file system; choose a writable one, or mount with --read-only"
+                : $"the upper or its work folder is not writable for this user ({error}); choose another or change its owner";
+            return error;
+        }
+
         // An flock on the folder itself: it goes with the process, however that ends, and says nothing to anyone else.
         error = Fd.Flock(upperFd, Fcntl.LOCK_EX | Fcntl.LOCK_NB);
         if (error == Errno.None)
@@ -57,9 +73,7 @@ internal static unsafe class UpperSetup
         error = PathOps.Mkdirat(workFd, name, 0x1C0);
         if (error is not (Errno.None or Errno.EEXIST))
         {
-            problem = error == Errno.EROFS
-                ? "the upper is on a read-only file system; choose a writable one, or mount with --read-only"
-                : $"the work folder is not writable ({error})";
+            problem = $"the work folder is not writable ({error})";
             return error;
         }
 

@@ -73,9 +73,9 @@ public sealed unsafe class UpperWriter : IDisposable
         stat parent;
         error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(at.Fd, &parent));
         int fd = -1;
+        bool inherits = InheritsAcl(directory);
         if (error == Errno.None)
         {
-            bool inherits = InheritsAcl(directory);
             error = whiteout || what.Opaque
                 ? CreateStaged(directory, at.Fd, name, in what, in parent, inherits, whiteout, out fd, attributes)
                 : NodeMaker.Make(at.Fd, name, in what, in parent, inherits, out fd, attributes);
@@ -88,7 +88,10 @@ public sealed unsafe class UpperWriter : IDisposable
         }
 
         node = Adopt(FileTypes.FromMode(what.Mode), attributes, fd);
-        _table.Node(node)->Flags |= what.Opaque ? FolderNodeFlags.MergeChecked | FolderNodeFlags.Opaque : FolderNodeFlags.MergeChecked;
+        FolderNode* record = _table.Node(node);
+        record->Flags |= FolderNodeFlags.MergeChecked;
+        record->Flags |= what.Opaque ? FolderNodeFlags.Opaque : 0;
+        record->Flags |= inherits ? 0 : FolderNodeFlags.Unadorned;
         if (whiteout)
         {
             _table.Repoint(dentry, node);
@@ -98,7 +101,7 @@ public sealed unsafe class UpperWriter : IDisposable
             _ = _table.Add(directory, name, node);
         }
 
-        attributes->st_ino = _table.Node(node)->StIno;
+        attributes->st_ino = record->StIno;
         return Errno.None;
     }
 

@@ -1,3 +1,4 @@
+using Antares.Aot.Diagnostics;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -14,15 +15,19 @@ public static unsafe class BackgroundServer
     /// <param name="foreground">Stay with the terminal and the working folder.</param>
     /// <param name="log">The log.</param>
     /// <returns>True: the mount ended by an unmount; false: it was never wanted, or its users were cut off.</returns>
-    public static bool Serve(ServedMount mount, ReadyReport? report, string text, bool foreground, MountLog log)
+    public static bool Serve(ServedMount mount, ReadyReport? report, string text, bool foreground, Log log)
     {
         using var owned = mount;
         using var events = new MountEvents(mount, Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, Signals.SIGHUP, Signals.SIGCHLD);
-        if (report is not null && !report.Ready(mount.MountPoint, text))
+        mount.Clock.Step("waiting for signals");
+        var isWanted = report is null || (report.End(0, text) && report.IsAnswered());
+        mount.Complete();
+        if (!isWanted)
         {
             return MountEnd.TakeDown(mount, events, log, usersPatienceMs: 0) && false;
         }
 
+        mount.Clock.Step("the root answered");
         if (!foreground)
         {
             LeaveTerminal(log);
@@ -49,7 +54,7 @@ public static unsafe class BackgroundServer
     }
 
     /// <summary>Lets go of what would hold up the caller: its pipes, and the file system of its working folder.</summary>
-    private static void LeaveTerminal(MountLog log)
+    private static void LeaveTerminal(Log log)
     {
         // Where there is no /dev/null (a chroot), a folder keeps the numbers taken: writing to it fails and harms nobody.
         if (HostPath.Open("/dev/null", Fcntl.O_RDWR, 0, out var silence) != Errno.None

@@ -58,6 +58,16 @@ public static unsafe class HostPath
     public static Errno OpenFolder(string path, out int fd) =>
         Open(path, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, 0, out fd);
 
+    /// <summary>Asks whether this process may make and remove files in a folder.</summary>
+    /// <returns>None; EACCES; EROFS: a read-only file system.</returns>
+    public static Errno MayWrite(string folder)
+    {
+        fixed (byte* name = Bytes(folder))
+        {
+            return Attributes.Faccessat(Fcntl.AT_FDCWD, name, Fcntl.R_OK | Fcntl.W_OK | Fcntl.X_OK, Fcntl.AT_EACCESS);
+        }
+    }
+
     public static Errno MakeFolder(string path, uint mode)
     {
         fixed (byte* name = Bytes(path))

@@ -1,3 +1,4 @@
+using Antares.Aot.Diagnostics;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -18,13 +19,14 @@ public static unsafe class JobCommand
     /// <param name="words">The command and its arguments.</param>
     /// <param name="log">The log.</param>
     /// <returns>The command's exit code; 128 + n when signal n ended it; 126 or 127 when it could not be started.</returns>
-    public static int Run(ServedMount mount, string folder, IReadOnlyList<string> words, MountLog log)
+    public static int Run(ServedMount mount, string folder, IReadOnlyList<string> words, Log log)
     {
         using var owned = mount;
         using var events = new MountEvents(
             mount, Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, Signals.SIGHUP, Signals.SIGUSR1, Signals.SIGUSR2, Signals.SIGCHLD);
         var workingFolder = folder.Length == 0 ? mount.MountPoint : $"{mount.MountPoint}/{folder}";
         var error = Start(mount, workingFolder, words, out var pid);
+        mount.Complete();
         var code = error switch
         {
             Errno.None => WaitFor(pid, mount, events, log),
@@ -106,7 +108,7 @@ public static unsafe class JobCommand
         return error;
     }
 
-    private static int WaitFor(int pid, ServedMount mount, MountEvents events, MountLog log)
+    private static int WaitFor(int pid, ServedMount mount, MountEvents events, Log log)
     {
         while (true)
         {

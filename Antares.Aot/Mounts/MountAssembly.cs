@@ -12,10 +12,7 @@ namespace Antares.Aot.Mounts;
 internal static class MountAssembly
 {
     /// <summary>Content held in memory; what is beyond goes to the store.</summary>
-    private const long ContentMemoryBytes = 64L << 20;
-
-    /// <summary>The INIT flags that a Linux 5.15 kernel can offer (bits 0 to 29 of fuse.h 7.34).</summary>
-    public const ulong InitMask515 = (1UL << 30) - 1;
+    private const long ContentMemoryBytes = 32L << 20;
 
     /// <summary>Mounts a plan. The plan's descriptors are taken over.</summary>
     /// <param name="plan">Checked folders.</param>
@@ -28,7 +25,7 @@ internal static class MountAssembly
         var options = new FuseOptions
         {
             MountPoint = plan.MountPoint,
-            FsName = plan.Lowers[^1].Spec.ToString(),
+            FsName = new SourceSpec(plan.Lowers[^1].Spec.Kind, plan.Lowers[^1].RealPath).ToString(),
             AllowOther = plan.AllowOther,
             ReadOnly = plan.Request.ReadOnly,
             Threads = plan.Request.Threads,

@@ -64,6 +64,22 @@ public sealed class MountDirectory(StateFile state)
         return null;
     }
 
+    /// <summary>Takes away dead mounts of this program that no record tells of: their process was killed in the moment of starting.</summary>
+    /// <returns>Their mount points.</returns>
+    public static List<string> CleanUnrecorded()
+    {
+        var cleaned = new List<string>();
+        foreach (var mount in MountTable.Read().Where(mount => mount.IsOurs))
+        {
+            if (HostPath.Stat(mount.MountPoint, out _) == Errno.ENOTCONN && Unmounter.Detach(mount.MountPoint) == Errno.None)
+            {
+                cleaned.Add(mount.MountPoint);
+            }
+        }
+
+        return cleaned;
+    }
+
     /// <summary>Frees a mount point that a dead mount of ours still covers, so that the next mount can have it.</summary>
     /// <exception cref="MountProblem">Host: the dead mount is not ours, or cannot be removed.</exception>
     public void FreeMountPoint(string mountPoint)

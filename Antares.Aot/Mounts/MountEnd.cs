@@ -1,3 +1,4 @@
+using Antares.Aot.Diagnostics;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -13,7 +14,7 @@ internal static class MountEnd
     /// <param name="log">Told when it was not the normal way.</param>
     /// <param name="usersPatienceMs">How long users of a mount taken out of sight may go on before they are cut off.</param>
     /// <returns>True: the mount ended. False: it is out of sight but still in use; the end of this process cuts its users off.</returns>
-    public static bool TakeDown(ServedMount mount, MountEvents events, MountLog log, int usersPatienceMs)
+    public static bool TakeDown(ServedMount mount, MountEvents events, Log log, int usersPatienceMs)
     {
         if (mount.HasEnded)
         {

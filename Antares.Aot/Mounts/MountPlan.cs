@@ -1,3 +1,4 @@
+using Antares.Aot.Diagnostics;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -68,7 +69,7 @@ public sealed class MountPlan : IDisposable
     /// <param name="request">From the command line.</param>
     /// <param name="log">Hears of what is done without.</param>
     /// <exception cref="MountProblem">Usage or Host; nothing is left behind.</exception>
-    public static MountPlan Make(MountRequest request, MountLog log)
+    public static MountPlan Make(MountRequest request, Log log)
     {
         var plan = new MountPlan(request, Workspace.NewId());
         try
@@ -183,9 +184,10 @@ public sealed class MountPlan : IDisposable
 
         Upper = new OwnedFd(fd);
         UpperPath = real;
+        MustBeWritable("upper", path);
     }
 
-    private void MakeWorkspace(MountLog log)
+    private void MakeWorkspace(Log log)
     {
         var needsUpper = Upper is null && !Request.ReadOnly;
         var isNeeded = needsUpper || Request.MountPoint is null;
@@ -235,6 +237,7 @@ public sealed class MountPlan : IDisposable
             var fd = OpenFolder("work", given, $"make it first, on the upper's file system: mkdir -p {given}");
             Work = new OwnedFd(fd);
             WorkPath = HostPath.RealPathOf(fd, given);
+            MustBeWritable("work", given);
             return;
         }
 
@@ -264,6 +267,15 @@ public sealed class MountPlan : IDisposable
             Errno.EACCES or Errno.EPERM => throw MountProblem.Host($"{what} {path}: no permission to open it ({error}); give this user access or run as its owner"),
             _ => throw MountProblem.Host($"{what} {path}", error),
         };
+    }
+
+    private static void MustBeWritable(string what, string path)
+    {
+        var error = HostPath.MayWrite(path);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"{what} {path}: cannot be written: {ErrnoText.Of(error)}; give this user access, or choose another folder");
+        }
     }
 
     private static string NotAFolder(string what, string path) =>

@@ -15,59 +15,60 @@ public sealed unsafe class ReadyReport : IDisposable
     private const uint Magic = 0x31524141; // "AAR1"
     private const int HeaderSize = 16;
 
+    private enum Frame
+    {
+        Ask = 1,
+        End = 2,
+    }
+
     private readonly OwnedFd _socket;
 
     public ReadyReport(int socket) => _socket = new OwnedFd(socket);
 
-    /// <summary>True once a report was sent: there is one per command.</summary>
+    /// <summary>True once the end was sent: there is one per command.</summary>
     public bool IsSent { get; private set; }
 
-    /// <summary>The report that this process owes, or null when nobody waits for one. Takes the variable out of the environment.</summary>
+    /// <summary>The report that this process owes, or null when nobody waits for one.</summary>
+    /// <remarks>
+    /// The variable stays: no command gets the environment of a process that reports, and taking one variable out would copy all of it.
+    /// </remarks>
     public static ReadyReport? FromEnvironment()
     {
         var value = Environment.GetEnvironmentVariable(Variable);
-        if (value is null)
-        {
-            return null;
-        }
-
-        Environment.SetEnvironmentVariable(Variable, null);
         return int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var fd) ? new ReadyReport(fd) : null;
     }
 
-    /// <summary>Says that the mount serves, and waits until the reporter got an answer from its root.</summary>
-    /// <param name="mountPoint">Path for the reporter to ask.</param>
-    /// <param name="text">What it prints then.</param>
-    /// <returns>False: the root did not answer or the reporter was interrupted; the mount is not wanted any more.</returns>
-    public bool Ready(string mountPoint, string text)
-    {
-        if (!Send(0, mountPoint, text))
-        {
-            return false;
-        }
+    /// <summary>Asks the reporter to look at the mounted root, and does not wait for it.</summary>
+    /// <returns>False: the reporter is gone.</returns>
+    public bool Ask(string mountPoint) => Send(Frame.Ask, 0, mountPoint);
 
+    /// <summary>Ends the command: after what it was asked before, the reporter prints the text and ends with the code.</summary>
+    /// <returns>False: the reporter is gone.</returns>
+    public bool End(int exitCode, string text)
+    {
+        IsSent = true;
+        return Send(Frame.End, exitCode, text);
+    }
+
+    /// <summary>Waits for the answer to <see cref="Ask"/>.</summary>
+    /// <returns>False: the root did not answer or the reporter was interrupted; the mount is not wanted any more.</returns>
+    public bool IsAnswered()
+    {
         byte answer;
         return FileIo.Read(_socket.Value, &answer, 1, out var got) == Errno.None && got == 1;
     }
 
-    /// <summary>Ends the command without a mount: the reporter prints the text and ends with the code.</summary>
-    /// <returns>False: the reporter is gone.</returns>
-    public bool End(int exitCode, string text) => Send(exitCode, "", text);
-
     public void Dispose() => _socket.Dispose();
 
-    private bool Send(int exitCode, string mountPoint, string text)
+    private bool Send(Frame kind, int code, string text)
     {
-        IsSent = true;
-        var path = mountPoint.Length == 0 ? [] : HostPath.Bytes(mountPoint);
-        var body = Encoding.UTF8.GetBytes(text);
-        var message = new byte[HeaderSize + path.Length + body.Length];
+        var length = Encoding.UTF8.GetByteCount(text);
+        var message = new byte[HeaderSize + length];
         BinaryPrimitives.WriteUInt32LittleEndian(message, Magic);
-        BinaryPrimitives.WriteInt32LittleEndian(message.AsSpan(4), exitCode);
-        BinaryPrimitives.WriteInt32LittleEndian(message.AsSpan(8), path.Length);
-        BinaryPrimitives.WriteInt32LittleEndian(message.AsSpan(12), body.Length);
-        path.CopyTo(message, HeaderSize);
-        body.CopyTo(message, HeaderSize + path.Length);
+        BinaryPrimitives.WriteUInt32LittleEndian(message.AsSpan(4), (uint)kind);
+        BinaryPrimitives.WriteInt32LittleEndian(message.AsSpan(8), code);
+        BinaryPrimitives.WriteInt32LittleEndian(message.AsSpan(12), length);
+        _ = Encoding.UTF8.GetBytes(text, message.AsSpan(HeaderSize)); // the length is known
         return HostPath.Write(_socket.Value, message) == Errno.None;
     }
 }

@@ -11,14 +11,15 @@ public sealed class ServedMount : IDisposable
     private const int StartPatienceMs = 10_000;
 
     private readonly StateFile _state;
-    private readonly MountLog _log;
+    private readonly Log _log;
     private readonly MountPlan _plan;
     private readonly FuseServer _server;
     private readonly OwnedFd _ended;
-    private bool _isWatched;
 
-    private ServedMount(StateFile state, MountLog log, MountPlan plan, MountRecord record, FuseServer server, ControlServer control, OwnedFd ended, rlimit callersLimit)
+    private ServedMount(
+        StateFile state, Log log, StartClock clock, MountPlan plan, MountRecord record, FuseServer server, ControlServer control, OwnedFd ended, rlimit callersLimit)
     {
+        Clock = clock;
         _state = state;
         _log = log;
         _plan = plan;
@@ -33,23 +34,14 @@ public sealed class ServedMount : IDisposable
 
     public string MountPoint => Record.MountPoint;
 
+    /// <summary>Runs since the start.</summary>
+    public StartClock Clock { get; }
+
     /// <summary>Answers questions about the mount.</summary>
     public ControlServer Control { get; }
 
-    /// <summary>Readable once the mount is gone. Asked for first when there is time: it starts a thread.</summary>
-    public int EndedDescriptor
-    {
-        get
-        {
-            if (!_isWatched)
-            {
-                _isWatched = true;
-                Watch(_server, _ended);
-            }
-
-            return _ended.Value;
-        }
-    }
+    /// <summary>Readable once the mount is gone, after <see cref="Complete"/>.</summary>
+    public int EndedDescriptor => _ended.Value;
 
     /// <summary>The mount is gone: see <see cref="NoteEnd"/>.</summary>
     public bool HasEnded { get; private set; }
@@ -57,25 +49,39 @@ public sealed class ServedMount : IDisposable
     /// <summary>The limit of open files as the caller had it.</summary>
     public rlimit CallersFileLimit { get; }
 
-    /// <summary>Makes the mount and serves it; returns when the kernel has shaken hands.</summary>
+    /// <summary>Makes the mount and serves it; returns when the kernel has shaken hands and the state knows of the mount.</summary>
+    /// <param name="request">What is asked for.</param>
+    /// <param name="state">Where it is recorded.</param>
+    /// <param name="log">The log.</param>
+    /// <param name="report">Looks at the root meanwhile; null: nobody does.</param>
     /// <exception cref="MountProblem">Usage or Host: nothing is left behind.</exception>
-    public static ServedMount Start(MountRequest request, StateFile state, MountLog log)
+    public static ServedMount Start(MountRequest request, StateFile state, Log log, ReadyReport? report)
     {
+        var clock = new StartClock(log);
         if (request.MountPoint is { } mountPoint)
         {
             new MountDirectory(state).FreeMountPoint(mountPoint);
         }
 
+        clock.Step("mount point looked at");
         var plan = MountPlan.Make(request, log);
+        clock.Step("folders opened and checked");
         try
         {
-            return Start(plan, state, log);
+            return Start(plan, state, log, report, clock);
         }
         catch (MountProblem)
         {
             plan.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Starts what need not be there for the root to answer: further threads. Once.</summary>
+    public void Complete()
+    {
+        _server.StartOthers();
+        Watch(_server, _ended);
     }
 
     /// <summary>Takes the mount away.</summary>
@@ -114,11 +120,10 @@ public sealed class ServedMount : IDisposable
         _ended.Dispose();
     }
 
-    private static ServedMount Start(MountPlan plan, StateFile state, MountLog log)
+    private static ServedMount Start(MountPlan plan, StateFile state, Log log, ReadyReport? report, StartClock clock)
     {
         var record = Describe(plan, state);
-        var diagnostics = new MountDiagnostics();
-        state.Add(record); // before the mount: whatever kills this process, umount --stale finds what it left
+        var diagnostics = new MountDiagnostics(log);
         ControlServer? control = null;
         FuseServer? server = null;
         OwnedFd? ended = null;
@@ -126,30 +131,37 @@ public sealed class ServedMount : IDisposable
         try
         {
             var descriptors = FileLimit.Raise(out var callersLimit);
-            control = ControlServer.Listen(record.Socket, diagnostics);
-            ended = NewEvent();
             server = MountAssembly.Mount(plan, descriptors, diagnostics);
+            clock.Step("mounted");
             server.Start();
+            clock.Step("threads started");
             if (!server.WaitReady(StartPatienceMs))
             {
                 throw MountProblem.Host($"the kernel did not begin to talk to the mount at {plan.MountPoint} within {StartPatienceMs / 1000} s; see the kernel log (dmesg)");
             }
 
+            clock.Step("kernel has shaken hands");
+            _ = report?.Ask(plan.MountPoint); // whether it is still there shows when its answer is read
+            control = ControlServer.Listen(record.Socket, diagnostics); // this and the record while the root is looked at
+            ended = NewEvent();
+            clock.Step("control socket made");
+            state.Add(record);
+            clock.Step("recorded");
             plan.Keep();
-            mount = new ServedMount(state, log, plan, record, server, control, ended, callersLimit);
+            mount = new ServedMount(state, log, clock, plan, record, server, control, ended, callersLimit);
             return mount;
         }
         finally
         {
             if (mount is null)
             {
-                TakeBack(record, state, server, control, log);
+                TakeBack(record, server, control, log);
                 ended?.Dispose();
             }
         }
     }
 
-    private static void TakeBack(MountRecord record, StateFile state, FuseServer? server, ControlServer? control, MountLog log)
+    private static void TakeBack(MountRecord record, FuseServer? server, ControlServer? control, Log log)
     {
         if (server is not null && server.Unmount(lazy: true) is var error and not Errno.None)
         {
@@ -157,18 +169,16 @@ public sealed class ServedMount : IDisposable
         }
 
         control?.Dispose();
-        state.Remove(record.Id);
+        _ = HostPath.RemoveFile(record.Socket); // may never have been made; the record is the last thing that is added
     }
 
     private static MountRecord Describe(MountPlan plan, StateFile state)
     {
-        var self = ProcessIdentity.Self();
         return new MountRecord
         {
             Id = plan.Id,
             Job = plan.Request.Job,
-            Pid = self.Pid,
-            StartTicks = self.StartTicks,
+            Process = ProcessIdentity.Self(),
             MountPoint = plan.MountPoint,
             Lowers = [.. plan.Lowers.Select(lower => lower.Spec.Kind == SourceKind.Dicfuse ? "dir:" + lower.RealPath : lower.RealPath)],
             Upper = plan.UpperPath,

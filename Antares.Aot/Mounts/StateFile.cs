@@ -35,25 +35,21 @@ public sealed unsafe class StateFile(string directory)
             throw MountProblem.Host($"cannot read the state file {path}", error);
         }
 
-        StateDocument? document;
+        int version;
+        List<MountRecord> records;
         try
         {
-            document = JsonSerializer.Deserialize(content, StateJson.Default.StateDocument);
+            records = StateCodec.Decode(content, out version);
         }
         catch (JsonException)
-        {
-            document = null;
-        }
-
-        if (document is null)
         {
             throw MountProblem.Host($"the state file {path} is damaged; move it away and mount again (running mounts go on, but are not listed)");
         }
 
-        return document.Version == StateDocument.CurrentVersion
-            ? document.Mounts
+        return version == StateCodec.Version
+            ? records
             : throw MountProblem.Host(
-                $"the state file {path} has version {document.Version}, this program knows {StateDocument.CurrentVersion};"
+                $"the state file {path} has version {version}, this program knows {StateCodec.Version};"
                 + $" unmount with the program that mounted, or choose another folder in {StateDirectory.Variable}");
     }
 
@@ -92,11 +88,9 @@ public sealed unsafe class StateFile(string directory)
 
     private void Replace(List<MountRecord> records)
     {
-        var document = new StateDocument { Version = StateDocument.CurrentVersion, Mounts = records };
-        var content = JsonSerializer.SerializeToUtf8Bytes(document, StateJson.Default.StateDocument);
         var path = $"{Folder}/{FileName}";
         var next = path + ".next"; // one name is enough: the lock is held
-        var error = HostPath.WriteAll(next, content, Modes.PrivateFile);
+        var error = HostPath.WriteAll(next, StateCodec.Encode(records), Modes.PrivateFile);
         if (error == Errno.None)
         {
             error = HostPath.Rename(next, path);

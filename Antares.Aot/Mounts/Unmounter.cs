@@ -35,7 +35,7 @@ public static unsafe class Unmounter
 
         var error = MountTable.Find(record.MountPoint) is { IsOurs: true }
             ? Unmount(record.MountPoint, lazy)
-            : Process.Kill(record.Pid, Signals.SIGTERM); // mounted in another mount namespace: its own process can unmount it
+            : Process.Kill(record.Process.Pid, Signals.SIGTERM); // mounted in another mount namespace: its own process can unmount it
         Check(record.MountPoint, error);
         if (lazy)
         {
@@ -44,7 +44,7 @@ public static unsafe class Unmounter
 
         return WaitForEnd(record.Process)
             ? UnmountOutcome.Done
-            : throw MountProblem.Host($"{record.MountPoint} is unmounted, but its process {record.Pid} has not ended yet; it may still be removing the workspace");
+            : throw MountProblem.Host($"{record.MountPoint} is unmounted, but its process {record.Process.Pid} has not ended yet; it may still be removing the workspace");
     }
 
     /// <summary>Unmounts a mount of this program that the state does not know.</summary>

@@ -93,6 +93,13 @@ public sealed unsafe class CopyUp
 
         while (!target.HasUpper)
         {
+            // Resolved before something else was copied up, the target may be out of date.
+            Errno current = _tree.Resolve(target.NodeId, out target);
+            if (current != Errno.None || target.HasUpper)
+            {
+                return current;
+            }
+
             // Up to the nearest directory whose parent has an upper, then make that one, and so on down: no recursion, a tree may be deep.
             Target lacking = target;
             Target parent;

@@ -115,6 +115,7 @@ static void operations(void)
 
 static void calls(void)
 {
+    CALL_NO_RESULT(fuse_opt_free_args, struct fuse_args *);
     CALL(fuse_session_new, struct fuse_session *, struct fuse_args *, const struct fuse_lowlevel_ops *, size_t, void *);
     CALL(fuse_session_mount, int, struct fuse_session *, const char *);
     CALL(fuse_session_custom_io, int, struct fuse_session *, const struct fuse_custom_io *, int);

@@ -7,9 +7,9 @@
  *   mount --foreground  child: reporter                   parent: server
  *   everything else     no split
  *
- * The server tells the reporter over a socket what to print and with which code to end. The reporter asks the mounted root for
- * its attributes first (the server refuses requests of its own threads, so it can't), answers one byte, prints and ends. A
- * server that gets no answer, because the reporter was interrupted, unmounts: nothing is left behind.
+ * The server asks the reporter over a socket to look at the mounted root (it refuses requests of its own threads, so it can't
+ * itself), and tells it what to print and with which code to end. The reporter answers one byte when the root is there. A server
+ * that gets no answer, because the root is not there or the reporter was interrupted, unmounts: nothing is left behind.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,10 +25,9 @@
 
 extern int __managed__Main(int argc, char *argv[]);
 
-/* Mounts/ReadyReport.cs writes the same: four little-endian words, then the mount point with its NUL, then the text. */
-struct report { uint32_t magic, exit_code, path_size, text_size; };
-#define REPORT_MAGIC 0x31524141u /* "AAR1" */
-#define REPORT_MAX (1u << 20)
+/* Mounts/ReadyReport.cs writes these: four words of this machine's byte order, then size bytes. */
+struct frame { uint32_t magic, kind, code, size; };
+enum { FRAME_MAGIC = 0x31524141 /* "AAR1" */, FRAME_ASK = 1 /* a path */, FRAME_END = 2 /* text for stdout */, FRAME_MAX = 1 << 20 };
 #define READY_VARIABLE "ANTARES_READY_FD"
 enum { EXIT_INTERNAL = 1, EXIT_MOUNT = 3 };
 enum split { NONE, BACKGROUND, FOREGROUND };
@@ -71,30 +70,36 @@ static int lost(pid_t server)
     return EXIT_INTERNAL;
 }
 
+static int end(pid_t server, const struct frame *frame, const char *text)
+{
+    if (frame->code != 0 && server > 0)
+        (void)waitpid(server, NULL, 0); /* it has cleaned up when we end */
+    return fwrite(text, 1, frame->size, stdout) == frame->size && fflush(stdout) == 0 ? (int)frame->code : EXIT_INTERNAL;
+}
+
 /* server: the child that serves; 0 when this is the child and its parent serves. */
 static int reporter(int fd, pid_t server)
 {
-    struct report head;
-    struct stat root;
-    if (!read_full(fd, &head, sizeof head) || head.magic != REPORT_MAGIC || head.path_size > REPORT_MAX || head.text_size > REPORT_MAX)
-        return lost(server);
-    char *path = calloc(1, head.path_size + 1), *text = calloc(1, head.text_size + 1);
-    if (!path || !text || !read_full(fd, path, head.path_size) || !read_full(fd, text, head.text_size))
-        return lost(server);
-    if (head.path_size > 0 && stat(path, &root) != 0) {
-        fprintf(stderr, "antares-aot: %s is mounted but its root does not answer: %s\n", path, strerror(errno));
-        close(fd); /* without the answering byte the server unmounts */
-        if (server > 0)
-            (void)waitpid(server, NULL, 0);
-        return EXIT_MOUNT;
+    for (;;) {
+        struct frame frame;
+        struct stat root;
+        char *body = NULL;
+        if (!read_full(fd, &frame, sizeof frame) || frame.magic != FRAME_MAGIC || frame.size > FRAME_MAX
+            || !(body = calloc(1, frame.size + 1)) || !read_full(fd, body, frame.size))
+            return lost(server);
+        if (frame.kind == FRAME_END)
+            return end(server, &frame, body);
+        if (stat(body, &root) != 0) {
+            fprintf(stderr, "antares-aot: %s is mounted but its root does not answer: %s\n", body, strerror(errno));
+            close(fd); /* instead of an answer */
+            if (server > 0)
+                (void)waitpid(server, NULL, 0);
+            return EXIT_MOUNT;
+        }
+        if (write(fd, "y", 1) != 1)
+            return lost(server);
+        free(body);
     }
-    if (head.path_size > 0 && write(fd, "y", 1) != 1)
-        return lost(server);
-    if (head.exit_code != 0 && server > 0)
-        (void)waitpid(server, NULL, 0);
-    if (fwrite(text, 1, head.text_size, stdout) != head.text_size || fflush(stdout) != 0)
-        return EXIT_INTERNAL;
-    return (int)head.exit_code;
 }
 
 int main(int argc, char **argv)

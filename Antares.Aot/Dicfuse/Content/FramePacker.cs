@@ -24,11 +24,11 @@ internal sealed unsafe class FramePacker : IDisposable
     private readonly long _budget;
     private readonly int _level;
     private readonly int[] _queue;
-    private readonly AutoResetEvent _work = new(false);
     private readonly Lock _start = new();
     private int _head;
     private int _queued;
     private bool _stop;
+    private AutoResetEvent? _work;
     private Thread? _thread;
     private long _packed;
     private long _evicted;
@@ -89,21 +89,12 @@ internal sealed unsafe class FramePacker : IDisposable
     /// <summary>Starts the thread when it is first needed, and tells it that there is work.</summary>
     public void Wake()
     {
-        if (Volatile.Read(ref _thread) == null)
+        AutoResetEvent? work = Volatile.Read(ref _work) ?? Start();
+        if (work != null)
         {
-            lock (_start)
-            {
-                if (_thread == null)
-                {
-                    Thread thread = new(Run, StackBytes) { IsBackground = true, Name = "frame packer" };
-                    thread.Start();
-                    Volatile.Write(ref _thread, thread);
-                }
-            }
+            // Setting an event cannot fail while it is not disposed, and that comes after the last reader.
+            _ = work.Set();
         }
-
-        // Setting an event cannot fail while it is not disposed, and that comes after the last reader.
-        _ = _work.Set();
     }
 
     /// <summary>Ends the thread; frames that still wait are not packed.</summary>
@@ -114,13 +105,58 @@ internal sealed unsafe class FramePacker : IDisposable
             _stop = true;
         }
 
-        // As in Wake.
-        _ = _work.Set();
-        _thread?.Join();
-        _work.Dispose();
+        if (_work != null)
+        {
+            // As in Wake.
+            _ = _work.Set();
+            _thread!.Join();
+            _work.Dispose();
+        }
     }
 
-    private void Run()
+    /// <summary>Null when the thread could not be made (a limit on processes): nothing is packed then, and reading goes on.</summary>
+    private AutoResetEvent? Start()
+    {
+        lock (_start)
+        {
+            if (_work != null || _stop)
+            {
+                return _work;
+            }
+
+            AutoResetEvent work = new(false);
+            Thread thread = new(() => Run(work), StackBytes) { IsBackground = true, Name = "frame packer" };
+            try
+            {
+                thread.Start();
+            }
+            catch (Exception error) when (error is OutOfMemoryException or ThreadStartException)
+            {
+                work.Dispose();
+                GiveUp();
+                return null;
+            }
+
+            _thread = thread;
+            Volatile.Write(ref _work, work);
+            return work;
+        }
+    }
+
+    private void GiveUp()
+    {
+        lock (_table.Gate)
+        {
+            _stop = true;
+            for (; _queued != 0; _queued--)
+            {
+                _table[_queue[_head]]->State &= ~FrameState.Queued;
+                _head = (_head + 1) % _queue.Length;
+            }
+        }
+    }
+
+    private void Run(AutoResetEvent work)
     {
         // Where a sandbox forbids it the thread packs at ordinary priority.
         _ = Scheduling.SetNice(Process.Gettid(), Nice);
@@ -132,7 +168,7 @@ internal sealed unsafe class FramePacker : IDisposable
             if (slot == 0)
             {
                 // Sleeps until there is work; waking without any does no harm.
-                _ = _work.WaitOne();
+                _ = work.WaitOne();
                 continue;
             }
 

@@ -8,7 +8,7 @@ namespace Antares.Aot.Dicfuse.Content;
 /// A reader gets exactly the bytes that the node describes, or an error.
 /// </summary>
 /// <remarks>
-/// A frame is read from the source by one thread at a time (64 locks by frame) and served before it is packed. Each unpacked frame is
+/// A frame is read from the source by one thread at a time (32 locks by frame) and served before it is packed. Each unpacked frame is
 /// compared with its XXH64; a damaged one is dropped, counted, and read from the source again. A read allocates no managed memory.
 /// </remarks>
 internal sealed unsafe class FrameStore : IDisposable
@@ -26,7 +26,7 @@ internal sealed unsafe class FrameStore : IDisposable
     private readonly SpillFile? _spill;
     private readonly FramePacker _packer;
     private readonly FrameUnpackers _unpackers = new();
-    private readonly Lock[] _loading = StripedLocks.Make(64);
+    private readonly StripedLocks _loading = new(32);
     private long _hits;
     private long _loads;
     private long _damaged;
@@ -138,7 +138,7 @@ internal sealed unsafe class FrameStore : IDisposable
             return Errno.None;
         }
 
-        lock (_loading[(node ^ frame) % (uint)_loading.Length])
+        lock (_loading[node ^ frame])
         {
             return TryReadHeld(key, length, within, buffer, size)
                 ? Errno.None

@@ -138,7 +138,7 @@ internal sealed unsafe class SpillFile : IDisposable
         }
 
         // The file system has no O_TMPFILE: a name that lives for a moment.
-        byte[] named = Encoding.UTF8.GetBytes($"{_folder}/.antares-frames-{Guid.NewGuid():N}\0");
+        byte[] named = Encoding.UTF8.GetBytes($"{_folder}/.antares-frames-{Environment.ProcessId:x}-{Environment.TickCount64:x}-{Random.Shared.NextInt64():x}\0");
         fixed (byte* path = named)
         {
             const int Flags = Fcntl.O_CREAT | Fcntl.O_EXCL | Fcntl.O_RDWR | Fcntl.O_CLOEXEC | Fcntl.O_NOFOLLOW;

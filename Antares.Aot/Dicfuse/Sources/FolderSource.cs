@@ -324,7 +324,10 @@ internal sealed unsafe class FolderSource : ITreeSource
         return Errno.None;
     }
 
-    /// <summary>Opens one name of a directory. Without openat2 (a seccomp filter), O_NOFOLLOW on one name that is not ".." is as tight.</summary>
+    /// <summary>
+    /// Opens one name of a directory. Where a seccomp filter forbids openat2 (ENOSYS, in older ones EPERM), O_NOFOLLOW on one name that is
+    /// not ".." is as tight.
+    /// </summary>
     private Errno OpenName(int directory, ByteName name, int flags, out int fd)
     {
         Errno error = TryOpenName(directory, name, flags, out fd);
@@ -341,7 +344,7 @@ internal sealed unsafe class FolderSource : ITreeSource
                 resolve = Fcntl.RESOLVE_BENEATH | Fcntl.RESOLVE_NO_SYMLINKS | Fcntl.RESOLVE_NO_MAGICLINKS,
             };
             Errno error = Fd.Openat2(directory, name.Pointer, how, out fd);
-            if (error != Errno.ENOSYS)
+            if (error is not (Errno.ENOSYS or Errno.EPERM))
             {
                 return error;
             }

@@ -4,7 +4,8 @@ namespace Antares.Aot.Dicfuse.Sources;
 
 /// <summary>
 /// Extended attributes of files in a folder: through a descriptor where the file can be opened for reading, else through
-/// /proc/self/fd/DIRECTORY/NAME without following NAME. No other path form reaches a symlink's or a FIFO's before Linux 6.13.
+/// /proc/self/fd/DIRECTORY/NAME without following NAME. No other path form reaches a symlink's or a FIFO's before Linux 6.13; where
+/// /proc is not mounted such a file is taken to have none.
 /// </summary>
 internal sealed unsafe class FolderXattrs
 {
@@ -40,7 +41,7 @@ internal sealed unsafe class FolderXattrs
         {
             byte* path = stackalloc byte[PathBytes];
             WritePath(path, fd, entry);
-            error = Xattrs.Lgetxattr(path, name, value, size, out length);
+            error = WithoutProc(Xattrs.Lgetxattr(path, name, value, size, out length), fd, entry);
         }
 
         return error is Errno.ENODATA or Errno.ERANGE or Errno.EOPNOTSUPP ? error : _get.Map(error);
@@ -64,10 +65,24 @@ internal sealed unsafe class FolderXattrs
         {
             byte* path = stackalloc byte[PathBytes];
             WritePath(path, fd, entry);
-            error = Xattrs.Llistxattr(path, list, size, out length);
+            error = WithoutProc(Xattrs.Llistxattr(path, list, size, out length), fd, entry);
         }
 
         return error is Errno.ERANGE or Errno.EOPNOTSUPP ? error : _list.Map(error);
+    }
+
+    /// <summary>A path through /proc that does not exist although the file does: there is no /proc.</summary>
+    private static Errno WithoutProc(Errno error, int directory, byte* entry)
+    {
+        if (error is not (Errno.ENOENT or Errno.ENOTDIR))
+        {
+            return error;
+        }
+
+        stat attributes;
+        return Attributes.Fstatat(directory, entry, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW) == Errno.None
+            ? Errno.EOPNOTSUPP
+            : error;
     }
 
     private static void WritePath(byte* path, int directory, byte* entry)

@@ -7,7 +7,7 @@ namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>Loads the attributes of a node when they are first asked for, and finds out then which names are one object.</summary>
 /// <remarks>
-/// One load per node at a time, under one of 64 locks; readers of loaded attributes take none. The lock of a node is taken after
+/// One load per node at a time, under one of 32 locks; readers of loaded attributes take none. The lock of a node is taken after
 /// that of a directory load and before those of <see cref="LinkTable"/>. A failure leaves the node as it was, to be asked again.
 /// </remarks>
 internal sealed unsafe class AttributeLoader
@@ -17,7 +17,7 @@ internal sealed unsafe class AttributeLoader
     private readonly ITreeSource _source;
     private readonly OwnerTable _owners;
     private readonly LinkTable _links;
-    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private readonly StripedLocks _locks = new(32);
     private long _loads;
     private bool _listingsUnreliable;
 
@@ -51,7 +51,7 @@ internal sealed unsafe class AttributeLoader
             return Errno.None;
         }
 
-        lock (_locks[node % (uint)_locks.Length])
+        lock (_locks[node])
         {
             if (record->Has(NodeFlags.AttributesLoaded))
             {
@@ -71,7 +71,7 @@ internal sealed unsafe class AttributeLoader
     public Errno Offer(uint node, stat* attributes)
     {
         NodeRecord* record = _store[node];
-        lock (_locks[node % (uint)_locks.Length])
+        lock (_locks[node])
         {
             return record->Has(NodeFlags.AttributesLoaded) ? Errno.None : Publish(node, record, attributes);
         }
@@ -88,7 +88,7 @@ internal sealed unsafe class AttributeLoader
         Errno error = _owners.IndexOf(attributes->st_uid, attributes->st_gid, out ushort owner);
         if (error != Errno.None)
         {
-            return Failure.Note(_layer, "owner table full", Errno.EIO);
+            return Failure.Note(_layer, "owner table full", error == Errno.ENOMEM ? error : Errno.EIO);
         }
 
         ulong time = PackedTime.Pack(attributes->st_mtim);

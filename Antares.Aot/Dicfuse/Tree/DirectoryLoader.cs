@@ -7,7 +7,7 @@ namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>Loads the names of a directory when it is first touched: lists, sorts, appends one block, publishes it by one store.</summary>
 /// <remarks>
-/// One load per directory at a time, under one of 64 locks, which may be held while the source works. Readers of loaded directories
+/// One load per directory at a time, under one of 32 locks, which may be held while the source works. Readers of loaded directories
 /// take none. A failed load leaves the directory unloaded: the next touch tries again. The names' attributes are not asked for,
 /// except where a listing suggests that two names are one object.
 /// </remarks>
@@ -19,7 +19,7 @@ internal sealed unsafe class DirectoryLoader
     private readonly StInoSet _numbers;
     private readonly LinkTable _links;
     private readonly AttributeLoader _attributes;
-    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private readonly StripedLocks _locks = new(32);
     private long _loads;
     private long _nodes = 1;
 
@@ -55,7 +55,7 @@ internal sealed unsafe class DirectoryLoader
 
     private Errno Load(uint directory, NodeRecord* record)
     {
-        lock (_locks[directory % (uint)_locks.Length])
+        lock (_locks[directory])
         {
             if (record->Has(NodeFlags.ChildrenLoaded))
             {
@@ -131,7 +131,7 @@ internal sealed unsafe class DirectoryLoader
     {
         uint count = (uint)listing.Count;
         ulong device = listing.HasDirectory ? listing.Directory.st_dev : 0;
-        uint* slots = (uint*)_store[first + count];
+        NodeRecord* index = _store[first + count];
         for (uint i = 0; i < count; i++)
         {
             ListedName item = listing.Items[i];
@@ -166,7 +166,7 @@ internal sealed unsafe class DirectoryLoader
 
             if (indexed)
             {
-                NameIndex.Enter(slots, count, i, hash);
+                NameIndex.Enter(index, count, i, hash);
             }
         }
 

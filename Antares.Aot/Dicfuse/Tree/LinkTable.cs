@@ -11,13 +11,16 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// A listing tells inode numbers but neither link counts nor, reliably, the device (a file may be a mount point, and some file
 /// systems list other numbers than they stat). So an equal number is a suspicion, which loading both nodes' attributes settles.
 /// A pending node keeps its key in its own record (Size, Time) until its attributes overwrite it; its place in the table is then
-/// inert and vanishes when the part is next rebuilt. 64 parts, each with its lock, which is the innermost of the tree.
+/// inert and vanishes when the part is next rebuilt. 16 parts, each with its lock, which is the innermost of the tree.
 /// </remarks>
 internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 {
+    private const int PartCount = 16;
+    private const int PartShift = 60;
+
     private readonly TreeArena _nodes = nodes;
-    private readonly Part[] _parts = new Part[64];
-    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private readonly Part[] _parts = new Part[PartCount];
+    private readonly StripedLocks _locks = new(PartCount);
 
     /// <summary>Native bytes of the tables.</summary>
     public long Bytes
@@ -25,10 +28,12 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
         get
         {
             long bytes = 0;
-            for (int i = 0; i < _parts.Length; i++)
+            for (int i = 0; i < PartCount; i++)
             {
-                bytes += Volatile.Read(ref _parts[i].PendingRoom) * (long)sizeof(uint);
-                bytes += Volatile.Read(ref _parts[i].ObjectRoom) * (long)sizeof(LinkedObject);
+                lock (_locks[(uint)i])
+                {
+                    bytes += _parts[i].Pending.Bytes + (_parts[i].ObjectRoom * (long)sizeof(LinkedObject));
+                }
             }
 
             return bytes;
@@ -48,8 +53,8 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
         ulong inode = record->Size;
         ulong device = record->Time;
         ulong hash = Hash(device, inode);
-        int index = (int)(hash >> 58);
-        lock (_locks[index])
+        int index = (int)(hash >> PartShift);
+        lock (_locks[(uint)index])
         {
             ref Part part = ref _parts[index];
             suspect = part.FindObject(hash, device, inode);
@@ -58,26 +63,22 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
                 return Errno.None;
             }
 
-            if (part.PendingRoom != 0)
+            uint at = part.Pending.Start(hash);
+            while ((suspect = part.Pending.Next(hash, ref at)) != 0)
             {
-                for (uint at = Home(hash, part.PendingRoom); part.Pending[at] != 0; at = After(at, part.PendingRoom))
+                NodeRecord* other = _nodes[suspect];
+                if (other->Size == inode && other->Time == device && !other->Has(NodeFlags.AttributesLoaded))
                 {
-                    NodeRecord* other = _nodes[part.Pending[at]];
-                    if (other->Size == inode && other->Time == device && !other->Has(NodeFlags.AttributesLoaded))
-                    {
-                        suspect = part.Pending[at];
-                        return Errno.None;
-                    }
+                    return Errno.None;
                 }
             }
 
-            if ((part.PendingUsed + 1) * 8L > part.PendingRoom * 7L && !RebuildPending(ref part))
+            if (part.Pending.IsFull && !RebuildPending(ref part.Pending))
             {
                 return Errno.ENOMEM;
             }
 
-            Put(part.Pending, part.PendingRoom, hash, node);
-            part.PendingUsed++;
+            part.Pending.Add(hash, node);
             return Errno.None;
         }
     }
@@ -94,8 +95,8 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
     public Errno Join(uint node, ulong device, ulong inode, out uint primary)
     {
         ulong hash = Hash(device, inode);
-        int index = (int)(hash >> 58);
-        lock (_locks[index])
+        int index = (int)(hash >> PartShift);
+        lock (_locks[(uint)index])
         {
             ref Part part = ref _parts[index];
             primary = part.FindObject(hash, device, inode);
@@ -132,7 +133,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
     public void Publish(uint node, ulong size, ulong time, NodeFlags flags)
     {
         NodeRecord* record = _nodes[node];
-        lock (_locks[(int)(Hash(record->Time, record->Size) >> 58)])
+        lock (_locks[(uint)(Hash(record->Time, record->Size) >> PartShift)])
         {
             record->Size = size;
             record->Time = time;
@@ -142,70 +143,55 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 
     public void Dispose()
     {
-        for (int i = 0; i < _parts.Length; i++)
+        foreach (ref Part part in _parts.AsSpan())
         {
-            NativeMemory.Free(_parts[i].Pending);
-            NativeMemory.Free(_parts[i].ObjectSlots);
-            _parts[i] = default;
+            part.Pending.Free();
+            NativeMemory.Free(part.ObjectSlots);
+            part = default;
         }
     }
 
-    /// <summary>Drops the inert nodes; grows by a quarter when too few of them were there.</summary>
-    private bool RebuildPending(ref Part part)
+    /// <summary>Drops the inert nodes; grows when too few of them were there.</summary>
+    private bool RebuildPending(ref NodeSlots pending)
     {
         uint live = 0;
-        for (uint i = 0; i < part.PendingRoom; i++)
+        for (uint at = 0; at < pending.Room; at++)
         {
-            if (part.Pending[i] != 0 && !_nodes[part.Pending[i]]->Has(NodeFlags.AttributesLoaded))
-            {
-                live++;
-            }
+            live += IsPending(pending.NodeAt(at)) ? 1u : 0;
         }
 
-        uint room = live * 4L > part.PendingRoom * 3L || part.PendingRoom == 0
-            ? Math.Max(16, part.PendingRoom + (part.PendingRoom / 4))
-            : part.PendingRoom;
-        if (!NativeBlock.TryAllocZeroed(room * sizeof(uint), out byte* slots))
+        uint room = live * 4L >= pending.Room * 3L ? pending.NextRoom : pending.Room;
+        if (!NodeSlots.TryMake(room, out NodeSlots rebuilt))
         {
             return false;
         }
 
-        for (uint i = 0; i < part.PendingRoom; i++)
+        for (uint at = 0; at < pending.Room; at++)
         {
-            uint node = part.Pending[i];
-            if (node != 0 && !_nodes[node]->Has(NodeFlags.AttributesLoaded))
+            uint node = pending.NodeAt(at);
+            if (IsPending(node))
             {
-                Put((uint*)slots, room, Hash(_nodes[node]->Time, _nodes[node]->Size), node);
+                rebuilt.Add(Hash(_nodes[node]->Time, _nodes[node]->Size), node);
             }
         }
 
-        NativeMemory.Free(part.Pending);
-        part.Pending = (uint*)slots;
-        part.PendingRoom = room;
-        part.PendingUsed = live;
+        pending.Free();
+        pending = rebuilt;
         return true;
     }
+
+    private bool IsPending(uint node) => node != 0 && !_nodes[node]->Has(NodeFlags.AttributesLoaded);
 
     private static ulong Hash(ulong device, ulong inode)
     {
         ulong mixed = (inode ^ ulong.RotateLeft(device, 32)) * 0x9E3779B97F4A7C15;
-        return (mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9;
+        mixed = (mixed ^ (mixed >> 29)) * 0xBF58476D1CE4E5B9;
+        return mixed ^ (mixed >> 32);
     }
 
     private static uint Home(ulong hash, uint room) => (uint)((((hash >> 26) & uint.MaxValue) * room) >> 32);
 
     private static uint After(uint at, uint room) => at + 1 == room ? 0 : at + 1;
-
-    private static void Put(uint* slots, uint room, ulong hash, uint node)
-    {
-        uint at = Home(hash, room);
-        while (slots[at] != 0)
-        {
-            at = After(at, room);
-        }
-
-        slots[at] = node;
-    }
 
     private struct LinkedObject
     {
@@ -216,10 +202,8 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 
     private struct Part
     {
-        public uint* Pending;
+        public NodeSlots Pending;
         public LinkedObject* ObjectSlots;
-        public uint PendingRoom;
-        public uint PendingUsed;
         public uint ObjectRoom;
         public uint Objects;
 

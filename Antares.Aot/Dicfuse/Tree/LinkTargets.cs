@@ -13,7 +13,7 @@ internal sealed unsafe class LinkTargets
     private readonly string _layer;
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
-    private readonly Lock[] _locks = StripedLocks.Make(16);
+    private readonly StripedLocks _locks = new(8);
 
     public LinkTargets(string layer, NodeStore store, ITreeSource source)
     {
@@ -56,7 +56,7 @@ internal sealed unsafe class LinkTargets
 
     private Errno Load(uint node, NodeRecord* record, out uint place)
     {
-        lock (_locks[node % (uint)_locks.Length])
+        lock (_locks[node])
         {
             place = record->Body;
             if (place != 0)

@@ -4,37 +4,53 @@ using Antares.Aot.Base;
 namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>
-/// Finds a name among the children of a loaded directory: by binary search in the sorted block, or in a big directory by a hash
+/// Finds a name among the children of a loaded directory: by binary search in the sorted block, or, from 32 names on, by a hash
 /// index that lies in the arena right behind the block (so that it is published with it and costs no table of its own).
 /// </summary>
 /// <remarks>
-/// A slot of the index is 4 bytes: bits 31..24 a tag from the hash, bits 23..0 the child's position + 1; 0 is free. Linear
-/// probing, 4/5 full. The hash is XXH64(name, st_ino of the directory), of which the child's st_ino was cut.
+/// <code>
+/// names            slot      position + 1   tag from the hash
+/// 32 to 254        16 bits   bits 7..0      bits 15..8
+/// 255 to 4,094     16 bits   bits 11..0     bits 15..12
+/// to 131,070       24 bits   bits 16..0     bits 23..17
+/// to 16,777,214    32 bits   bits 23..0     bits 31..24
+/// </code>
+/// A slot of 0 is free; linear probing, 4/5 full, so 2.5 to 5 bytes a name. The hash is XXH64(name, st_ino of the directory), of
+/// which the child's st_ino was cut. Measured over a million nodes in directories of a hundred (random names, nothing in the
+/// processor's caches): 310 ns against 600 ns for binary search; in the caches the two are equal at 32 names and 25 against 140 ns
+/// at 4,000.
 /// </remarks>
 internal static unsafe class NameIndex
 {
     /// <summary>Directories with at least as many names are indexed.</summary>
-    public const uint Threshold = 256;
+    public const uint Threshold = 32;
 
-    private const int PositionBits = 24;
-    private const uint PositionMask = (1u << PositionBits) - 1;
+    private const uint LargestIndexed = (1u << 24) - 2;
 
-    public static bool Wanted(uint count) => count >= Threshold && count < PositionMask;
+    public static bool Wanted(uint count) => count is >= Threshold and <= LargestIndexed;
 
     /// <summary>Arena records that the index of <paramref name="count"/> names takes.</summary>
-    public static uint RecordsFor(uint count) => ((Room(count) * sizeof(uint)) + NodeRecord.Bytes - 1) / NodeRecord.Bytes;
-
-    /// <summary>Enters one child; the slots behind the block are zero at first.</summary>
-    public static void Enter(uint* slots, uint count, uint position, ulong hash)
+    public static uint RecordsFor(uint count)
     {
-        uint room = Room(count);
-        uint at = Home(hash, room);
-        while (slots[at] != 0)
+        Shape shape = new(count);
+        return (uint)((((ulong)shape.Room * shape.SlotBytes) + NodeRecord.Bytes - 1) / NodeRecord.Bytes);
+    }
+
+    /// <summary>Enters one child.</summary>
+    /// <param name="index">The records behind the block, all zero at first.</param>
+    /// <param name="count">Names in the directory.</param>
+    /// <param name="position">Place of the child among them.</param>
+    /// <param name="hash">Hash of its name.</param>
+    public static void Enter(NodeRecord* index, uint count, uint position, ulong hash)
+    {
+        Shape shape = new(count);
+        uint at = shape.Home(hash);
+        while (shape.Get(index, at) != 0)
         {
-            at = After(at, room);
+            at = shape.After(at);
         }
 
-        slots[at] = (Tag(hash) << PositionBits) | (position + 1);
+        shape.Set(index, at, (shape.Tag(hash) << shape.PositionBits) | (position + 1));
     }
 
     /// <summary>Position of a name among the children of a directory whose block is loaded, or -1.</summary>
@@ -76,32 +92,76 @@ internal static unsafe class NameIndex
     private static long Probe(NodeStore store, NodeRecord* directory, uint count, ByteName name)
     {
         NodeRecord* children = store[directory->Body];
-        uint* slots = (uint*)(children + count);
-        uint room = Room(count);
+        NodeRecord* index = children + count;
+        Shape shape = new(count);
         ulong hash = StInoSet.HashOf(directory->StIno, name);
-        uint tag = Tag(hash);
-        for (uint at = Home(hash, room); slots[at] != 0; at = After(at, room))
+        uint tag = shape.Tag(hash);
+        for (uint at = shape.Home(hash); ; at = shape.After(at))
         {
-            uint slot = slots[at];
-            if (slot >> PositionBits == tag)
+            uint slot = shape.Get(index, at);
+            if (slot == 0)
             {
-                uint position = (slot & PositionMask) - 1;
+                return -1;
+            }
+
+            if (slot >> shape.PositionBits == tag)
+            {
+                uint position = (slot & ((1u << shape.PositionBits) - 1)) - 1;
                 if (store.NameOf(children + position).SameBytes(name))
                 {
                     return position;
                 }
             }
         }
-
-        return -1;
     }
 
-    private static uint Room(uint count) => count + (count / 4) + 1;
+    /// <summary>How the index of a directory is laid out: follows from the number of names alone.</summary>
+    private readonly struct Shape
+    {
+        public Shape(uint count)
+        {
+            Room = count + (count / 4) + 1;
+            (SlotBytes, PositionBits) = count switch
+            {
+                <= 254 => (2u, 8),
+                <= 4094 => (2u, 12),
+                <= 131_070 => (3u, 17),
+                _ => (4u, 24),
+            };
+        }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint Home(ulong hash, uint room) => (uint)(((hash & uint.MaxValue) * room) >> 32);
+        public uint Room { get; }
 
-    private static uint After(uint at, uint room) => at + 1 == room ? 0 : at + 1;
+        public uint SlotBytes { get; }
 
-    private static uint Tag(ulong hash) => (uint)(hash >> 52) & 0xFF;
+        public int PositionBits { get; }
+
+        public uint Tag(ulong hash) => (uint)(hash >> 52) & ((1u << ((8 * (int)SlotBytes) - PositionBits)) - 1);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public uint Home(ulong hash) => (uint)(((hash & uint.MaxValue) * Room) >> 32);
+
+        public uint After(uint at) => at + 1 == Room ? 0 : at + 1;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public uint Get(NodeRecord* index, uint at)
+        {
+            byte* slot = (byte*)index + ((ulong)at * SlotBytes);
+            return SlotBytes switch
+            {
+                2 => *(ushort*)slot,
+                3 => *(ushort*)slot | ((uint)slot[2] << 16),
+                _ => *(uint*)slot,
+            };
+        }
+
+        public void Set(NodeRecord* index, uint at, uint value)
+        {
+            byte* slot = (byte*)index + ((ulong)at * SlotBytes);
+            for (uint i = 0; i < SlotBytes; i++)
+            {
+                slot[i] = (byte)(value >> (8 * (int)i));
+            }
+        }
+    }
 }

@@ -7,29 +7,33 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// <remarks>Readers take no lock: a pair is written before the node that refers to it is published, and never changes.</remarks>
 internal sealed unsafe class OwnerTable : IDisposable
 {
-    private const int ChunkPairs = 256;
-    private const int Chunks = 256;
+    private const int ChunkPairs = 1024;
+    private const int Chunks = 64;
 
-    private readonly Dictionary<ulong, ushort> _known = [];
+    /// <summary>Odd, so that pairs stay different; without it all pairs of equal uid and gid have one hash code.</summary>
+    private const ulong Spread = 0x9E3779B97F4A7C15;
+
+    private readonly ulong*[] _chunks = new ulong*[Chunks];
     private readonly Lock _growth = new();
-    private ulong** _chunks = (ulong**)NativeMemory.AllocZeroed(Chunks, (nuint)sizeof(ulong*));
+    private Dictionary<ulong, ushort>? _known;
     private ulong _last;
     private ushort _lastIndex;
 
     /// <summary>Index of a pair, entered when it is new.</summary>
-    /// <returns>None; EOVERFLOW: 65,536 other pairs are known already.</returns>
+    /// <returns>None; EOVERFLOW: 65,536 other pairs are known already; ENOMEM.</returns>
     public Errno IndexOf(uint uid, uint gid, out ushort index)
     {
         ulong pair = ((ulong)uid << 32) | gid;
         lock (_growth)
         {
-            if (_known.Count != 0 && pair == _last)
+            if (_known != null && pair == _last)
             {
                 index = _lastIndex;
                 return Errno.None;
             }
 
-            if (!_known.TryGetValue(pair, out index))
+            _known ??= [];
+            if (!_known.TryGetValue(pair * Spread, out index))
             {
                 int next = _known.Count;
                 if (next == Chunks * ChunkPairs)
@@ -39,12 +43,17 @@ internal sealed unsafe class OwnerTable : IDisposable
 
                 if (next % ChunkPairs == 0)
                 {
-                    _chunks[next / ChunkPairs] = (ulong*)NativeMemory.Alloc(ChunkPairs, sizeof(ulong));
+                    if (!NativeBlock.TryAlloc(ChunkPairs * sizeof(ulong), out byte* chunk))
+                    {
+                        return Errno.ENOMEM;
+                    }
+
+                    _chunks[next / ChunkPairs] = (ulong*)chunk;
                 }
 
                 _chunks[next / ChunkPairs][next % ChunkPairs] = pair;
                 index = (ushort)next;
-                _known.Add(pair, index);
+                _known.Add(pair * Spread, index);
             }
 
             _last = pair;
@@ -65,17 +74,10 @@ internal sealed unsafe class OwnerTable : IDisposable
 
     public void Dispose()
     {
-        if (_chunks == null)
-        {
-            return;
-        }
-
         for (int i = 0; i < Chunks; i++)
         {
             NativeMemory.Free(_chunks[i]);
+            _chunks[i] = null;
         }
-
-        NativeMemory.Free(_chunks);
-        _chunks = null;
     }
 }

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Antares.Aot.Base;
 using Antares.Interop;
 
@@ -14,8 +13,8 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// node's. Within a directory names are numbered in the order of their bytes; between directories the one loaded first comes first.
 /// A number therefore depends on the order of loading only for two paths whose 60 bits are equal: among a million nodes one such
 /// pair is to be expected in two million trees.
-/// The set behind it holds node indices only (4 bytes each, tables at most 7/8 full, in 64 parts that grow by a quarter each for
-/// itself, so that no load waits for one big rehash).
+/// The set behind it holds node indices only (<see cref="NodeSlots"/>), in 16 parts that grow each for itself, so that no
+/// load waits for one big rehash.
 /// </remarks>
 internal sealed unsafe class StInoSet : IDisposable
 {
@@ -25,13 +24,14 @@ internal sealed unsafe class StInoSet : IDisposable
     /// <summary>The 60 bits that a number may have: the overlay marks its own above them.</summary>
     public const ulong DefaultMask = (1UL << 60) - 1;
 
+    private const int PartCount = 16;
     private const int Attempts = 16;
     private const int AttemptShift = 60;
 
     private readonly TreeArena _nodes;
     private readonly ulong _mask;
-    private readonly Part[] _parts = new Part[64];
-    private readonly Lock[] _locks = StripedLocks.Make(64);
+    private readonly NodeSlots[] _parts = new NodeSlots[PartCount];
+    private readonly StripedLocks _locks = new(PartCount);
 
     /// <param name="nodes">Where the numbers of the nodes in the set stand.</param>
     /// <param name="mask">Bits of a number; narrower than <see cref="DefaultMask"/> only to make collisions happen.</param>
@@ -47,9 +47,12 @@ internal sealed unsafe class StInoSet : IDisposable
         get
         {
             long bytes = 0;
-            for (int i = 0; i < _parts.Length; i++)
+            for (int i = 0; i < PartCount; i++)
             {
-                bytes += Volatile.Read(ref _parts[i].Room) * (long)sizeof(uint);
+                lock (_locks[(uint)i])
+                {
+                    bytes += _parts[i].Bytes;
+                }
             }
 
             return bytes;
@@ -87,43 +90,43 @@ internal sealed unsafe class StInoSet : IDisposable
 
     public void Dispose()
     {
-        for (int i = 0; i < _parts.Length; i++)
+        foreach (ref NodeSlots part in _parts.AsSpan())
         {
-            NativeMemory.Free(_parts[i].Slots);
-            _parts[i] = default;
+            part.Free();
         }
     }
 
     private Errno TryEnter(uint node, ulong number, out bool entered)
     {
-        int index = (int)(number >> 54) & 63;
-        lock (_locks[index])
+        int index = (int)(number >> 56) & (PartCount - 1);
+        lock (_locks[(uint)index])
         {
             entered = false;
-            ref Part part = ref _parts[index];
-            if (part.Room != 0 && Holds(part, number))
+            ref NodeSlots part = ref _parts[index];
+            if (Holds(part, number))
             {
                 return Errno.None;
             }
 
-            if ((part.Used + 1) * 8L > part.Room * 7L && !Grow(ref part))
+            if (part.IsFull && !Grow(ref part))
             {
                 return Errno.ENOMEM;
             }
 
             _nodes[node]->StIno = number;
-            Put(part, node, number);
-            part.Used++;
+            part.Add(number, node);
             entered = true;
             return Errno.None;
         }
     }
 
-    private bool Holds(in Part part, ulong number)
+    private bool Holds(in NodeSlots part, ulong number)
     {
-        for (uint at = part.Home(number); part.Slots[at] != 0; at = part.After(at))
+        uint at = part.Start(number);
+        uint node;
+        while ((node = part.Next(number, ref at)) != 0)
         {
-            if (_nodes[part.Slots[at]]->StIno == number)
+            if (_nodes[node]->StIno == number)
             {
                 return true;
             }
@@ -132,48 +135,24 @@ internal sealed unsafe class StInoSet : IDisposable
         return false;
     }
 
-    private bool Grow(ref Part part)
+    private bool Grow(ref NodeSlots part)
     {
-        uint room = Math.Max(16, part.Room + (part.Room / 4));
-        if (!NativeBlock.TryAllocZeroed(room * sizeof(uint), out byte* slots))
+        if (!NodeSlots.TryMake(part.NextRoom, out NodeSlots grown))
         {
             return false;
         }
 
-        Part grown = new() { Slots = (uint*)slots, Room = room, Used = part.Used };
-        for (uint i = 0; i < part.Room; i++)
+        for (uint at = 0; at < part.Room; at++)
         {
-            uint node = part.Slots[i];
+            uint node = part.NodeAt(at);
             if (node != 0)
             {
-                Put(grown, node, _nodes[node]->StIno);
+                grown.Add(_nodes[node]->StIno, node);
             }
         }
 
-        NativeMemory.Free(part.Slots);
+        part.Free();
         part = grown;
         return true;
-    }
-
-    private static void Put(in Part part, uint node, ulong number)
-    {
-        uint at = part.Home(number);
-        while (part.Slots[at] != 0)
-        {
-            at = part.After(at);
-        }
-
-        part.Slots[at] = node;
-    }
-
-    private struct Part
-    {
-        public uint* Slots;
-        public uint Room;
-        public uint Used;
-
-        public readonly uint Home(ulong number) => (uint)(((number & uint.MaxValue) * Room) >> 32);
-
-        public readonly uint After(uint at) => at + 1 == Room ? 0 : at + 1;
     }
 }

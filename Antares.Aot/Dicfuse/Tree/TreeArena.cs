@@ -9,6 +9,9 @@ internal sealed unsafe class TreeArena : IDisposable
     /// <summary>Address space asked for: room for 89 million nodes.</summary>
     public const ulong DefaultReservation = 4UL << 30;
 
+    /// <summary>Bound of the node indices: what <see cref="NodeSlots"/> has bits for.</summary>
+    public const uint MostNodes = 1u << NodeSlots.NodeBits;
+
     private readonly NativeRange _range;
     private readonly NodeRecord* _nodes;
     private readonly Lock _growth = new();
@@ -63,7 +66,7 @@ internal sealed unsafe class TreeArena : IDisposable
         {
             first = 0;
             ulong end = (ulong)_used + count;
-            if (end > uint.MaxValue)
+            if (end > MostNodes)
             {
                 return Errno.ENOMEM;
             }

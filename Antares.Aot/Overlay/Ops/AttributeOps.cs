@@ -52,13 +52,13 @@ public sealed unsafe class AttributeOps
         lock (_tree.Gate)
         {
             Errno error = _tree.Resolve(nodeId, out Target target);
-            if (error == Errno.None)
+            if (error == Errno.None && request.Fields != SetattrFields.None)
             {
                 bool truncates = (request.Fields & SetattrFields.Size) != 0;
                 error = _copyUp.Ensure(ref target, truncates ? request.Size : CopyUp.Whole, out _);
             }
 
-            if (error == Errno.None)
+            if (error == Errno.None && request.Fields != SetattrFields.None)
             {
                 error = Apply(target.Upper, in request);
             }

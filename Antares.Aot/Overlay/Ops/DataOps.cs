@@ -107,7 +107,7 @@ public sealed unsafe class DataOps
     }
 
     /// <summary>Reserves, punches, zeroes, collapses or inserts a range, as far as the upper's file system can.</summary>
-    public Errno Fallocate(ulong nodeId, int mode, ulong offset, ulong length)
+    public Errno Fallocate(in Caller caller, ulong nodeId, int mode, ulong offset, ulong length)
     {
         if (offset > long.MaxValue || length > (ulong)long.MaxValue - offset)
         {
@@ -117,7 +117,8 @@ public sealed unsafe class DataOps
         Errno error = PinForWriting(nodeId, CopyUp.Whole, out FdLease lease);
         if (error == Errno.None)
         {
-            error = FileIo.Fallocate(lease.Fd, mode, (long)offset, (long)length);
+            error = KillSetIdFor(in caller, lease.Fd);
+            error = error == Errno.None ? FileIo.Fallocate(lease.Fd, mode, (long)offset, (long)length) : error;
             _tree.Upper.Access.Cache.Release(lease);
         }
 
@@ -174,7 +175,7 @@ public sealed unsafe class DataOps
 
     /// <summary>Copies a range from one file to another within the server.</summary>
     public Errno CopyFileRange(
-        ulong nodeIn, ulong offsetIn, ulong nodeOut, ulong offsetOut, ulong length, uint flags, out ulong copied)
+        in Caller caller, ulong nodeIn, ulong offsetIn, ulong nodeOut, ulong offsetOut, ulong length, uint flags, out ulong copied)
     {
         copied = 0;
         if (flags != 0 || offsetIn > long.MaxValue || offsetOut > long.MaxValue || length > (ulong)long.MaxValue - Math.Max(offsetIn, offsetOut))
@@ -188,7 +189,10 @@ public sealed unsafe class DataOps
             return error;
         }
 
-        error = Pin(nodeIn, out FdLease from, out Target source);
+        error = KillSetIdFor(in caller, to.Fd);
+        FdLease from = default;
+        Target source = default;
+        error = error == Errno.None ? Pin(nodeIn, out from, out source) : error;
         if (error == Errno.None)
         {
             int content = -1;
@@ -219,6 +223,10 @@ public sealed unsafe class DataOps
         _tree.Upper.Access.Cache.Release(to);
         return copied > 0 ? Errno.None : error;
     }
+
+    // These two requests carry no word about set-id bits, unlike WRITE: whoever is not root loses them, as on a local disk (there
+    // CAP_FSETID decides, which a request does not tell).
+    private static Errno KillSetIdFor(in Caller caller, int fd) => caller.Uid == 0 ? Errno.None : UpperAttributes.KillSetId(fd);
 
     private Errno Pin(ulong nodeId, out FdLease lease, out Target target)
     {

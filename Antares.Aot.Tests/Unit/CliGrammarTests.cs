@@ -1,0 +1,128 @@
+using Antares.Aot.Cli;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Tests.Unit;
+
+/// <summary>Help texts are golden files (ANTARES_UPDATE_GOLDEN=1 writes them anew); exit codes are part of what is promised.</summary>
+public sealed class CliGrammarTests : IDisposable
+{
+    private readonly string _state = Directory.CreateTempSubdirectory("antares-cli-").FullName;
+
+    public void Dispose() => Directory.Delete(_state, recursive: true);
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("mount")]
+    [InlineData("run")]
+    [InlineData("umount")]
+    [InlineData("list")]
+    [InlineData("stats")]
+    [InlineData("errors")]
+    public void HelpIsGolden(string verb)
+    {
+        var (code, output, error) = Run(verb.Length == 0 ? ["--help"] : [verb, "--help"]);
+        Assert.Equal((ExitCode.Ok, ""), (code, error));
+        var name = verb.Length == 0 ? "help.txt" : $"help-{verb}.txt";
+        var actual = string.Join('\n', output.Split('\n').Select(line => line.TrimEnd())).TrimEnd() + "\n";
+        if (Environment.GetEnvironmentVariable("ANTARES_UPDATE_GOLDEN") == "1")
+        {
+            File.WriteAllText(Path.Combine(GoldenFolder(), name), actual);
+        }
+
+        Assert.Equal(File.ReadAllText(Path.Combine(GoldenFolder(), name)), actual);
+    }
+
+    [Fact]
+    public void VersionIsOneLine()
+    {
+        var (code, output, _) = Run("--version");
+        Assert.Equal(ExitCode.Ok, code);
+        Assert.Matches(@"^antares-aot \d+\.\d+\.\d+\n$", output);
+    }
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("no-such-verb", "no-such-verb")]
+    [InlineData("--no-such-option", "--no-such-option")]
+    [InlineData("mount", "SOURCE")]
+    [InlineData("mount /a /b /c", "/c")]
+    [InlineData("mount /a /b --no-such-option", "--no-such-option")]
+    [InlineData("mount /a /b --upper", "--upper")]
+    [InlineData("mount /a /b --threads x", "x")]
+    [InlineData("mount /a /b --threads 0", "--threads")]
+    [InlineData("mount /a /b --engine kernel", "kernel")]
+    [InlineData("mount /a /b --engine other", "other")]
+    [InlineData("mount /a /b --volatile --fsync", "--fsync")]
+    [InlineData("mount /a /b --work /w", "--upper")]
+    [InlineData("mount /a /b --job ../x", "--job")]
+    [InlineData("mount /a /b --log-level loud", "--log-level")]
+    [InlineData("mount /a /b --init-mask 4.19", "--init-mask")]
+    [InlineData("mount git:x /b", "git:")]
+    [InlineData("mount -o upperdir=x /m", "lowerdir")]
+    [InlineData("mount -o lowerdir=/l", "MNT")]
+    [InlineData("mount -o lowerdir=/l,foo /m", "foo")]
+    [InlineData("-o lowerdir=/l,foo /m", "foo")]
+    [InlineData("none /m -o lowerdir=/l,foo", "foo")]
+    [InlineData("run /a", "run")]
+    [InlineData("run /a --cd .. -- true", "--cd")]
+    [InlineData("run /a --cd /x -- true", "--cd")]
+    [InlineData("umount", "umount")]
+    [InlineData("umount --all --stale", "umount")]
+    [InlineData("umount /x --all", "umount")]
+    [InlineData("stats", "stats")]
+    [InlineData("errors a b", "b")]
+    public void ALineThatMakesNoSenseIsExitCode2(string line, string named)
+    {
+        var (code, output, error) = Run(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        Assert.True(code == ExitCode.Usage, $"exit {code}: {output}{error}");
+        Assert.Equal("", output);
+        Assert.Contains(named, error);
+        Assert.All(error.TrimEnd('\n').Split('\n'), text => Assert.StartsWith("antares-aot", text));
+    }
+
+    [Theory]
+    [InlineData("umount /no/such/mount")]
+    [InlineData("stats no-such-job")]
+    [InlineData("errors /")]
+    [InlineData("mount /no/such/source /no/such/mnt")]
+    public void WhatTheHostRefusesIsExitCode3(string line)
+    {
+        var (code, output, error) = Run(line.Split(' '));
+        Assert.True(code == ExitCode.Mount, $"exit {code}: {output}{error}");
+        Assert.NotEqual("", error);
+    }
+
+    [Fact]
+    public void NoMountsIsAnEmptyList()
+    {
+        Assert.Equal((ExitCode.Ok, "", ""), Run("list"));
+        Assert.Equal((ExitCode.Ok, "[]\n", ""), Run("list", "--json"));
+        Assert.Equal((ExitCode.Ok, "[]\n", ""), Run("umount", "--all", "--json"));
+    }
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("a", "a")]
+    [InlineData("./a//b/.", "a/b")]
+    [InlineData("a..b", "a..b")]
+    public void TheFolderOfRunStaysInTheMount(string given, string used) => Assert.Equal(used, RunVerb.FolderInMount(given));
+
+    private (int Code, string Output, string Error) Run(params string[] args)
+    {
+        var output = new StringWriter { NewLine = "\n" };
+        var error = new StringWriter { NewLine = "\n" };
+        var code = CommandLine.Run(args, new CommandContext(output, error, Report: null, () => new StateFile(_state)));
+        return (code, output.ToString(), error.ToString());
+    }
+
+    private static string GoldenFolder()
+    {
+        var folder = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(folder, "Antares.sln")))
+        {
+            folder = Path.GetDirectoryName(folder) ?? throw new InvalidOperationException("the tests run outside of the checkout");
+        }
+
+        return Path.Combine(folder, "Antares.Aot.Tests", "Golden");
+    }
+}

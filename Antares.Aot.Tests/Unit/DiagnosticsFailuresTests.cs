@@ -1,0 +1,89 @@
+using System.Text;
+using Antares.Aot.Diagnostics;
+using Antares.Interop;
+using Antares.Interop.Fuse3;
+
+namespace Antares.Aot.Tests.Unit;
+
+public class DiagnosticsFailuresTests
+{
+    private const int Write = (int)fuse_opcode.FUSE_WRITE;
+
+    [Fact]
+    public void KeepsWhatItWasTold()
+    {
+        var ring = new FailureRing();
+        long before = DateTime.UtcNow.Ticks;
+        ring.Add(Write, Errno.ENOSPC, 42, "/a/b"u8, "upper", "pwrite");
+        FailureRecord record = Assert.Single(ring.Snapshot());
+        Assert.Equal(Write, record.Op);
+        Assert.Equal(Errno.ENOSPC, record.Error);
+        Assert.Equal(42UL, record.NodeId);
+        Assert.Equal("/a/b", Encoding.UTF8.GetString(record.Path));
+        Assert.Equal("upper", record.Layer);
+        Assert.Equal("pwrite", record.Call);
+        Assert.InRange(record.UtcTicks, before, DateTime.UtcNow.Ticks);
+    }
+
+    [Fact]
+    public void TheOldestMakeRoom()
+    {
+        var ring = new FailureRing();
+        for (int i = 0; i < FailureRing.Capacity + 10; i++)
+        {
+            ring.Add(Write, Errno.EIO, (ulong)i, default, null, null);
+        }
+
+        FailureRecord[] records = ring.Snapshot();
+        Assert.Equal(FailureRing.Capacity, records.Length);
+        Assert.Equal(FailureRing.Capacity + 10, ring.Total);
+        Assert.Equal(10UL, records[0].NodeId);
+        Assert.Equal((ulong)FailureRing.Capacity + 9, records[^1].NodeId);
+        Assert.Equal("", records[0].Layer);
+    }
+
+    [Fact]
+    public void ALongPathLosesItsFront()
+    {
+        var ring = new FailureRing();
+        byte[] path = Encoding.UTF8.GetBytes("/" + new string('d', 1000) + "/the-end");
+        ring.Add(Write, Errno.EIO, 1, path, new string('l', 100), new string('c', 100));
+        FailureRecord record = ring.Snapshot()[0];
+        string kept = Encoding.UTF8.GetString(record.Path);
+        Assert.StartsWith("…", kept, StringComparison.Ordinal);
+        Assert.EndsWith("/the-end", kept, StringComparison.Ordinal);
+        Assert.Equal(FailureRecord.PathCapacity, record.Path.Length);
+        Assert.Equal(new string('l', 12), record.Layer);
+        Assert.Equal(new string('c', 24), record.Call);
+    }
+
+    [Fact]
+    public void APathThatJustFitsIsWhole()
+    {
+        var ring = new FailureRing();
+        byte[] path = Encoding.UTF8.GetBytes(new string('p', FailureRecord.PathCapacity));
+        ring.Add(Write, Errno.EIO, 1, path, null, null);
+        Assert.True(ring.Snapshot()[0].Path.SequenceEqual(path));
+    }
+
+    [Theory]
+    [InlineData(fuse_opcode.FUSE_LOOKUP, Errno.ENOENT)]
+    [InlineData(fuse_opcode.FUSE_GETXATTR, Errno.ENODATA)]
+    [InlineData(fuse_opcode.FUSE_GETXATTR, Errno.ERANGE)]
+    [InlineData(fuse_opcode.FUSE_OPEN, Errno.ENOSYS)]
+    [InlineData(fuse_opcode.FUSE_IOCTL, Errno.ENOTTY)]
+    [InlineData(fuse_opcode.FUSE_WRITE, Errno.None)]
+    public void EverydayAnswersAreNoFailures(fuse_opcode opcode, Errno error) => Assert.True(OrdinaryAnswers.Contains(opcode, error));
+
+    [Theory]
+    [InlineData(fuse_opcode.FUSE_LOOKUP, Errno.EIO)]
+    [InlineData(fuse_opcode.FUSE_GETATTR, Errno.ENOENT)]
+    [InlineData(fuse_opcode.FUSE_WRITE, Errno.ENOSYS)]
+    [InlineData(fuse_opcode.FUSE_WRITE, Errno.ENOSPC)]
+    [InlineData(fuse_opcode.FUSE_RENAME2, Errno.EXDEV)]
+    [InlineData(fuse_opcode.FUSE_SETXATTR, Errno.EOPNOTSUPP)]
+    [InlineData(fuse_opcode.FUSE_RMDIR, Errno.ENOTEMPTY)]
+    [InlineData(fuse_opcode.FUSE_RENAME2, Errno.EEXIST)]
+    [InlineData(fuse_opcode.FUSE_CREATE, Errno.EROFS)]
+    public void FailuresStayFailures(fuse_opcode opcode, Errno error) => Assert.False(OrdinaryAnswers.Contains(opcode, error));
+}

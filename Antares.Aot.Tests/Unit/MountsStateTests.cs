@@ -1,0 +1,144 @@
+using System.Text;
+using System.Text.Json;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Tests.Unit;
+
+public sealed class MountsStateTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("antares-state-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void ARecordComesBackAsItWas()
+    {
+        var full = Record("1") with
+        {
+            Job = "job", Lowers = ["/layer", "dir:/söurce \"x\"\n"], Upper = "/u", Work = "/w", Workspace = "/s", Keep = true,
+        };
+        List<MountRecord> back = StateCodec.Decode(StateCodec.Encode([full, Record("2")]), out var version);
+        Assert.Equal(StateCodec.Version, version);
+        Assert.Equal(2, back.Count);
+        Assert.Equal(full.Lowers, back[0].Lowers);
+        Assert.Equal(full with { Lowers = back[0].Lowers }, back[0]);
+        Assert.Equal(Record("2") with { Lowers = back[1].Lowers }, back[1]);
+    }
+
+    [Fact]
+    public void AnUnknownFieldIsPassedOver()
+    {
+        var text = Encoding.UTF8.GetString(StateCodec.Encode([Record("1")])).Replace("\"keep\"", "\"new\":{\"a\":[1,{}]},\"keep\"", StringComparison.Ordinal);
+        Assert.Equal("1", Assert.Single(StateCodec.Decode(Encoding.UTF8.GetBytes(text), out _)).Id);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("{")]
+    [InlineData("[]")]
+    [InlineData("{}")]
+    [InlineData("{\"version\":1,\"mounts\":[{}]}")]
+    [InlineData("{\"version\":1,\"mounts\":[{\"id\":5}]}")]
+    [InlineData("{\"version\":1,\"mounts\":[{\"id\":\"a\",\"pid\":1e99}]}")]
+    public void DamageIsTold(string content)
+    {
+        _ = Assert.ThrowsAny<JsonException>(() => StateCodec.Decode(Encoding.UTF8.GetBytes(content), out _));
+        File.WriteAllText(Path.Combine(_folder, "mounts.json"), content);
+        var problem = Assert.Throws<MountProblem>(() => new StateFile(_folder).Read());
+        Assert.Contains("damaged", problem.Message);
+        _ = Assert.Throws<MountProblem>(() => new StateFile(_folder).Add(Record("1")));
+        Assert.Equal(content, File.ReadAllText(Path.Combine(_folder, "mounts.json")));
+    }
+
+    [Fact]
+    public void AnotherVersionIsRefusedAndLeftAlone()
+    {
+        var content = "{\"version\":2,\"mounts\":\"of another form\"}";
+        File.WriteAllText(Path.Combine(_folder, "mounts.json"), content);
+        Assert.Contains("version 2", Assert.Throws<MountProblem>(() => new StateFile(_folder).Read()).Message);
+        _ = Assert.Throws<MountProblem>(() => new StateFile(_folder).Add(Record("1")));
+        Assert.Equal(content, File.ReadAllText(Path.Combine(_folder, "mounts.json")));
+    }
+
+    [Fact]
+    public async Task ManyWritersLoseNothingAndReadersSeeWholeFiles()
+    {
+        const int Writers = 8, Rounds = 25;
+        using var done = new CancellationTokenSource();
+        var reader = Task.Run(() =>
+        {
+            while (!done.IsCancellationRequested)
+            {
+                _ = new StateFile(_folder).Read();
+            }
+        });
+        Parallel.For(0, Writers, new ParallelOptions { MaxDegreeOfParallelism = Writers }, writer =>
+        {
+            var state = new StateFile(_folder);
+            for (var i = 0; i < Rounds; i++)
+            {
+                state.Add(Record($"{writer}-{i}"));
+                if (i % 2 == 1)
+                {
+                    state.Remove($"{writer}-{i - 1}");
+                }
+            }
+        });
+        await done.CancelAsync();
+        await reader;
+        var left = new StateFile(_folder).Read().Select(record => record.Id).Order();
+        var expected = from writer in Enumerable.Range(0, Writers)
+                       from i in Enumerable.Range(0, Rounds)
+                       where i % 2 == 1 || i == Rounds - 1
+                       select $"{writer}-{i}";
+        Assert.Equal(expected.Order(), left);
+        Assert.Equal(["mounts.json", "mounts.lock"], Directory.GetFiles(_folder).Select(Path.GetFileName).Order());
+    }
+
+    [Fact]
+    public void AMountOfADeadProcessIsStaleAndCanBeCleaned()
+    {
+        var workspace = Workspace.Create(_folder, Workspace.NewId(), forOthers: false);
+        var state = new StateFile(_folder);
+        state.Add(Record("live") with { Process = ProcessIdentity.Self() });
+        state.Add(Record("gone") with { Process = ProcessIdentity.Self() with { StartTicks = 1 }, Workspace = workspace.FolderPath, Job = "j" });
+        var mounts = new MountDirectory(state);
+        Assert.Equal([("live", false), ("gone", true)], mounts.All().Select(mount => (mount.Record.Id, mount.IsStale)));
+        Assert.Equal("gone", Assert.Single(mounts.Find("j")).Record.Id);
+        Assert.Equal("gone", Assert.Single(mounts.Find(workspace.FolderPath)).Record.Id);
+        Assert.Equal("gone", Assert.Single(mounts.Find("antares_build_gone")).Record.Id);
+        Assert.Equal(UnmountOutcome.Cleaned, Unmounter.Unmount(mounts, mounts.Single("gone"), lazy: false));
+        Assert.Equal("live", Assert.Single(state.Read()).Id);
+        Assert.False(Directory.Exists(workspace.FolderPath));
+    }
+
+    [Fact]
+    public void AJobWithTwoMountsMustBeNamedBetter()
+    {
+        var state = new StateFile(_folder);
+        state.Add(Record("1") with { Job = "j", MountPoint = "/m1" });
+        state.Add(Record("2") with { Job = "j", MountPoint = "/m2" });
+        var mounts = new MountDirectory(state);
+        Assert.Equal(2, mounts.Find("j").Count);
+        var problem = Assert.Throws<MountProblem>(() => mounts.Single("j"));
+        Assert.Equal(ProblemKind.Usage, problem.Kind);
+        Assert.Contains("/m2", problem.Message);
+        Assert.Equal("2", mounts.Single("/m2").Record.Id);
+    }
+
+    [Fact]
+    public void TheStateFolderIsTheFirstThatCanBeMade()
+    {
+        var chosen = Path.Combine(_folder, "a/b");
+        Assert.Equal(chosen, StateDirectory.Find(0, name => name == StateDirectory.Variable ? chosen : null));
+        Assert.True(Directory.Exists(chosen));
+        File.WriteAllText(Path.Combine(_folder, "file"), "");
+        var problem = Assert.Throws<MountProblem>(() => StateDirectory.Find(0, name => name == StateDirectory.Variable ? Path.Combine(_folder, "file/x") : null));
+        Assert.Contains("file/x", problem.Message);
+    }
+
+    private static MountRecord Record(string id) => new()
+    {
+        Id = id, Process = new ProcessIdentity(1, 2), MountPoint = $"/mnt/{id}", Lowers = ["/src"], Socket = $"/s/{id}.sock", Created = "2025-01-01T00:00:00Z",
+    };
+}

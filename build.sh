@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# One script for everything: ./build.sh demo|check|test|publish|bench
+set -euo pipefail
+cd "$(dirname "$0")"
+ROOT=$PWD
+OUT=$ROOT/out
+RID=linux-x64
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "build.sh: $*"; exit 1; }
+
+# Debian packages by the file that shows they are there.
+BUILD_PACKAGES=(
+    "/usr/bin/gcc:gcc" "/usr/include/stdio.h:libc6-dev" "/usr/bin/ld.lld:lld"
+    "/usr/include/fuse3/fuse_lowlevel.h:libfuse3-dev" "/usr/include/zlib.h:zlib1g-dev")
+DEMO_PACKAGES=("/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3")
+TEST_PACKAGES=(
+    "/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3" "/usr/bin/fusermount3:fuse3" "/usr/bin/setfattr:attr" "/usr/bin/setfacl:acl"
+    "/usr/bin/strace:strace" "/usr/bin/git:git" "/usr/include/sqlite3.h:libsqlite3-dev" "/usr/bin/flock:util-linux"
+    "/bin/busybox:busybox-static")
+
+install_missing() {
+    local missing=() entry
+    for entry in "$@"; do
+        [ -e "${entry%%:*}" ] || missing+=("${entry##*:}")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    [ "$(id -u)" = 0 ] || die "missing Debian packages: ${missing[*]}; install them as root: apt-get install ${missing[*]}"
+    command -v apt-get >/dev/null || die "missing packages: ${missing[*]} (no apt-get here; install them by your own means)"
+    say "installing ${missing[*]}"
+    local log
+    log=$(mktemp)
+    export DEBIAN_FRONTEND=noninteractive
+    if ! { apt-get install -y --no-install-recommends "${missing[@]}" ||
+        { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; }; } >"$log" 2>&1; then
+        tail -20 "$log" >&2
+        die "could not install ${missing[*]}"
+    fi
+    rm -f "$log"
+}
+
+need_sdk() {
+    command -v dotnet >/dev/null || die "the .NET 10 SDK is needed: https://dotnet.microsoft.com/download"
+}
+
+# A restore asks the package registry once; a second try gets over a hiccup.
+restore() {
+    local log
+    log=$(mktemp)
+    dotnet restore "$1" ${2:+-r "$2"} -v q >"$log" 2>&1 || { sleep 3; dotnet restore "$1" ${2:+-r "$2"} -v q >"$log" 2>&1; } ||
+        { tail -20 "$log" >&2; die "dotnet restore failed"; }
+    rm -f "$log"
+}
+
+publish() {
+    need_sdk
+    install_missing "${BUILD_PACKAGES[@]}"
+    local log stage
+    log=$(mktemp)
+    stage=$(mktemp -d)
+    restore Antares.Aot/Antares.Aot.csproj "$RID"
+    if ! dotnet publish Antares.Aot/Antares.Aot.csproj -c Release -r "$RID" --no-restore -o "$stage" -v q -nologo >"$log" 2>&1; then
+        grep -E 'error|warning' "$log" | sort -u | head -20 >&2 || tail -20 "$log" >&2
+        die "publish failed"
+    fi
+    mkdir -p "$OUT"
+    mv -f "$stage/antares-aot" "$OUT/antares-aot"
+    rm -rf "$stage" "$log"
+    # Whatever a dynamic program needs would be missing in the container it is dropped into.
+    if readelf -d "$OUT/antares-aot" 2>/dev/null | grep -q NEEDED; then
+        die "out/antares-aot is not static"
+    fi
+    say "published out/antares-aot: static, $(stat -c %s "$OUT/antares-aot") bytes"
+}
+
+build_tests() {
+    need_sdk
+    install_missing "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    local log
+    log=$(mktemp)
+    restore Antares.Aot.Tests/Antares.Aot.Tests.csproj
+    if ! dotnet build Antares.Aot.Tests/Antares.Aot.Tests.csproj --no-restore -v q -nologo >"$log" 2>&1; then
+        grep -E 'error|warning' "$log" | sort -u | head -30 >&2 || tail -20 "$log" >&2
+        die "build failed"
+    fi
+    rm -f "$log"
+}
+
+PASSED=0
+FAILED=0
+SKIPPED=0
+
+# Runs the tests that a filter selects and adds up their results; at least $3 of them must have run.
+run_tests() {
+    local title=$1 filter=$2 least=$3 log status=0 line
+    log=$(mktemp)
+    say "== $title"
+    dotnet test Antares.Aot.Tests/Antares.Aot.Tests.csproj --no-build --filter "$filter" \
+        --logger "console;verbosity=minimal" -nologo >"$log" 2>&1 </dev/null || status=$?
+    line=$(grep -E 'Failed: +[0-9]+, Passed: +[0-9]+, Skipped: +[0-9]+' "$log" | tail -1 || true)
+    local failed passed skipped
+    failed=$(sed -nE 's/.*Failed: +([0-9]+).*/\1/p' <<<"$line")
+    passed=$(sed -nE 's/.*Passed: +([0-9]+).*/\1/p' <<<"$line")
+    skipped=$(sed -nE 's/.*Skipped: +([0-9]+).*/\1/p' <<<"$line")
+    PASSED=$((PASSED + ${passed:-0}))
+    FAILED=$((FAILED + ${failed:-0}))
+    SKIPPED=$((SKIPPED + ${skipped:-0}))
+    if [ $status -ne 0 ] || [ "${failed:-1}" != 0 ]; then
+        grep -vE '^\s*at (System|Xunit|Microsoft)\.' "$log" | head -150 >&2
+        [ "${failed:-0}" != 0 ] || FAILED=$((FAILED + 1))
+    elif [ "${passed:-0}" -lt "$least" ]; then
+        say "$title: only ${passed:-0} tests ran, at least $least must"
+        FAILED=$((FAILED + 1))
+    else
+        say "   ${passed} passed, ${skipped:-0} skipped"
+    fi
+    grep -E '\[SKIP\]' "$log" >&2 || true
+    rm -f "$log"
+}
+
+finish() {
+    echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+    [ "$FAILED" -eq 0 ]
+}
+
+check() {
+    build_tests
+    local log
+    log=$(mktemp)
+    dotnet format Antares.sln --no-restore --verify-no-changes >"$log" 2>&1 || { head -20 "$log" >&2; die "dotnet format would change files: run 'dotnet format'"; }
+    rm -f "$log"
+    run_tests "unit and ABI tests" "FullyQualifiedName~.Unit.|FullyQualifiedName~.Abi." 50
+    finish
+}
+
+all_tests() {
+    publish
+    build_tests
+    export ANTARES_BIN=$OUT/antares-aot
+    run_tests "unit and ABI tests" "FullyQualifiedName~.Unit.|FullyQualifiedName~.Abi." 50
+    run_tests "tests in real mounts, on out/antares-aot" "FullyQualifiedName!~.Unit.&FullyQualifiedName!~.Abi." 50
+    finish
+}
+
+case "${1:-}" in
+    publish) publish ;;
+    check) check ;;
+    test) all_tests ;;
+    demo)
+        publish
+        install_missing "${DEMO_PACKAGES[@]}"
+        exec examples/hello-c/demo.sh "$OUT/antares-aot"
+        ;;
+    bench)
+        publish
+        exec bench/run.sh "$OUT/antares-aot" "${@:2}"
+        ;;
+    *)
+        say "usage: ./build.sh demo|check|test|publish|bench"
+        say "  demo     publish, mount the sample workspace, build in it, show where the writes went"
+        say "  check    the fast loop: format, build, unit and ABI tests"
+        say "  test     everything, with the published binary"
+        say "  publish  out/antares-aot, one static executable"
+        say "  bench    start and walk times beside fuse-overlayfs and kernel overlayfs"
+        exit 2
+        ;;
+esac
