@@ -40,7 +40,7 @@ public sealed class BinaryMountTests
             cd "$R"
             mknod dev/fuse c 10 229
             mount -t proc proc proc
-            inside() { env -i ANTARES_STATE_DIR=/state chroot "$R" /antares-aot "$@"; }
+            inside() { env -i PATH="$PATH" ANTARES_STATE_DIR=/state chroot "$R" /antares-aot "$@"; }
             inside --version
             for source in dir:/src /src; do
                 inside mount $source /mnt --upper /upper --work /work

@@ -113,7 +113,11 @@ public sealed class UpperFormatMountTests
         using var ours = new AntaresMount(scratch, kind);
         string lower = Probe.Digest(ours.Lower, "iD");
         ours.Mount();
-        Parity.AssertSameTree("what wrote the upper", tree, "our mount", Probe.Digest(ours.Root, options));
+        // Besides the mark that we read it leaves .wh..wh..opq files, which to us are files like others.
+        string seen = string.Join('\n', Probe.Digest(ours.Root, options).Split('\n').Where(l => !l.Contains("/.wh..wh..opq ", StringComparison.Ordinal)));
+        Parity.AssertSameTree("what wrote the upper", tree, "our mount", seen);
+        if (first.Kind != MountKind.Kernel)
+            return;
         _ = Probe.Check(ours.Root, MoreWork);
         Parity.CheckAfterwards(ours, scratch, lower, kernelSeesTheSame: true);
     }
@@ -139,24 +143,27 @@ public sealed class UpperFormatMountTests
         _ = Probe.Check(ours.Root, MoreWork);
     }
 
-    /// <summary>Marks written without the right to make devices (.wh. names, user.overlay.opaque) hide what lies below.</summary>
+    /// <summary>Opaque marks in the user. namespace and of fuse-overlayfs hide what lies below; .wh. names are legal names and stay.</summary>
     [MountFact]
-    public void OtherWhiteoutFormsAreRead()
+    public void OtherMarksAreRead()
     {
         using var scratch = new ScratchFolder();
         using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
-        _ = Probe.Check(ours.Lower, "put f x\nput g y\nmkdirp d/sub\nput d/old z\nmkdirp o/sub\nmkdirp q/sub\n");
+        _ = Probe.Check(ours.Lower, "put f x\nput g y\nmkdirp o/sub\nmkdirp q/sub\n");
         string top = scratch.Make("top");
-        _ = Probe.Check(top, "put .wh.f x\nmkdir d\nput d/.wh..wh..opq x\nput d/new n\nmkdir o\nsetxattr o user.overlay.opaque y\nmkdir q\nsetxattr q user.fuseoverlayfs.opaque y\n");
+        _ = Probe.Check(top, "put .wh.f x\nmkdir o\nsetxattr o user.overlay.opaque y\nmkdir q\nsetxattr q user.fuseoverlayfs.opaque y\nmknod g c 0 0 0\n");
         _ = ours.Try("mount", "-o", $"lowerdir={top}:{ours.Lower},upperdir={ours.Upper},workdir={ours.Work}", ours.Root).Must();
         _ = Probe.Check(ours.Root, """
-            stat f => ENOENT
-            ls . => [4] 'd:d' 'g:f' 'o:d' 'q:d'
-            ls d => [1] 'new:f'
+            cat f => 'x'
+            cat .wh.f => 'x'
+            put .wh.new y => ok
+            unlink .wh.f => ok
+            stat g => ENOENT
+            ls . => [4] '.wh.new:f' 'f:f' 'o:d' 'q:d'
             ls o => [0]
             ls q => [0]
-            putx f again => ok
-            cat f => 'again'
+            putx g again => ok
+            cat g => 'again'
             """);
     }
 

@@ -5,7 +5,7 @@ tree=$(realpath "${1:?usage: git.sh TREE [FILES]}")
 files=${2:-5000}
 export HOME="$scratch" GIT_CONFIG_NOSYSTEM=1
 mkdir "$scratch/lower"
-(cd "$tree" && find . -type f -size -200k | LC_ALL=C sort | head -n "$files" | cpio -pdm --quiet "$scratch/lower")
+(cd "$tree" && find . -type f -size -200k | LC_ALL=C sort | awk -v n="$files" 'NR <= n' | tar -c -T - | tar -xp -C "$scratch/lower")
 tree "$scratch/lower" > "$scratch/lower-before"
 for source in "dir:$scratch/lower" "$scratch/lower"; do
     mount_source "$source"

@@ -27,7 +27,7 @@ for source in "dir:$tree" "$tree"; do
     mount_source "$source"
     if command -v strace > /dev/null; then
         strace -f -y -e trace=read -o "$scratch/strace" -p "$(server_pid)" 2> /dev/null & tracer=$!
-        sleep 1
+        for _ in $(seq 300); do grep -qE 'TracerPid:[[:space:]]+0$' "/proc/$(server_pid)"/task/*/status || break; sleep 0.1; done
     fi
     before=$(requests)
     find "$mnt" > /dev/null

@@ -14,11 +14,11 @@ dump() { sqlite3 "$1" 'SELECT k, n, v FROM t ORDER BY k'; }
 statements() { # ROUND PART
     local i k
     echo ".timeout 120000"
-    for i in $(seq 60); do
+    for i in $(seq 30); do
         k=$(( ( $1 * 104729 + $2 * 15485863 + i * 32452843 ) % rows + 1 ))
         echo "BEGIN IMMEDIATE; UPDATE t SET v = printf('%0${i}50d', $1 + $2 + $i), n = n + 1 WHERE k = $k; UPDATE t SET n = n + 1 WHERE k BETWEEN $k AND $k + 40;
               DELETE FROM t WHERE k = $((k + 50)); INSERT OR REPLACE INTO t VALUES($((rows + $1 * 1000 + $2 * 100 + i)), 'new $1 $2 $i', $i); COMMIT;"
-        [ $((i % 25)) -eq 0 ] && echo "PRAGMA wal_checkpoint(PASSIVE);"
+        [ $((i % 12)) -eq 0 ] && echo "PRAGMA wal_checkpoint(PASSIVE);"
     done
     return 0
 }
@@ -32,7 +32,7 @@ for round in $(seq "$rounds"); do
     mkfifo "$scratch/go-$round"
     (
         { echo ".timeout 120000"; echo "SELECT count(*) FROM t;"; cat "$scratch/go-$round"
-          for _ in $(seq 40); do echo "SELECT sum(n), count(*), max(length(v)) FROM t WHERE k % 7 = 3; SELECT count(*) FROM t INDEXED BY i WHERE n BETWEEN 10 AND 20;"; done; } \
+          for _ in $(seq 12); do echo "SELECT sum(n), count(*), max(length(v)) FROM t WHERE k % 7 = 3; SELECT count(*) FROM t INDEXED BY i WHERE n BETWEEN 10 AND 20;"; done; } \
             | sqlite3 -bail "$mnt/db" > "$scratch/reader.out" 2> "$scratch/reader.err" || echo "reader failed" >> "$scratch/reader.err"
     ) & reader=$!
     : > "$scratch/go-$round"

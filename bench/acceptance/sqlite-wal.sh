@@ -16,7 +16,7 @@ for source in "dir:$scratch/lower" "$scratch/lower"; do
     writer b & b=$!
     mapped=0
     for _ in $(seq 200); do
-        mapped=$(grep -l 'db.sqlite-shm' /proc/[0-9]*/maps 2>/dev/null | wc -l)
+        mapped=$({ grep -l "$scratch/.*db.sqlite-shm" /proc/[0-9]*/maps 2>/dev/null || true; } | wc -l)
         [ "$mapped" -ge 2 ] && break
         sleep 0.02
     done
