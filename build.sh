@@ -5,6 +5,7 @@ cd "$(dirname "$0")"
 ROOT=$PWD
 OUT=$ROOT/out
 RID=linux-x64
+MOST_BYTES=$((8 * 1024 * 1024))
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
 
 say() { printf '%s\n' "$*" >&2; }
@@ -68,9 +69,11 @@ publish() {
     mv -f "$stage/antares-aot" "$OUT/antares-aot"
     rm -rf "$stage" "$log"
     # Whatever a dynamic program needs would be missing in the container it is dropped into.
-    if readelf -d "$OUT/antares-aot" 2>/dev/null | grep -q NEEDED; then
+    if { readelf -d "$OUT/antares-aot"; readelf -lW "$OUT/antares-aot"; } 2>/dev/null | grep -qE 'NEEDED|INTERP'; then
         die "out/antares-aot is not static"
     fi
+    [ "$(stat -c %s "$OUT/antares-aot")" -le $MOST_BYTES ] || die "out/antares-aot is larger than $MOST_BYTES bytes"
+    "$OUT/antares-aot" --version >/dev/null || die "out/antares-aot does not start"
     say "published out/antares-aot: static, $(stat -c %s "$OUT/antares-aot") bytes"
 }
 

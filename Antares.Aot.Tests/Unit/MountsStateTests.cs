@@ -15,7 +15,12 @@ public sealed class MountsStateTests : IDisposable
     {
         var full = Record("1") with
         {
-            Job = "job", Lowers = ["/layer", "dir:/söurce \"x\"\n"], Upper = "/u", Work = "/w", Workspace = "/s", Keep = true,
+            Job = "job",
+            Lowers = ["/layer", "dir:/söurce \"x\"\n"],
+            Upper = "/u",
+            Work = "/w",
+            Workspace = "/s",
+            Keep = true,
         };
         List<MountRecord> back = StateCodec.Decode(StateCodec.Encode([full, Record("2")]), out var version);
         Assert.Equal(StateCodec.Version, version);
@@ -139,6 +144,11 @@ public sealed class MountsStateTests : IDisposable
 
     private static MountRecord Record(string id) => new()
     {
-        Id = id, Process = new ProcessIdentity(1, 2), MountPoint = $"/mnt/{id}", Lowers = ["/src"], Socket = $"/s/{id}.sock", Created = "2025-01-01T00:00:00Z",
+        Id = id,
+        Process = new ProcessIdentity(1, 2),
+        MountPoint = $"/mnt/{id}",
+        Lowers = ["/src"],
+        Socket = $"/s/{id}.sock",
+        Created = "2025-01-01T00:00:00Z",
     };
 }

@@ -9,7 +9,7 @@ internal static unsafe class Fusermount
 
     /// <summary>Its path by PATH, or null.</summary>
     public static string? FindProgram() =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin").Split(':')
+        $"{Environment.GetEnvironmentVariable("PATH")}:/usr/bin:/bin".Split(':')
             .Select(folder => $"{folder}/{Program}")
             .FirstOrDefault(path => path.StartsWith('/') && HostPath.Exists(path));
 

@@ -96,6 +96,10 @@ internal static class MountAssembly
             };
             error = DicfuseLayer.OpenFolder("dicfuse", root, options, out var dicfuse);
             layer = dicfuse;
+            if (error != Errno.None)
+            {
+                _ = Fd.Close(root); // still ours after a failure, and nothing was written to it
+            }
         }
         else
         {

@@ -71,7 +71,7 @@ public sealed class MountDirectory(StateFile state)
         var cleaned = new List<string>();
         foreach (var mount in MountTable.Read().Where(mount => mount.IsOurs))
         {
-            if (HostPath.Stat(mount.MountPoint, out _) == Errno.ENOTCONN && Unmounter.Detach(mount.MountPoint) == Errno.None)
+            if (IsDead(mount.MountPoint) && Unmounter.Detach(mount.MountPoint) == Errno.None)
             {
                 cleaned.Add(mount.MountPoint);
             }
@@ -84,7 +84,7 @@ public sealed class MountDirectory(StateFile state)
     /// <exception cref="MountProblem">Host: the dead mount is not ours, or cannot be removed.</exception>
     public void FreeMountPoint(string mountPoint)
     {
-        if (HostPath.Stat(mountPoint, out _) != Errno.ENOTCONN)
+        if (!IsDead(mountPoint))
         {
             return;
         }
@@ -103,9 +103,21 @@ public sealed class MountDirectory(StateFile state)
             }
         }
 
-        if (HostPath.Stat(mountPoint, out _) == Errno.ENOTCONN && Unmounter.Detach(real) is var error and not Errno.None)
+        if (IsDead(mountPoint) && Unmounter.Detach(real) is var error and not Errno.None)
         {
             throw MountProblem.Host($"mount point {mountPoint} is a dead mount and cannot be unmounted", error);
         }
+    }
+
+    /// <summary>True for the mount point of a mount whose process is gone. It has to be opened: its attributes may still be cached.</summary>
+    private static bool IsDead(string mountPoint)
+    {
+        var error = HostPath.OpenFolder(mountPoint, out var fd);
+        if (error == Errno.None)
+        {
+            _ = Fd.Close(fd); // only tried
+        }
+
+        return error == Errno.ENOTCONN;
     }
 }

@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,6 +48,14 @@ static int is_mount(int argc, char **argv)
         return 0;
     return strcmp(argv[1], "mount") == 0 || strcmp(argv[1], "-o") == 0
         || (argc == 5 && strcmp(argv[3], "-o") == 0 && strcmp(argv[1], "run") != 0);
+}
+
+/* A descriptor that we open must not become 0, 1 or 2, or the server would take it for the terminal. */
+static void fill_standard(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && errno == EBADF && open("/dev/null", O_RDWR) == -1)
+            (void)!open("/", O_RDONLY);
 }
 
 static int read_full(int fd, void *to, size_t size)
@@ -120,6 +129,7 @@ int main(int argc, char **argv)
         sigprocmask(SIG_BLOCK, &ours, &before);
         signal(SIGPIPE, SIG_IGN);
     }
+    fill_standard();
     if (split == NONE)
         return __managed__Main(argc, argv);
 
