@@ -177,8 +177,6 @@ public sealed class PermissionMountTests
         stat d/sub2 m
         mkfifo d/p 666 => ok
         stat d/p m => 660
-        open t d TMPFILE|RDWR 666 => ok
-        fstat t m => 660
         setacl e default u::rwx,u:1001:r-x,g::---,m::r-x,o::--- => ok
         open f e/f CREAT|RDWR 666 => ok
         stat e/f m
@@ -195,6 +193,15 @@ public sealed class PermissionMountTests
         !remount
         getacl d/f access => u::rw-,u:1000:rwx,g::r-x,m::rw-,o::---
         getacl d/sub default => u::rwx,u:1000:rwx,g::r-x,m::rwx,o::---
+        """, options: AllowOther);
+
+    [MountTheory, Mounts(NeedsTmpfile = true)]
+    public void DefaultAclsOfNamelessFiles(MountKind kind) => Parity.Check(kind, "mkdir d\nsetacl d default u::rwx,u:1000:rwx,g::r-x,m::rwx,o::---\n", """
+        umask 77 => ok
+        open t d TMPFILE|RDWR 666 => ok
+        fstat t m => 660
+        linkfd t d/named => ok
+        getacl d/named access => u::rw-,u:1000:rwx,g::r-x,m::rw-,o::---
         """, options: AllowOther);
 
     [MountTheory, Mounts]

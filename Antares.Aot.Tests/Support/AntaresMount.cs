@@ -42,7 +42,9 @@ internal sealed class AntaresMount : IMountUnderTest
             var arguments = new List<string> { "mount", Source, Root };
             if (Upper != null)
                 arguments.AddRange(["--upper", Upper, "--work", Work!]);
-            arguments.AddRange(TestEnvironment.MountOptions);
+            // A test's own options win over those of the whole run.
+            if (!_options.Intersect(TestEnvironment.MountOptions).Any())
+                arguments.AddRange(TestEnvironment.MountOptions);
             arguments.AddRange(_options);
             return [.. arguments];
         }
