@@ -14,6 +14,7 @@ public sealed unsafe class NativeTable<T> : IDisposable
     private const int ChunkBits = 10;
     private const uint ChunkSize = 1u << ChunkBits;
 
+    private readonly List<nint> _outgrown = [];
     private T** _chunks;
     private int _chunkCapacity;
     private int _chunkCount;
@@ -52,8 +53,7 @@ public sealed unsafe class NativeTable<T> : IDisposable
         {
             if (_chunkCount == _chunkCapacity)
             {
-                _chunkCapacity = _chunkCapacity == 0 ? 16 : _chunkCapacity * 2;
-                _chunks = (T**)NativeMemory.Realloc(_chunks, (nuint)_chunkCapacity * (nuint)sizeof(T*));
+Grow();
             }
 
             _chunks[_chunkCount++] = (T*)ZeroPages.Allocate(ChunkBytes);
@@ -74,6 +74,27 @@ public sealed unsafe class NativeTable<T> : IDisposable
         _free[_freeCount++] = index;
     }
 
+    // A reader without the lock may be looking through the old array of chunks, so it stays until the table goes; together the old
+    // ones are smaller than the present one.
+    private void Grow()
+    {
+        int capacity = _chunkCapacity == 0 ? 16 : _chunkCapacity * 2;
+        T** chunks = (T**)NativeMemory.AllocZeroed((nuint)capacity, (nuint)sizeof(T*));
+        for (int i = 0; i < _chunkCount; i++)
+        {
+            chunks[i] = _chunks[i];
+        }
+
+        if (_chunks != null)
+        {
+            _outgrown.Add((nint)_chunks);
+        }
+
+        Thread.MemoryBarrier();
+        _chunks = chunks;
+        _chunkCapacity = capacity;
+    }
+
     public void Dispose()
     {
         for (int i = 0; i < _chunkCount; i++)
@@ -81,6 +102,12 @@ public sealed unsafe class NativeTable<T> : IDisposable
             ZeroPages.Free(_chunks[i], ChunkBytes);
         }
 
+        foreach (nint old in _outgrown)
+        {
+            NativeMemory.Free((void*)old);
+        }
+
+        _outgrown.Clear();
         NativeMemory.Free(_chunks);
         NativeMemory.Free(_free);
         _chunks = null;

@@ -110,6 +110,9 @@ internal sealed class MountOptionSet
         }
     }
 
+    /// <summary>True with --read-only.</summary>
+    public bool AsksForReadOnly(ParseResult result) => result.GetValue(_readOnly);
+
     /// <summary>The request of <c>SOURCE [MNT]</c> with the options given.</summary>
     /// <param name="result">The parsed command line.</param>
     /// <param name="source">SOURCE.</param>

@@ -73,7 +73,10 @@ internal static class MountVerb
 
         // mount(8) gives a device name before the mount point; with lowerdir it names nothing.
         var target = mountPoint ?? source ?? throw MountProblem.Usage("mount: MNT is missing after -o lowerdir=…");
-        return shared.Complete(result, options.ToRequest(target), options.Volatile ? Durability.Volatile : Durability.Fsync);
+        var request = shared.Complete(result, options.ToRequest(target), options.Volatile ? Durability.Volatile : Durability.Fsync);
+
+        // An upper may come by either way of saying it.
+        return options.Upper is null && request.Upper is not null ? request with { ReadOnly = options.ReadOnly || shared.AsksForReadOnly(result) } : request;
     }
 
     private static int Mount(CommandContext context, MountRequest request, bool json, bool foreground, Log log)

@@ -36,6 +36,9 @@ public enum FolderNodeFlags : ushort
     /// <summary>The overlay found out whether the directory has lower parts.</summary>
     MergeChecked = 1 << 5,
 
+    /// <summary>A lower hard link that the upper has not yet under all its names: without a name it must stay one that can be linked.</summary>
+    NamesMissing = 1 << 7,
+
     /// <summary>Made by this mount and never given an extended attribute: it has no capabilities and no ACL.</summary>
     Unadorned = 1 << 6,
 

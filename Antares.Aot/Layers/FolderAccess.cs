@@ -238,7 +238,7 @@ public sealed unsafe class FolderAccess : IDisposable
 
         int flags = (writable ? Fcntl.O_RDWR : Fcntl.O_RDONLY) | Fcntl.O_NONBLOCK;
         error = OpenBeneath(directory.Fd, name, flags, out fd);
-        if (error == Errno.EACCES && !_mayOverride)
+        if (error == Errno.EACCES && !_mayOverride && _workFd >= 0)
         {
             error = OpenAgainstMode(directory.Fd, name, flags, out fd);
         }
@@ -279,7 +279,12 @@ public sealed unsafe class FolderAccess : IDisposable
             _fds.Release(directory);
         }
 
-        if (record->Place != NodePlace.Linked)
+        if (record->Place == NodePlace.InWork)
+        {
+            // Its name in the work directory is not one that anybody sees.
+            attributes->st_nlink = record->Type == FileType.Directory || attributes->st_nlink == 0 ? 0 : attributes->st_nlink - 1;
+        }
+        else if (record->Place == NodePlace.HeldByFd && record->Type == FileType.Directory)
         {
             attributes->st_nlink = 0;
         }

@@ -57,7 +57,7 @@ public sealed unsafe class Orphans : IDisposable
     {
         FolderNode* record = _table.Node(node);
         hold = default;
-        if (_heldByFd < _bound)
+        if (_heldByFd < _bound && (record->Flags & FolderNodeFlags.NamesMissing) == 0)
         {
             Errno error = Errno.None;
             int fd = -1;
@@ -144,6 +144,7 @@ public sealed unsafe class Orphans : IDisposable
         if (!hold.Keeps)
         {
             _fds.Drop(&record->FdSlot);
+            CloseOrphan(record);
             _layer.DropLink(node);
             _table.FreeNode(node);
             return;
@@ -160,6 +161,7 @@ public sealed unsafe class Orphans : IDisposable
         {
             _fds.Drop(&record->FdSlot);
             record->Place = NodePlace.HeldByFd;
+            CloseOrphan(record);
             record->OrphanFd = hold.Fd;
             _heldByFd++;
         }
@@ -171,9 +173,8 @@ public sealed unsafe class Orphans : IDisposable
         FolderNode* record = _table.Node(node);
         if (record->Place == NodePlace.HeldByFd)
         {
+            // The descriptor may be lent out right now, so it stays open until the object ends.
             _heldByFd--;
-            _fds.Release(_fds.Insert(&record->FdSlot, record->OrphanFd, record->Type == FileType.Regular));
-            record->OrphanFd = -1;
         }
         else if (record->Place == NodePlace.InWork)
         {
@@ -189,10 +190,9 @@ public sealed unsafe class Orphans : IDisposable
     {
         FolderNode* record = _table.Node(node);
         _fds.Drop(&record->FdSlot);
+        CloseOrphan(record);
         if (record->Place == NodePlace.HeldByFd)
         {
-            _ = Fd.Close(record->OrphanFd);
-            record->OrphanFd = -1;
             _heldByFd--;
         }
         else if (record->Place == NodePlace.InWork)
@@ -211,6 +211,15 @@ public sealed unsafe class Orphans : IDisposable
 
         _layer.DropLink(node);
         _table.FreeNode(node);
+    }
+
+    private static void CloseOrphan(FolderNode* record)
+    {
+        if (record->OrphanFd >= 0)
+        {
+            _ = Fd.Close(record->OrphanFd);
+            record->OrphanFd = -1;
+        }
     }
 
     public void Dispose()

@@ -56,6 +56,21 @@ public sealed unsafe class OverlayMarks
     /// <param name="buffer">At least 272 bytes.</param>
     public static byte* Escape(byte* name, byte* buffer)
     {
+        if (Literal.StartsWith(name, "user.fuseoverlayfs."u8))
+        {
+            ReadOnlySpan<byte> own = System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name + 5);
+            var room = new Span<byte>(buffer, 272);
+            if (own.Length + 22 > 272)
+            {
+                return name;
+            }
+
+            "user.overlay.overlay."u8.CopyTo(room);
+            own.CopyTo(room[21..]);
+            room[21 + own.Length] = 0;
+            return buffer;
+        }
+
         ReadOnlySpan<byte> prefix =
             Literal.StartsWith(name, "trusted.overlay."u8) ? "trusted.overlay."u8
             : Literal.StartsWith(name, "user.overlay."u8) ? "user.overlay."u8
@@ -98,7 +113,15 @@ public sealed unsafe class OverlayMarks
             byte* name = list + read;
             if (read + size < length)
             {
-                if (IsEscaped(name))
+                if (Literal.StartsWith(name, "user.overlay.overlay.fuseoverlayfs."u8))
+                {
+                    // "user.overlay.overlay.fuseoverlayfs.x" stands for "user.fuseoverlayfs.x".
+                    int rest = size - 21;
+                    "user."u8.CopyTo(new Span<byte>(list + write, 5));
+                    Buffer.MemoryCopy(name + 21, list + write + 5, rest + 1, rest + 1);
+                    write += 5 + rest + 1;
+                }
+                else if (IsEscaped(name))
                 {
                     int prefix = Literal.StartsWith(name, "trusted."u8) ? 16 : 13;
                     Buffer.MemoryCopy(name, list + write, prefix, prefix);

@@ -24,6 +24,11 @@ public sealed unsafe class UpperRename
     {
         uint first = _table.Find(directory, name);
         uint second = _table.Find(newDirectory, newName);
+        if (first == 0 || second == 0)
+        {
+            return Failure.Note("upper", "exchange of a name that it lacks", Errno.EIO);
+        }
+
         Errno error = Pin(directory, newDirectory, out FdLease from, out FdLease to);
         if (error != Errno.None)
         {
@@ -53,6 +58,11 @@ public sealed unsafe class UpperRename
     public Errno Move(uint directory, ByteName name, uint newDirectory, ByteName newName, bool whiteout, bool keepTarget)
     {
         uint source = _table.Find(directory, name);
+        if (source == 0)
+        {
+            return Failure.Note("upper", "rename of a name that it lacks", Errno.EIO);
+        }
+
         uint node = _table.Name(source)->Node;
         uint target = _table.Find(newDirectory, newName);
         uint replaced = target == 0 ? 0 : _table.Name(target)->Node;
@@ -119,7 +129,12 @@ public sealed unsafe class UpperRename
         if (overWhiteout && isDirectory)
         {
             // A directory cannot replace a whiteout; trading places with it leaves the whiteout where it is wanted.
-            Errno swapped = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+            Errno swapped = whiteout ? _writer.Work.MarkDirectory(fromFd) : Errno.None;
+            if (swapped == Errno.None)
+            {
+                swapped = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+            }
+
             if (swapped == Errno.None && !whiteout)
             {
                 _ = PathOps.Unlinkat(fromFd, name.Pointer, 0);
@@ -153,7 +168,12 @@ public sealed unsafe class UpperRename
             }
         }
 
-        Errno error = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+        Errno error = _writer.Work.MarkDirectory(fromFd);
+        if (error == Errno.None)
+        {
+            error = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+        }
+
         if (error != Errno.None)
         {
             if (replaced == 0)
@@ -166,16 +186,32 @@ public sealed unsafe class UpperRename
 
         if (replaced == 0 || overWhiteout)
         {
-            return _writer.Work.MarkDirectory(fromFd);
+            return Errno.None;
         }
 
         if (_table.Node(replaced)->Type != FileType.Directory)
         {
-            return _writer.Work.PlaceWhiteout(fromFd, name, replace: true);
+            error = _writer.Work.PlaceWhiteout(fromFd, name, replace: true);
+        }
+        else
+        {
+            error = _writer.Work.MakeWhiteout(out uint number);
+            if (error == Errno.None)
+            {
+                byte* workName = stackalloc byte[16];
+                error = PathOps.Renameat2(
+                    _writer.Work.Fd, FolderAccess.WorkName(number, workName).Pointer, fromFd, name.Pointer, Fcntl.RENAME_EXCHANGE);
+                _ = _writer.Work.RemoveTree(number);
+            }
         }
 
-        error = PathOps.Unlinkat(fromFd, name.Pointer, Fcntl.AT_REMOVEDIR);
-        return error == Errno.None ? _writer.Work.PlaceWhiteout(fromFd, name, replace: false) : error;
+        if (error != Errno.None)
+        {
+            // Back to how it was: what is on disk must be what the table says.
+            _ = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+        }
+
+        return error;
     }
 
     // A directory that is replaced is empty. Beyond the bound of descriptors it is not kept: an empty directory without a name holds

@@ -778,8 +778,10 @@ public sealed unsafe class UpperWriter : IDisposable
 
     private void ForgetWhiteouts(uint directory)
     {
-        while (_table.Next(directory, 0, out uint dentry))
+        ulong cookie = 0;
+        while (_table.Next(directory, cookie, out uint dentry))
         {
+            cookie = _table.Name(dentry)->Cookie;
             _table.Remove(dentry);
         }
     }

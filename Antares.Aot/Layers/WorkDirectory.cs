@@ -71,6 +71,13 @@ public sealed unsafe class WorkDirectory
                 return error;
             }
 
+            // The directory is marked first: without the mark a whiteout in attribute form would be read as an empty file.
+            error = MarkDirectory(directoryFd);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
             ByteName master = FolderAccess.WorkName(_master, masterName);
             if (!replace)
             {
@@ -96,11 +103,6 @@ public sealed unsafe class WorkDirectory
                 Remove(_master);
                 _master = 0;
                 continue;
-            }
-
-            if (error == Errno.None && _markedWhiteouts)
-            {
-                error = MarkDirectory(directoryFd);
             }
 
             return Failure.Note("work", "linkat (whiteout)", error);

@@ -19,6 +19,7 @@ public sealed class MountPlan : IDisposable
 
     private readonly List<PlannedLower> _lowers = [];
     private bool _kept;
+    private bool _madeWork;
 
     private MountPlan(MountRequest request, string id)
     {
@@ -104,11 +105,15 @@ public sealed class MountPlan : IDisposable
         if (!_kept)
         {
             _ = Workspace?.Remove(); // the failure that brought us here is what the user hears of
-            RemoveOwnWork();
+            if (_madeWork && WorkPath is not null)
+            {
+                // Only what this very plan made: a folder that was there may be in use, marked by a crash, or somebody's own.
+                _ = TreeRemover.Remove(WorkPath);
+            }
         }
     }
 
-    /// <summary>Removes the work folder that was made beside the upper.</summary>
+    /// <summary>Removes the work folder beside the upper, after a mount that used it has ended cleanly.</summary>
     public void RemoveOwnWork()
     {
         if (WorkIsOurs && WorkPath is not null)
@@ -248,6 +253,7 @@ public sealed class MountPlan : IDisposable
             throw MountProblem.Host($"cannot make a work folder beside the upper ({path}): {ErrnoText.Of(error)}; name one on the upper's file system with --work");
         }
 
+        _madeWork = error == Errno.None;
         WorkIsOurs = true;
         WorkPath = path;
         Work = new OwnedFd(OpenFolder("work", path, "name another one with --work"));

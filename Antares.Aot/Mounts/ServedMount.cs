@@ -70,7 +70,7 @@ public sealed class ServedMount : IDisposable
         {
             return Start(plan, state, log, report, clock);
         }
-        catch (MountProblem)
+        catch
         {
             plan.Dispose();
             throw;
@@ -99,10 +99,20 @@ public sealed class ServedMount : IDisposable
         {
             _server.FileSystem.Dispose();
         }
+        else
+        {
+            // Never leave a mount point that answers nobody.
+            _ = _server.Unmount(lazy: true);
+        }
 
         Control.Dispose();
         _plan.Dispose();
-        _plan.RemoveOwnWork();
+        if (HasEnded)
+        {
+            // What a mount leaves that did not end cleanly, its mark above all, is for the next one to see.
+            _plan.RemoveOwnWork();
+        }
+
         if (_plan.Workspace is { } workspace && !_plan.Request.Keep && workspace.Remove() is var error and not Errno.None)
         {
             _log.Warn($"the workspace {workspace.FolderPath} could not be removed: {ErrnoText.Of(error)}");

@@ -66,10 +66,15 @@ public sealed unsafe class CopyUp
             {
                 _copying[slot] = target.NodeId;
                 released = true;
-                Errno error = CopyFile(ref target, limit);
-                _copying[slot] = 0;
-                Monitor.PulseAll(_tree.Gate);
-                return error;
+                try
+                {
+                    return CopyFile(ref target, limit);
+                }
+                finally
+                {
+                    _copying[slot] = 0;
+                    Monitor.PulseAll(_tree.Gate);
+                }
             }
 
             // Somebody copies this very file (or all places are taken): wait, then look what came of it.
@@ -285,7 +290,19 @@ public sealed unsafe class CopyUp
             }
 
             error = _tree.FindChild(in parent, name, out Target visible);
-            if (error != Errno.None || visible.NodeId != target.NodeId)
+            bool shown = error == Errno.None && visible.NodeId == target.NodeId;
+            if (error == Errno.None && shown && attributes.st_nlink > 1)
+            {
+                error = CheckReachable(parent, out shown);
+            }
+
+            if (error != Errno.None && error != Errno.ENOENT)
+            {
+                // "Could not look" is not "nobody sees it".
+                return node == 0 ? error : Errno.None;
+            }
+
+            if (error == Errno.ENOENT || !shown)
             {
                 continue;
             }
@@ -325,6 +342,106 @@ public sealed unsafe class CopyUp
         InodeRecord* record = _tree.Records[target.Record];
         uint all = (uint)Math.Min(attributes.st_nlink, uint.MaxValue);
         record->MissingNames = names == 0 || all <= names + record->RemovedNames ? 0 : all - names - record->RemovedNames;
+        NoteMissing(target.Record, attributes.st_nlink > 1);
+        return Errno.None;
+    }
+
+    /// <summary>
+    /// Gives the upper a further name of a lower hard link whose copy it has already, so that the link holds after the next mount.
+    /// </summary>
+    /// <param name="directory">Directory of the name.</param>
+    /// <param name="name">A lower name of the object.</param>
+    /// <param name="child">The object as the name was resolved.</param>
+    /// <returns>None, also when there was nothing to do; ENOSPC and others: the name leads to the copy only while this mount lives.</returns>
+    public Errno KeepHardLink(ref readonly Target directory, ByteName name, ref readonly Target child)
+    {
+        if (child.Record == 0 || child.Upper == 0 || _tree.Records[child.Record]->MissingNames == 0)
+        {
+            return Errno.None;
+        }
+
+        if (directory.HasUpper && _tree.Upper.Find(directory.Upper, name, out _) == Errno.None)
+        {
+            return Errno.None;
+        }
+
+        Target parent = directory;
+        Errno error = EnsureDirectory(ref parent);
+        if (error == Errno.None)
+        {
+            error = _tree.Upper.Link(child.Upper, parent.Upper, name, keepTimes: true);
+        }
+
+        if (error == Errno.None)
+        {
+            _tree.Records[child.Record]->MissingNames--;
+            NoteMissing(child.Record, hardLink: true);
+        }
+
+        return error;
+    }
+
+    // The upper's copy of a hard link keeps the lower st_ino only once it has all names: otherwise the names that still lead to the
+    // lower file would, after the next mount, be another file with the same number.
+    private void NoteMissing(uint index, bool hardLink)
+    {
+        InodeRecord* record = _tree.Records[index];
+        FolderNode* upper = _tree.Upper.Table.Node(record->Upper);
+        if (record->MissingNames > 0)
+        {
+            upper->Flags |= FolderNodeFlags.NamesMissing;
+            return;
+        }
+
+        upper->Flags &= ~FolderNodeFlags.NamesMissing;
+        if (hardLink)
+        {
+            ulong stIno = upper->StIno;
+
+            // Best effort: without it the file has another number after the next mount.
+            _ = _tree.Upper.Xattrs.Set(record->Upper, _tree.Upper.Marks.StIno, (byte*)&stIno, sizeof(ulong), 0);
+        }
+    }
+
+    // True when a directory can still be reached from the root; a lower directory that was removed is not, though its own entries
+    // know nothing of it.
+    private Errno CheckReachable(Target directory, out bool reachable)
+    {
+        reachable = false;
+        while (directory.NodeId != NodeId.Root)
+        {
+            if (directory.HasUpper)
+            {
+                reachable = _tree.Upper.Table.Node(directory.Upper)->Place == NodePlace.Linked;
+                return Errno.None;
+            }
+
+            uint cursor = 0;
+            ILayer layer = _tree.Layer(directory.Lower.Slot);
+            if (!layer.NextName(directory.Lower.Node, ref cursor, out uint lowerParent, out ByteName name))
+            {
+                return Errno.None;
+            }
+
+            Errno error = _tree.ResolveOwner(new LowerRef(directory.Lower.Slot, lowerParent), out Target parent);
+            if (error == Errno.None)
+            {
+                error = _tree.FindChild(in parent, name, out Target seen);
+                if (error == Errno.None && seen.NodeId != directory.NodeId)
+                {
+                    return Errno.None;
+                }
+            }
+
+            if (error != Errno.None)
+            {
+                return error == Errno.ENOENT ? Errno.None : error;
+            }
+
+            directory = parent;
+        }
+
+        reachable = true;
         return Errno.None;
     }
 

@@ -44,10 +44,9 @@ internal static unsafe class FileStage
             ulong size = Math.Min(limit, (ulong)attributes->st_size);
             error = CopyContent(layer, node, fd, size, (ulong)attributes->st_blocks * 512 < size);
             copied = error == Errno.None ? (long)size : 0;
-            if (error == Errno.None && size != (ulong)attributes->st_size)
-            {
-                error = Failure.Note("work", "ftruncate (copy-up)", FileIo.Ftruncate(fd, attributes->st_size));
-            }
+
+            // A copy made for a truncation is published at its new size: extended back to the old one it would, should anything
+            // go wrong before the truncation itself, show zeros where data were.
         }
 
         if (error == Errno.None)

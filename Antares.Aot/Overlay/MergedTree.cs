@@ -431,73 +431,62 @@ public sealed unsafe class MergedTree : IDisposable
         return count == 0 ? Errno.ENOENT : Errno.None;
     }
 
-    // Adds the directories that an absolute redirect leads to in the layers from a slot on downwards.
+    // Adds the directories that an absolute redirect leads to in the layers from a slot on downwards. Each component is looked up in
+    // all of them at once, as any name is, so that whiteouts, opaque directories and further redirects on the way count.
     private Errno WalkBelow(uint fromSlot, ReadOnlySpan<byte> path, LowerRef* found, ref int count)
     {
+        int layers = _lowers.Length;
+        LowerRef* parents = stackalloc LowerRef[layers];
+        LowerRef* children = stackalloc LowerRef[layers];
         byte* component = stackalloc byte[ByteName.MaxLength + 1];
-        byte* mark = stackalloc byte[16];
-        for (uint slot = fromSlot; slot <= (uint)_lowers.Length; slot++)
+        int width = 0;
+        for (uint slot = fromSlot; slot <= (uint)layers; slot++)
         {
-            ILayer layer = Layer(slot);
-            uint node = ILayer.RootNode;
-            ReadOnlySpan<byte> rest = path;
-            bool stop = false;
-            while (node != 0 && !rest.IsEmpty)
+            parents[width++] = new LowerRef(slot, ILayer.RootNode);
+        }
+
+        while (!path.IsEmpty && width > 0)
+        {
+            if (path[0] == (byte)'/')
             {
-                if (rest[0] == (byte)'/')
-                {
-                    rest = rest[1..];
-                    continue;
-                }
-
-                int end = rest.IndexOf((byte)'/');
-                int length = end < 0 ? rest.Length : end;
-                if (length > ByteName.MaxLength)
-                {
-                    return Failure.Note("upper", "redirect", Errno.EIO);
-                }
-
-                rest[..length].CopyTo(new Span<byte>(component, length));
-                component[length] = 0;
-                rest = rest[length..];
-                var name = new ByteName(component, length);
-                if (name.IsDotOrDotDot)
-                {
-                    return Failure.Note("upper", "redirect", Errno.EIO);
-                }
-
-                Errno error = layer.Find(node, name, out uint next);
-                if (error != Errno.None && error != Errno.ENOENT)
-                {
-                    return error;
-                }
-
-                if (error == Errno.None && layer.TypeOf(next) != FileType.Directory)
-                {
-                    // A whiteout or a file on the way hides what lies below this layer.
-                    stop = true;
-                    next = 0;
-                }
-
-                node = next;
+                path = path[1..];
+                continue;
             }
 
-            if (node != 0)
+            int end = path.IndexOf((byte)'/');
+            int length = end < 0 ? path.Length : end;
+            var name = new ByteName(component, length);
+            if (length > ByteName.MaxLength)
             {
-                found[count++] = new LowerRef(slot, node);
-                Errno error = layer.Merging(node, out bool opaque, mark, 16, out _);
-                if (error != Errno.None && error != Errno.ERANGE)
-                {
-                    return error;
-                }
-
-                stop |= opaque;
+                return Failure.Note("overlay", "redirect", Errno.EIO);
             }
 
-            if (stop)
+            path[..length].CopyTo(new Span<byte>(component, length));
+            component[length] = 0;
+            path = path[length..];
+            if (name.IsDotOrDotDot)
             {
+                return Failure.Note("overlay", "redirect", Errno.EIO);
+            }
+
+            Errno error = FindInLowers(new ReadOnlySpan<LowerRef>(parents, width), name, children, out width);
+            if (error == Errno.ENOENT || (error == Errno.None && Layer(children[0].Slot).TypeOf(children[0].Node) != FileType.Directory))
+            {
+                width = 0;
                 break;
             }
+
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            new ReadOnlySpan<LowerRef>(children, width).CopyTo(new Span<LowerRef>(parents, width));
+        }
+
+        for (int i = 0; i < width && count < layers; i++)
+        {
+            found[count++] = parents[i];
         }
 
         return count == 0 ? Errno.ENOENT : Errno.None;

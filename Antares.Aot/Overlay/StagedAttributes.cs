@@ -29,7 +29,7 @@ internal static unsafe class StagedAttributes
         }
 
         FileType type = FileTypes.FromMode(attributes.st_mode);
-        if (error == Errno.None && type != FileType.Directory)
+        if (error == Errno.None && type != FileType.Directory && attributes.st_nlink == 1)
         {
             error = KeepStIno(fd, workFd, name, attributes.st_ino, marks);
         }

@@ -43,6 +43,11 @@ public sealed unsafe class LookupOps
                 return error == Errno.ENOENT ? Errno.None : error;
             }
 
+            if (layer.TypeOf(node) == FileType.Whiteout)
+            {
+                return Errno.None;
+            }
+
             if (_tree.Counts.InRange(slot, node) && !_tree.Counts.IsTouched(slot, node))
             {
                 return PureReply(layer, slot, node, ref reply);
@@ -62,7 +67,9 @@ public sealed unsafe class LookupOps
 
                 if (error == Errno.None)
                 {
-                    KeepHardLink(in target, name, in child);
+                    // Should it fail (disk full), the name leads to the copy all the same while this mount lives.
+                    _ = _copyUp.KeepHardLink(in target, name, in child);
+                    Failure.Clear();
                     error = Reply(in child, ref reply);
                 }
             }
@@ -180,34 +187,5 @@ public sealed unsafe class LookupOps
         {
             _tree.Records.Remove(index);
         }
-    }
-
-    // A further name of a lower hard link whose copy is in the upper already: the upper gets the name too, so that the link holds
-    // after the next mount. Should that fail (disk full) the name leads to the copy all the same while this mount lives.
-    private void KeepHardLink(ref readonly Target directory, ByteName name, ref readonly Target child)
-    {
-        if (child.Record == 0 || child.Upper == 0 || _tree.Records[child.Record]->MissingNames == 0)
-        {
-            return;
-        }
-
-        if (directory.HasUpper && _tree.Upper.Find(directory.Upper, name, out _) == Errno.None)
-        {
-            return;
-        }
-
-        Target parent = directory;
-        Errno error = _copyUp.EnsureDirectory(ref parent);
-        if (error == Errno.None)
-        {
-            error = _tree.Upper.Link(child.Upper, parent.Upper, name, keepTimes: true);
-        }
-
-        if (error == Errno.None)
-        {
-            _tree.Records[child.Record]->MissingNames--;
-        }
-
-        Failure.Clear();
     }
 }

@@ -119,6 +119,16 @@ public sealed unsafe class RenameOps
             error = _copyUp.EnsureDirectory(ref to);
         }
 
+        // A name of a lower hard link whose copy the upper has under another name becomes a name of the upper first.
+        if (error == Errno.None)
+        {
+            error = _copyUp.KeepHardLink(in from, name, in source);
+            if (error == Errno.None && exchange)
+            {
+                error = _copyUp.KeepHardLink(in to, newName, in target);
+            }
+        }
+
         // Making a parent's copy can have given the other parent, or a child, its record: take the current state.
         if (error == Errno.None)
         {
