@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Antares.Aot.Diagnostics;
 using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Tests.Unit;
@@ -115,6 +116,38 @@ public sealed class MountsStateTests : IDisposable
         Assert.Equal(UnmountOutcome.Cleaned, Unmounter.Unmount(mounts, mounts.Single("gone"), lazy: false));
         Assert.Equal("live", Assert.Single(state.Read()).Id);
         Assert.False(Directory.Exists(workspace.FolderPath));
+    }
+
+    [Fact]
+    public void AMountThatStillListensIsNotStaleThoughItsProcessIsNotSeen()
+    {
+        var state = new StateFile(_folder);
+        var record = Record("elsewhere") with { Process = ProcessIdentity.Self() with { StartTicks = 1 }, Socket = state.SocketPath("elsewhere") };
+        state.Add(record);
+        using (var control = ControlServer.Listen(record.Socket, new MountDiagnostics()))
+        {
+            Assert.False(Assert.Single(new MountDirectory(state).All()).IsStale);
+        }
+
+        Assert.True(Assert.Single(new MountDirectory(state).All()).IsStale);
+    }
+
+    [Fact]
+    public void AQuestionIsAnsweredOverASocketWhosePathIsTooLongForAnAddress()
+    {
+        var deep = Directory.CreateDirectory(Path.Combine(_folder, new string('x', 120))).FullName;
+        var record = Record("1") with { Socket = Path.Combine(deep, "1.sock") };
+        using var control = ControlServer.Listen(record.Socket, new MountDiagnostics());
+        var server = new Thread(() =>
+        {
+            control.AnswerOne();
+            control.AnswerOne();
+        });
+        server.Start();
+        using var stats = JsonDocument.Parse(ControlClient.Ask(record, ControlQuestion.StatsJson));
+        Assert.True(stats.RootElement.TryGetProperty("ops", out _));
+        Assert.Contains("another version", Assert.Throws<MountProblem>(() => ControlClient.Ask(record, "no such question")).Message);
+        server.Join();
     }
 
     [Fact]

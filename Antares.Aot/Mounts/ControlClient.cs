@@ -86,6 +86,19 @@ public static unsafe class ControlClient
         return Unwrap(mount, answer.ToArray());
     }
 
+    /// <summary>True when a process has the control socket open, whether it can be seen from here or not.</summary>
+    public static bool IsListening(MountRecord mount)
+    {
+        using var name = ControlAddress.Of(mount.Socket);
+        if (Sockets.Connect(name.Pointer, out var fd) != Errno.None)
+        {
+            return false;
+        }
+
+        _ = Fd.Close(fd); // only tried
+        return true;
+    }
+
     private static byte[] Unwrap(MountRecord mount, byte[] answer)
     {
         var end = Array.IndexOf(answer, (byte)'\n');

@@ -11,7 +11,7 @@ public sealed record KnownMount(MountRecord Record, bool IsStale);
 public sealed class MountDirectory(StateFile state)
 {
     /// <summary>All mounts in the order in which they were made.</summary>
-    public List<KnownMount> All() => [.. state.Read().Select(record => new KnownMount(record, !record.Process.IsAlive()))];
+    public List<KnownMount> All() => [.. state.Read().Select(record => new KnownMount(record, IsStale(record)))];
 
     /// <summary>What an argument names: a mount point, an id, a workspace (its folder or name), or a job, which may have several mounts.</summary>
     /// <returns>The mounts; none when nothing fits.</returns>
@@ -108,6 +108,12 @@ public sealed class MountDirectory(StateFile state)
             throw MountProblem.Host($"mount point {mountPoint} is a dead mount and cannot be unmounted", error);
         }
     }
+
+    /// <summary>
+    /// A process that cannot be seen may live in another pid namespace (a container that shares the state folder). Its socket tells: a dead
+    /// process listens no more. What is stale gets removed, so both must agree.
+    /// </summary>
+    private static bool IsStale(MountRecord record) => !record.Process.IsAlive() && !ControlClient.IsListening(record);
 
     /// <summary>True for the mount point of a mount whose process is gone. It has to be opened: its attributes may still be cached.</summary>
     private static bool IsDead(string mountPoint)

@@ -28,7 +28,8 @@ internal static class MountEnd
         }
 
         var users = BusyProcesses.Describe(mount.MountPoint);
-        log.Warn($"{mount.MountPoint} cannot be unmounted normally ({error}), it is {users}: it is taken out of sight now");
+        var end = usersPatienceMs == 0 ? "and its users are cut off" : $"its users have {usersPatienceMs / 1000} s";
+        log.Warn($"{mount.MountPoint} cannot be unmounted normally ({error}), it is {users}: it is taken out of sight (lazy unmount), {end}");
         error = mount.Unmount(lazy: true);
         if (error != Errno.None)
         {
@@ -41,7 +42,11 @@ internal static class MountEnd
             return true;
         }
 
-        log.Warn($"{mount.MountPoint} is still in use after {usersPatienceMs / 1000} s: its users are cut off (\"Transport endpoint is not connected\")");
+        if (usersPatienceMs > 0)
+        {
+            log.Warn($"{mount.MountPoint} is still in use: its users are cut off now (\"Transport endpoint is not connected\")");
+        }
+
         return false;
     }
 
