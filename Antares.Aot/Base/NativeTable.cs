@@ -53,7 +53,7 @@ public sealed unsafe class NativeTable<T> : IDisposable
         {
             if (_chunkCount == _chunkCapacity)
             {
-Grow();
+                Grow();
             }
 
             _chunks[_chunkCount++] = (T*)ZeroPages.Allocate(ChunkBytes);

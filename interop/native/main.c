@@ -121,7 +121,7 @@ int main(int argc, char **argv)
     if (is_mount(argc, argv) && !has(argc, argv, "--help") && !has(argc, argv, "-h") && !has(argc, argv, "-?"))
         split = has(argc, argv, "--foreground") || has(argc, argv, "-f") ? FOREGROUND : BACKGROUND;
     if (split != NONE || (argc > 1 && strcmp(argv[1], "run") == 0)) {
-        /* Every thread of the runtime inherits this; the one that waits for signals takes them (Mounts/SignalThread.cs). */
+        /* Every thread of the runtime inherits this; the one that waits for signals takes them (Mounts/MountEvents.cs). */
         static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD };
         sigemptyset(&ours);
         for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
