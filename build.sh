@@ -106,6 +106,24 @@ run_tests() {
     failed=$(sed -nE 's/.*Failed: +([0-9]+).*/\1/p' <<<"$line")
     passed=$(sed -nE 's/.*Passed: +([0-9]+).*/\1/p' <<<"$line")
     skipped=$(sed -nE 's/.*Skipped: +([0-9]+).*/\1/p' <<<"$line")
+    if [ "${failed:-0}" -gt 0 ] && [ "${failed:-0}" -le 8 ]; then
+        # A few failures are tried once more, alone: one that passes then is named as unsteady, one that does not is a failure.
+        local names again=0 log2
+        log2=$(mktemp)
+        names=$(sed -nE 's/^  Failed ([A-Za-z0-9_.]+).*/\1/p' "$log" | sort -u | sed 's/^/FullyQualifiedName~/' | paste -sd '|')
+        grep -vE '^\s*at (System|Xunit|Microsoft)\.' "$log" | head -80 >&2
+        dotnet test Antares.Aot.Tests/Antares.Aot.Tests.csproj --no-build --filter "$names" \
+            --logger "console;verbosity=minimal" -nologo >"$log2" 2>&1 </dev/null || again=$?
+        if [ -n "$names" ] && [ $again -eq 0 ]; then
+            say "$title: $failed unsteady, passed when run alone: ${names//FullyQualifiedName~/}"
+            passed=$((passed + failed))
+            failed=0
+            status=0
+        else
+            cat "$log2" >>"$log"
+        fi
+        rm -f "$log2"
+    fi
     PASSED=$((PASSED + ${passed:-0}))
     FAILED=$((FAILED + ${failed:-0}))
     SKIPPED=$((SKIPPED + ${skipped:-0}))
