@@ -223,6 +223,51 @@ public sealed unsafe class DicfuseTreeTests
     }
 
     [Fact]
+    public void A_directory_that_loads_slowly_is_waited_for_by_nobody_else()
+    {
+        const int Directories = 70;
+        using DicfuseFolder folder = new();
+        for (int i = 0; i < Directories; i++)
+        {
+            Directory.CreateDirectory(folder.At($"d{i:00}"));
+            folder.Write($"d{i:00}/file", 1);
+        }
+
+        DicfuseWatchedSource? source = null;
+        using DicfuseLayer layer = folder.Open((inner, _) => source = new DicfuseWatchedSource(inner));
+        uint slow = layer.Find("d00");
+        using ManualResetEventSlim reached = new(), goOn = new();
+        source!.OnList = node =>
+        {
+            if (node == slow)
+            {
+                reached.Set();
+                Assert.True(goOn.Wait(60_000));
+            }
+        };
+        uint[] found = new uint[3];
+        Thread[] waiting = [.. Enumerable.Range(0, 3).Select(index => new Thread(() => found[index] = layer.Find("d00/file")))];
+        Array.ForEach(waiting, thread => thread.Start());
+        Assert.True(reached.Wait(60_000));
+        Thread others = new(() =>
+        {
+            for (int i = 1; i < Directories; i++)
+            {
+                layer.Getattr(layer.Find($"d{i:00}/file"));
+            }
+        });
+        others.Start();
+        bool done = others.Join(20_000);
+        Assert.All(found, node => Assert.Equal(0U, node));
+        goOn.Set();
+        others.Join();
+        Array.ForEach(waiting, thread => thread.Join());
+        Assert.True(done, "another directory waited for the slow one");
+        Assert.Equal(1 + Directories, source.Lists);
+        Assert.NotEqual(0U, Assert.Single(found.Distinct()));
+    }
+
+    [Fact]
     public void A_failed_load_is_tried_again_and_never_taken_for_an_empty_directory()
     {
         using DicfuseFolder folder = new();
