@@ -103,4 +103,25 @@ public sealed class LinkMountTests
         stat a n => 2
         cat d/c => 'low+up'
         """, otherKernelTree: "kernel overlayfs knows nothing of names that were not copied up");
+
+    /// <summary>Names of one lower file show one st_ino in each mount, whichever name was looked at first, and a listing shows it too.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void NumbersOfLowerLinksAreTheSameInEachMount(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "mkdir d\nmkdir e\nmkdir f\nput d/x low\nlink d/x e/y\nlink d/x f/z\nput e/other low\n");
+        var seen = new HashSet<string>();
+        foreach (string order in (string[])["d/x e/y f/z", "f/z e/y d/x", "e/y f/z d/x"])
+        {
+            mount.Mount();
+            string[] numbers = Shell.Bash("cd \"$R\" && stat -c %i $ORDER", environment: [("R", mount.Root), ("ORDER", order)]).Must()
+                .Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            Assert.Equal(3, numbers.Length);
+            _ = Probe.Check(mount.Root, "dino d => ok\ndino e => ok\ndino f => ok\n");
+            seen.UnionWith(numbers);
+            mount.Unmount();
+        }
+        Assert.True(seen.Count == 1, $"numbers seen: {string.Join(' ', seen)}");
+    }
 }

@@ -323,13 +323,53 @@ public sealed unsafe class DicfuseTreeTests
         using DicfuseFolder folder = new();
         for (int i = 0; i < 200; i++)
         {
+            Directory.CreateDirectory(folder.At($"directory{i}"));
             folder.Write($"file{i}", 1);
         }
 
         using DicfuseLayer layer = folder.Open((inner, _) => inner, numberMask: 255);
         var entries = layer.List(ILayer.RootNode);
-        Assert.Equal(200, entries.Select(entry => entry.Entry.StIno).Distinct().Count());
-        Assert.All(entries, entry => Assert.InRange(entry.Entry.StIno, 2UL, 255UL));
+        Assert.Equal(400, entries.Select(entry => entry.Entry.StIno).Distinct().Count());
+        Assert.All(
+            entries.Where(entry => entry.Entry.Type == FileType.Directory), entry => Assert.InRange(entry.Entry.StIno, 2UL, 255UL));
+    }
+
+    /// <summary>The names of one object show one number, before and after it is asked for, in each mount, whichever was touched first.</summary>
+    [Fact]
+    public void Numbers_of_hard_links_do_not_depend_on_what_was_touched_first()
+    {
+        using DicfuseFolder folder = new();
+        string[] paths = ["a/one", "a/two", "b/three", "c/four"];
+        foreach (string path in paths)
+        {
+            Directory.CreateDirectory(folder.At(path[..1]));
+            folder.Write(path, 1);
+        }
+
+        foreach (string path in paths[1..])
+        {
+            File.Delete(folder.At(path));
+            DicfuseFolder.Check(PathOps.Linkat(
+                Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At(paths[0])), Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At(path)), 0));
+        }
+
+        folder.Write("b/alone", 1);
+        HashSet<ulong> numbers = [];
+        for (int shift = 0; shift < paths.Length; shift++)
+        {
+            using DicfuseLayer layer = folder.Open();
+            for (int i = 0; i < paths.Length; i++)
+            {
+                string path = paths[(i + shift) % paths.Length];
+                var listed = layer.List(layer.Find(path[..1])).Single(entry => Encoding.UTF8.GetString(entry.Name) == path[2..]);
+                numbers.Add(listed.Entry.StIno);
+                numbers.Add(layer.Getattr(layer.Find(path)).st_ino);
+            }
+
+            Assert.NotEqual(numbers.First(), layer.Getattr(layer.Find("b/alone")).st_ino);
+        }
+
+        Assert.Single(numbers);
     }
 
     [Fact]

@@ -39,7 +39,7 @@ public sealed unsafe class DicfuseTree : IDisposable
         _owners = new OwnerTable();
         _numbers = new StInoSet(store.Nodes, numberMask);
         _links = new LinkTable(store.Nodes);
-        _attributes = new AttributeLoader(layer, store, source, _owners, _links);
+        _attributes = new AttributeLoader(layer, store, source, _owners, _links, _numbers);
         _directories = new DirectoryLoader(layer, store, source, _numbers, _links, _attributes);
         _targets = new LinkTargets(layer, store, source);
         Xattrs = new TreeXattrs(store, source);

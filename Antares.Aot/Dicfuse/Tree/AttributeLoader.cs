@@ -18,17 +18,19 @@ internal sealed unsafe class AttributeLoader
     private readonly ITreeSource _source;
     private readonly OwnerTable _owners;
     private readonly LinkTable _links;
+    private readonly StInoSet _numbers;
     private readonly LoadGate _gate;
     private long _loads;
     private bool _listingsUnreliable;
 
-    public AttributeLoader(string layer, NodeStore store, ITreeSource source, OwnerTable owners, LinkTable links)
+    public AttributeLoader(string layer, NodeStore store, ITreeSource source, OwnerTable owners, LinkTable links, StInoSet numbers)
     {
         _layer = layer;
         _store = store;
         _source = source;
         _owners = owners;
         _links = links;
+        _numbers = numbers;
         _gate = new LoadGate(store, NodeFlags.AttributesLoading, NodeFlags.AttributesLoaded);
     }
 
@@ -120,13 +122,9 @@ internal sealed unsafe class AttributeLoader
         record->Nlink = (ushort)Math.Clamp(attributes->st_nlink, 1, ushort.MaxValue);
         NodeFlags flags = NodeFlags.AttributesLoaded;
         uint primary = node;
+        Identify(record, attributes);
         if (attributes->st_nlink > 1)
         {
-            if (record->Size != attributes->st_ino)
-            {
-                DistrustListings();
-            }
-
             error = _links.Join(node, attributes->st_dev, attributes->st_ino, out primary);
             if (error != Errno.None)
             {
@@ -152,5 +150,26 @@ internal sealed unsafe class AttributeLoader
 
         _links.Publish(node, size, time, flags);
         return Errno.None;
+    }
+
+    // A listing that told another object, or none, gave the node another number than the object has. That another device shows is a
+    // mount point on this one name; otherwise the source's listings tell numbers of their own, and are not believed any more.
+    private void Identify(NodeRecord* record, stat* attributes)
+    {
+        bool severalNames = attributes->st_nlink > 1;
+        bool differs = record->Size == 0
+            ? severalNames
+            : record->Size != attributes->st_ino || record->Time != attributes->st_dev;
+        if (!differs)
+        {
+            return;
+        }
+
+        if (severalNames || record->Time == attributes->st_dev)
+        {
+            DistrustListings();
+        }
+
+        record->StIno = _numbers.OfObject(attributes->st_dev, attributes->st_ino);
     }
 }

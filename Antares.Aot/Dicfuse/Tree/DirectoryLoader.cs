@@ -1,6 +1,7 @@
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Sources;
+using Antares.Aot.Layers;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Tree;
@@ -130,6 +131,11 @@ internal sealed unsafe class DirectoryLoader
     {
         uint count = (uint)listing.Count;
         ulong device = listing.HasDirectory ? listing.Directory.st_dev : 0;
+        if (directory == ILayer.RootNode)
+        {
+            _numbers.Device = device;
+        }
+
         NodeRecord* index = _store[first + count];
         for (uint i = 0; i < count; i++)
         {
@@ -146,16 +152,22 @@ internal sealed unsafe class DirectoryLoader
 
             ByteName name = _store.NameOf(child);
             ulong hash = StInoSet.HashOf(record->StIno, name);
-            Errno error = _numbers.Claim(first + i, record->StIno, name, hash);
+            Errno error = Errno.None;
             uint suspect = 0;
-            if (error == Errno.None && !child->IsDirectory)
+            if (!child->IsDirectory)
             {
                 child->Size = item.Inode;
                 child->Time = device;
-                if (item.Inode != 0)
-                {
-                    error = _links.EnterPending(first + i, out suspect);
-                }
+            }
+
+            if (child->IsDirectory || item.Inode == 0)
+            {
+                error = _numbers.Claim(first + i, record->StIno, name, hash);
+            }
+            else
+            {
+                child->StIno = _numbers.OfObject(device, item.Inode);
+                error = _links.EnterPending(first + i, out suspect);
             }
 
             listing.Items[i].Suspect = suspect;

@@ -51,7 +51,7 @@ internal enum NodeFlags : byte
 /// 12      4     Extra       directory: number of children (ChildrenLoaded) · else: next name of a hard-linked object, circular, 0 if alone
 /// 16      8     Size        bytes; devices: rdev. Until AttributesLoaded: the source's inode number as the listing gave it
 /// 24      8     Time        modification time (PackedTime). Until AttributesLoaded: device of the directory in the source
-/// 32      8     StIno       stable number of the object, 2 to 2^60-1; the root's is 1
+/// 32      8     StIno       stable number of the object, 2 to 2^60-1 (StInoSet); the root's is 1
 /// 40      2     Mode        st_mode; before AttributesLoaded the type bits only, which never change
 /// 42      2     Owner       index in the table of (uid, gid) pairs
 /// 44      1     NameLength  1 to 255; 0 for the root
