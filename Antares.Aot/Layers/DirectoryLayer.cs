@@ -150,7 +150,12 @@ public sealed unsafe class DirectoryLayer : ILayer
             }
 
             uint dentry = _table.Find(directory, name);
-            return dentry == 0 ? Errno.ENOENT : Canonical(dentry, out node);
+            if (dentry == 0)
+            {
+                error = _table.Listing(directory)->Unlistable ? _loader.FindUnlisted(directory, name, out dentry) : Errno.ENOENT;
+            }
+
+            return error == Errno.None ? Canonical(dentry, out node) : error;
         }
     }
 
@@ -163,6 +168,11 @@ public sealed unsafe class DirectoryLayer : ILayer
             if (error != Errno.None)
             {
                 return error;
+            }
+
+            if (_table.Listing(directory)->Unlistable)
+            {
+                return Failure.Note(Name, "getdents64", Errno.EACCES);
             }
 
             while (_table.Next(directory, cookie, out uint dentry))
@@ -607,6 +617,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         return new ByteName((byte*)key, 16).Hash(1) | 1;
     }
 
+    // A directory that may not be read tells no marks (EACCES); kernel overlayfs takes it for one without, too.
     private Errno ReadMarks(uint directory, FolderNode* record)
     {
         byte* value = stackalloc byte[8];
@@ -618,7 +629,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             {
                 found |= FolderNodeFlags.Opaque;
             }
-            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.ERANGE))
+            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES or Errno.ERANGE))
             {
                 return Failure.Note(Name, "fgetxattr (opaque)", error);
             }
@@ -632,7 +643,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             {
                 found |= FolderNodeFlags.HasRedirect;
             }
-            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM))
+            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES))
             {
                 return Failure.Note(Name, "fgetxattr (redirect)", error);
             }

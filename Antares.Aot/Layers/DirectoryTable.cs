@@ -114,6 +114,9 @@ public unsafe struct FolderListing
 
     /// <summary>0 unknown, 1 no, 2 yes: the directory has a default ACL that its children inherit.</summary>
     public byte DefaultAcl;
+
+    /// <summary>The directory may be searched but not read: names are looked up one by one, and those found so far stand here.</summary>
+    public bool Unlistable;
 }
 
 /// <summary>

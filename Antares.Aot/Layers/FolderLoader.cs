@@ -27,7 +27,10 @@ public sealed unsafe class FolderLoader : IDisposable
         _xattrs = xattrs;
     }
 
-    /// <summary>Loads a directory unless it is loaded. A failure leaves nothing behind and is not remembered.</summary>
+    /// <summary>
+    /// Loads a directory unless it is loaded. A failure leaves nothing behind and is not remembered. One that this process may not read
+    /// counts as loaded, without names: see <see cref="FindUnlisted"/>.
+    /// </summary>
     /// <returns>None; what opening or reading the directory gave (EACCES, EIO, ENOMEM …).</returns>
     public Errno Load(uint directory)
     {
@@ -62,12 +65,44 @@ public sealed unsafe class FolderLoader : IDisposable
         }
 
         _access.Cache.Release(lease);
+        if (error == Errno.EBADF)
+        {
+            // O_PATH is how a directory is opened that may not be read.
+            _table.Listing(directory)->Unlistable = true;
+            error = Errno.None;
+        }
+
         if (error != Errno.None)
         {
             _table.AbandonListing(directory);
         }
 
         return Failure.Note(_layer, "getdents64", error);
+    }
+
+    /// <summary>Looks for one name in a directory that may be searched but not read, and enters it when it is there.</summary>
+    /// <param name="directory">A loaded directory whose listing is marked so.</param>
+    /// <param name="name">A name that is not entered yet.</param>
+    /// <param name="dentry">The new entry.</param>
+    /// <returns>None; ENOENT: no such name; EACCES: not to be searched either; EIO and others.</returns>
+    public Errno FindUnlisted(uint directory, ByteName name, out uint dentry)
+    {
+        dentry = 0;
+        Errno error = _access.PinDirectory(directory, out FdLease lease);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        FileType type = FileType.Unknown;
+        error = Examine(lease.Fd, name, false, ref type);
+        _access.Cache.Release(lease);
+        if (error == Errno.None)
+        {
+            dentry = _table.Add(directory, name, type == FileType.Whiteout ? DirectoryTable.WhiteoutNode : _table.NewNode(type));
+        }
+
+        return error == Errno.ENOENT ? error : Failure.Note(_layer, "fstatat", error);
     }
 
     public void Dispose()
