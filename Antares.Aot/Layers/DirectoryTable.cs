@@ -44,6 +44,9 @@ public enum FolderNodeFlags : ushort
 
     /// <summary>Entered in the hard-link map.</summary>
     InLinkMap = 1 << 4,
+
+    /// <summary>Upper: the owner has all rights, or is somebody else, so that there is nothing to lend (<see cref="ModeLoans"/>).</summary>
+    OwnerUnbound = 1 << 8,
 }
 
 /// <summary>An object of a folder layer. Lives in native memory and never moves.</summary>

@@ -39,10 +39,19 @@ public sealed unsafe class FolderLoader : IDisposable
             return Errno.None;
         }
 
-        Errno error = _access.PinDirectory(directory, out FdLease lease);
+        Errno error = _access.PinDirectory(directory, ModeLoans.Read | ModeLoans.Search, out DirectoryLease lease);
         if (error != Errno.None)
         {
             return error;
+        }
+
+        // Opened O_PATH when it could not be read; perhaps it can now.
+        int fd = lease.Fd;
+        byte* here = stackalloc byte[] { (byte)'.', 0 };
+        if (FolderXattrs.IsPathOnly(fd)
+            && FolderAccess.OpenBeneath(fd, new ByteName(here, 1), Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out int readable) == Errno.None)
+        {
+            fd = readable;
         }
 
         _table.BeginListing(directory);
@@ -52,19 +61,24 @@ public sealed unsafe class FolderLoader : IDisposable
         }
 
         bool markedWhiteouts = HoldsMarkedWhiteouts(directory);
-        error = FileIo.Lseek(lease.Fd, 0, Fcntl.SEEK_SET, out _);
+        error = FileIo.Lseek(fd, 0, Fcntl.SEEK_SET, out _);
         while (error == Errno.None)
         {
-            error = Directories.Getdents64(lease.Fd, _buffer, BufferSize, out int length);
+            error = Directories.Getdents64(fd, _buffer, BufferSize, out int length);
             if (error != Errno.None || length == 0)
             {
                 break;
             }
 
-            error = AddAll(directory, lease.Fd, length, markedWhiteouts);
+            error = AddAll(directory, fd, length, markedWhiteouts);
         }
 
-        _access.Cache.Release(lease);
+        if (fd != lease.Fd)
+        {
+            _ = Fd.Close(fd);
+        }
+
+        _access.Release(lease);
         if (error == Errno.EBADF)
         {
             // O_PATH is how a directory is opened that may not be read.

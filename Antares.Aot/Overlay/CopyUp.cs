@@ -437,10 +437,7 @@ public sealed unsafe class CopyUp
         upper->Flags &= ~FolderNodeFlags.NamesMissing;
         if (hardLink)
         {
-            ulong stIno = upper->StIno;
-
-            // Best effort: without it the file has another number after the next mount.
-            _ = _tree.Upper.Xattrs.Set(record->Upper, _tree.Upper.Marks.StIno, (byte*)&stIno, sizeof(ulong), 0);
+            _tree.Upper.Writer.KeepStIno(record->Upper, upper->StIno);
         }
     }
 
