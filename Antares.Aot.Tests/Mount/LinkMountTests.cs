@@ -103,4 +103,61 @@ public sealed class LinkMountTests
         stat a n => 2
         cat d/c => 'low+up'
         """, otherKernelTree: "kernel overlayfs knows nothing of names that were not copied up");
+
+    /// <summary>Names of one lower file show one st_ino in each mount, whichever name was looked at first, and a listing shows it too.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void NumbersOfLowerLinksAreTheSameInEachMount(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "mkdir d\nmkdir e\nmkdir f\nput d/x low\nlink d/x e/y\nlink d/x f/z\nput e/other low\n");
+        var seen = new HashSet<string>();
+        foreach (string order in (string[])["d/x e/y f/z", "f/z e/y d/x", "e/y f/z d/x"])
+        {
+            mount.Mount();
+            string[] numbers = Shell.Bash("cd \"$R\" && stat -c %i $ORDER", environment: [("R", mount.Root), ("ORDER", order)]).Must()
+                .Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            Assert.Equal(3, numbers.Length);
+            _ = Probe.Check(mount.Root, "dino d => ok\ndino e => ok\ndino f => ok\n");
+            seen.UnionWith(numbers);
+            mount.Unmount();
+        }
+        Assert.True(seen.Count == 1, $"numbers seen: {string.Join(' ', seen)}");
+    }
+
+    /// <summary>
+    /// What was written to a lower file that has names outside the layer too is freed when it is deleted and closed, not only at unmount;
+    /// but not while another name of it is known.
+    /// </summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void ContentOfADeletedLinkIsFreed(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "gen a 100000 1\ngen b 100000 1\nmkdir d\nput d/c low\nlink d/c e\n");
+        string store = scratch.Make("store");
+        _ = Shell.Bash("ln \"$L/a\" \"$S/a\" && ln \"$L/b\" \"$S/b\" && ln \"$L/d/c\" \"$S/c\"", environment: [("L", mount.Lower), ("S", store)]).Must();
+        mount.Mount();
+        _ = Probe.Check(mount.Root, """
+            app a more => ok
+            unlink a => ok
+            open f b RDWR => ok
+            write f more => ok
+            unlink b => ok
+            pread f 4 0 => 'more'
+            fstat f n => 1
+            """);
+        // The kernel says that it forgot a file a moment after the close.
+        for (int i = 0; i < 50 && mount.Gauge("unlinked_in_work") != 0; i++)
+            Thread.Sleep(100);
+        Assert.Equal(0, mount.Gauge("unlinked_in_work"));
+        // One whiteout that all others are links of.
+        Assert.Equal("", Shell.Bash("find \"$W\" -mindepth 2 ! -type c", environment: ("W", mount.Work!)).Must().Trim());
+        _ = Probe.Check(mount.Root, """
+            app e +up => ok
+            ls d => [1] 'c:f'
+            unlink e => ok
+            cat d/c => 'low+up'
+            """);
+    }
 }

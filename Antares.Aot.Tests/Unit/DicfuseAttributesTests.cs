@@ -176,6 +176,42 @@ public sealed unsafe class DicfuseAttributesTests
         }
     }
 
+    /// <summary>
+    /// While one directory asks for the attributes of names that it suspects, another one finds a name of the first, not yet published,
+    /// to be one of its own: the ring of that object's names must stay.
+    /// </summary>
+    [Fact]
+    public void Names_joined_by_another_directory_while_the_first_is_loading_stay_joined()
+    {
+        using DicfuseFolder folder = new();
+        Directory.CreateDirectory(folder.At("a"));
+        Directory.CreateDirectory(folder.At("b"));
+        folder.Write("a/0", 1);
+        Link(folder, "a/0", "a/1");
+        folder.Write("a/x", 2);
+        Link(folder, "a/x", "b/z");
+        DicfuseWatchedSource? source = null;
+        using DicfuseLayer layer = folder.Open((inner, _) => source = new DicfuseWatchedSource(inner));
+        uint a = layer.Find("a");
+        uint b = layer.Find("b");
+        using ManualResetEventSlim reached = new(), goOn = new();
+        source!.OnStat = _ =>
+        {
+            source.OnStat = null;
+            reached.Set();
+            Assert.True(goOn.Wait(60_000));
+        };
+        Thread first = new(() => layer.Find("a/0"));
+        first.Start();
+        Assert.True(reached.Wait(60_000));
+        uint z = layer.Find("b/z");
+        goOn.Set();
+        first.Join();
+        Assert.Equal(layer.Find("a/x"), z);
+        Assert.Equal([$"{a}/x", $"{b}/z"], layer.Names(z));
+        Assert.Equal([$"{a}/0", $"{a}/1"], layer.Names(layer.Find("a/1")));
+    }
+
     [Fact]
     public void A_wrong_suspicion_of_the_listing_joins_nothing()
     {

@@ -175,11 +175,11 @@ public sealed unsafe class DicfuseStorageTests
     }
 
     [Fact]
-    public void Numbers_have_sixty_bits_and_are_the_hash_of_the_path_when_nothing_collides()
+    public void Numbers_of_paths_have_59_bits_and_are_the_hash_of_the_path_when_nothing_collides()
     {
         ulong[] numbers = Numbers(StInoSet.DefaultMask, 5000);
         Assert.Equal(5000, numbers.Distinct().Count());
-        Assert.Equal(0UL, numbers.Aggregate(0UL, (all, number) => all | number) >> 60);
+        Assert.Equal(0UL, numbers.Aggregate(0UL, (all, number) => all | number) >> 59);
         for (int i = 0; i < numbers.Length; i++)
         {
             Assert.Equal(PlainHash(i) & StInoSet.DefaultMask, numbers[i]);

@@ -223,6 +223,51 @@ public sealed unsafe class DicfuseTreeTests
     }
 
     [Fact]
+    public void A_directory_that_loads_slowly_is_waited_for_by_nobody_else()
+    {
+        const int Directories = 70;
+        using DicfuseFolder folder = new();
+        for (int i = 0; i < Directories; i++)
+        {
+            Directory.CreateDirectory(folder.At($"d{i:00}"));
+            folder.Write($"d{i:00}/file", 1);
+        }
+
+        DicfuseWatchedSource? source = null;
+        using DicfuseLayer layer = folder.Open((inner, _) => source = new DicfuseWatchedSource(inner));
+        uint slow = layer.Find("d00");
+        using ManualResetEventSlim reached = new(), goOn = new();
+        source!.OnList = node =>
+        {
+            if (node == slow)
+            {
+                reached.Set();
+                Assert.True(goOn.Wait(60_000));
+            }
+        };
+        uint[] found = new uint[3];
+        Thread[] waiting = [.. Enumerable.Range(0, 3).Select(index => new Thread(() => found[index] = layer.Find("d00/file")))];
+        Array.ForEach(waiting, thread => thread.Start());
+        Assert.True(reached.Wait(60_000));
+        Thread others = new(() =>
+        {
+            for (int i = 1; i < Directories; i++)
+            {
+                layer.Getattr(layer.Find($"d{i:00}/file"));
+            }
+        });
+        others.Start();
+        bool done = others.Join(20_000);
+        Assert.All(found, node => Assert.Equal(0U, node));
+        goOn.Set();
+        others.Join();
+        Array.ForEach(waiting, thread => thread.Join());
+        Assert.True(done, "another directory waited for the slow one");
+        Assert.Equal(1 + Directories, source.Lists);
+        Assert.NotEqual(0U, Assert.Single(found.Distinct()));
+    }
+
+    [Fact]
     public void A_failed_load_is_tried_again_and_never_taken_for_an_empty_directory()
     {
         using DicfuseFolder folder = new();
@@ -278,13 +323,53 @@ public sealed unsafe class DicfuseTreeTests
         using DicfuseFolder folder = new();
         for (int i = 0; i < 200; i++)
         {
+            Directory.CreateDirectory(folder.At($"directory{i}"));
             folder.Write($"file{i}", 1);
         }
 
         using DicfuseLayer layer = folder.Open((inner, _) => inner, numberMask: 255);
         var entries = layer.List(ILayer.RootNode);
-        Assert.Equal(200, entries.Select(entry => entry.Entry.StIno).Distinct().Count());
-        Assert.All(entries, entry => Assert.InRange(entry.Entry.StIno, 2UL, 255UL));
+        Assert.Equal(400, entries.Select(entry => entry.Entry.StIno).Distinct().Count());
+        Assert.All(
+            entries.Where(entry => entry.Entry.Type == FileType.Directory), entry => Assert.InRange(entry.Entry.StIno, 2UL, 255UL));
+    }
+
+    /// <summary>The names of one object show one number, before and after it is asked for, in each mount, whichever was touched first.</summary>
+    [Fact]
+    public void Numbers_of_hard_links_do_not_depend_on_what_was_touched_first()
+    {
+        using DicfuseFolder folder = new();
+        string[] paths = ["a/one", "a/two", "b/three", "c/four"];
+        foreach (string path in paths)
+        {
+            Directory.CreateDirectory(folder.At(path[..1]));
+            folder.Write(path, 1);
+        }
+
+        foreach (string path in paths[1..])
+        {
+            File.Delete(folder.At(path));
+            DicfuseFolder.Check(PathOps.Linkat(
+                Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At(paths[0])), Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At(path)), 0));
+        }
+
+        folder.Write("b/alone", 1);
+        HashSet<ulong> numbers = [];
+        for (int shift = 0; shift < paths.Length; shift++)
+        {
+            using DicfuseLayer layer = folder.Open();
+            for (int i = 0; i < paths.Length; i++)
+            {
+                string path = paths[(i + shift) % paths.Length];
+                var listed = layer.List(layer.Find(path[..1])).Single(entry => Encoding.UTF8.GetString(entry.Name) == path[2..]);
+                numbers.Add(listed.Entry.StIno);
+                numbers.Add(layer.Getattr(layer.Find(path)).st_ino);
+            }
+
+            Assert.NotEqual(numbers.First(), layer.Getattr(layer.Find("b/alone")).st_ino);
+        }
+
+        Assert.Single(numbers);
     }
 
     [Fact]

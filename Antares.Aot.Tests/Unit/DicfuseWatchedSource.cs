@@ -23,8 +23,14 @@ internal sealed unsafe class DicfuseWatchedSource(ITreeSource source) : ITreeSou
     /// <summary>Changes what a listing says.</summary>
     public Action<ListedNameEdit>? Edit { get; init; }
 
+    /// <summary>Called with the node before a listing, and before a stat: may wait.</summary>
+    public Action<uint>? OnList { get; set; }
+
+    public Action<uint>? OnStat { get; set; }
+
     public Errno List(uint directory, ref DirectoryListing listing)
     {
+        OnList?.Invoke(directory);
         Interlocked.Increment(ref Lists);
         Thread.Sleep(ListDelayMs);
         if (FailingLists > 0)
@@ -46,6 +52,7 @@ internal sealed unsafe class DicfuseWatchedSource(ITreeSource source) : ITreeSou
 
     public Errno Attributes(uint node, stat* attributes)
     {
+        OnStat?.Invoke(node);
         Interlocked.Increment(ref Stats);
         if (FailingStats > 0)
         {

@@ -11,7 +11,7 @@ namespace Antares.Aot.Dicfuse;
 /// attributes of a node when they are first asked for. What is loaded stays, is found without a lock, and is no managed object.
 /// </summary>
 /// <remarks>
-/// Lock order: directory load, attributes of one node, link table; the source's own locks are innermost. Node 0 is none, 1 the root.
+/// Order: the load of one directory, of one node's attributes, the link table's locks; the source's own locks are innermost. Node 0 is none, 1 the root.
 /// A node index that was never handed out is ESTALE.
 /// </remarks>
 public sealed unsafe class DicfuseTree : IDisposable
@@ -39,7 +39,7 @@ public sealed unsafe class DicfuseTree : IDisposable
         _owners = new OwnerTable();
         _numbers = new StInoSet(store.Nodes, numberMask);
         _links = new LinkTable(store.Nodes);
-        _attributes = new AttributeLoader(layer, store, source, _owners, _links);
+        _attributes = new AttributeLoader(layer, store, source, _owners, _links, _numbers);
         _directories = new DirectoryLoader(layer, store, source, _numbers, _links, _attributes);
         _targets = new LinkTargets(layer, store, source);
         Xattrs = new TreeXattrs(store, source);

@@ -150,7 +150,12 @@ public sealed unsafe class DirectoryLayer : ILayer
             }
 
             uint dentry = _table.Find(directory, name);
-            return dentry == 0 ? Errno.ENOENT : Canonical(dentry, out node);
+            if (dentry == 0)
+            {
+                error = _table.Listing(directory)->Unlistable ? _loader.FindUnlisted(directory, name, out dentry) : Errno.ENOENT;
+            }
+
+            return error == Errno.None ? Canonical(dentry, out node) : error;
         }
     }
 
@@ -163,6 +168,11 @@ public sealed unsafe class DirectoryLayer : ILayer
             if (error != Errno.None)
             {
                 return error;
+            }
+
+            if (_table.Listing(directory)->Unlistable)
+            {
+                return Failure.Note(Name, "getdents64", Errno.EACCES);
             }
 
             while (_table.Next(directory, cookie, out uint dentry))
@@ -291,14 +301,14 @@ public sealed unsafe class DirectoryLayer : ILayer
             }
 
             byte* workName = stackalloc byte[16];
-            Errno error = _access.Locate(node, workName, out FdLease directory, out ByteName name);
+            Errno error = _access.Locate(node, workName, out DirectoryLease directory, out ByteName name);
             if (error != Errno.None)
             {
                 return error;
             }
 
             error = PathOps.Readlinkat(directory.Fd, name.Pointer, buffer, (nuint)capacity, out length);
-            _access.Cache.Release(directory);
+            _access.Release(directory);
             return Failure.Note(Name, "readlinkat", error);
         }
     }
@@ -443,6 +453,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
+            _table.Node(node)->Flags &= ~FolderNodeFlags.OwnerUnbound;
             return _change == null ? Errno.EROFS : _change.Chmod(node, mode);
         }
     }
@@ -451,6 +462,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
+            _table.Node(node)->Flags &= ~FolderNodeFlags.OwnerUnbound;
             return _change == null ? Errno.EROFS : _change.Chown(node, uid, gid);
         }
     }
@@ -473,7 +485,7 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Errno.EROFS;
             }
 
-            _table.Node(node)->Flags &= ~FolderNodeFlags.Unadorned;
+            _table.Node(node)->Flags &= ~(FolderNodeFlags.Unadorned | FolderNodeFlags.OwnerUnbound);
             Errno error = _xattrs.Set(node, OverlayMarks.Escape(name, escaped), value, size, flags);
             _writer.AclChanged(node);
             return Failure.Note(Name, "setxattr", error);
@@ -490,6 +502,7 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Errno.EROFS;
             }
 
+            _table.Node(node)->Flags &= ~FolderNodeFlags.OwnerUnbound;
             Errno error = _xattrs.Remove(node, OverlayMarks.Escape(name, escaped));
             _writer.AclChanged(node);
             return Failure.Note(Name, "removexattr", error);
@@ -569,11 +582,8 @@ public sealed unsafe class DirectoryLayer : ILayer
         ulong number = StInoOf(in attributes);
         if (_writer != null && type != FileType.Directory)
         {
-            ulong kept;
-            if (_xattrs.Get(node, _marks.StIno, (byte*)&kept, sizeof(ulong), out int length) == Errno.None && length == sizeof(ulong) && kept != 0)
-            {
-                number = kept;
-            }
+            ulong kept = _writer.KeptStIno(node);
+            number = kept != 0 ? kept : number;
         }
 
         record->BackingIno = attributes.st_ino;
@@ -607,7 +617,21 @@ public sealed unsafe class DirectoryLayer : ILayer
         return new ByteName((byte*)key, 16).Hash(1) | 1;
     }
 
+    // A directory that may not be read tells no marks (EACCES); kernel overlayfs takes it for one without, too. One of the upper's own is
+    // lent the right to be read.
     private Errno ReadMarks(uint directory, FolderNode* record)
+    {
+        Errno error = _access.PinDirectory(directory, ModeLoans.Read | ModeLoans.Search, out DirectoryLease readable);
+        if (error == Errno.None)
+        {
+            error = ReadReadableMarks(directory, record);
+            _access.Release(readable);
+        }
+
+        return error;
+    }
+
+    private Errno ReadReadableMarks(uint directory, FolderNode* record)
     {
         byte* value = stackalloc byte[8];
         FolderNodeFlags found = FolderNodeFlags.MarksKnown;
@@ -618,7 +642,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             {
                 found |= FolderNodeFlags.Opaque;
             }
-            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.ERANGE))
+            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES or Errno.ERANGE))
             {
                 return Failure.Note(Name, "fgetxattr (opaque)", error);
             }
@@ -632,7 +656,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             {
                 found |= FolderNodeFlags.HasRedirect;
             }
-            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM))
+            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES))
             {
                 return Failure.Note(Name, "fgetxattr (redirect)", error);
             }

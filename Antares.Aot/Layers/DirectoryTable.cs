@@ -44,6 +44,9 @@ public enum FolderNodeFlags : ushort
 
     /// <summary>Entered in the hard-link map.</summary>
     InLinkMap = 1 << 4,
+
+    /// <summary>Upper: the owner has all rights, or is somebody else, so that there is nothing to lend (<see cref="ModeLoans"/>).</summary>
+    OwnerUnbound = 1 << 8,
 }
 
 /// <summary>An object of a folder layer. Lives in native memory and never moves.</summary>
@@ -114,6 +117,9 @@ public unsafe struct FolderListing
 
     /// <summary>0 unknown, 1 no, 2 yes: the directory has a default ACL that its children inherit.</summary>
     public byte DefaultAcl;
+
+    /// <summary>The directory may be searched but not read: names are looked up one by one, and those found so far stand here.</summary>
+    public bool Unlistable;
 }
 
 /// <summary>

@@ -5,6 +5,14 @@ using Antares.Interop;
 
 namespace Antares.Aot.Layers;
 
+/// <summary>A directory's descriptor together with the rights that were lent for its use; give it back with <see cref="FolderAccess.Release"/>.</summary>
+/// <param name="Lease">The descriptor.</param>
+/// <param name="Loan">The rights.</param>
+public readonly record struct DirectoryLease(FdLease Lease, ModeLoan Loan)
+{
+    public int Fd => Lease.Fd;
+}
+
 /// <summary>
 /// From a node of a folder layer to a descriptor of it. Every way leads down from the layer's root descriptor, one component at a
 /// time by openat2 beneath it and through no symbolic link, so that nothing in a layer leads out of it and no path is ever too long.
@@ -17,7 +25,6 @@ public sealed unsafe class FolderAccess : IDisposable
     private readonly int _workFd;
     private readonly DirectoryTable _table;
     private readonly FdCache _fds;
-    private readonly bool _mayOverride;
 
     /// <param name="layer">Name of the layer for messages.</param>
     /// <param name="rootFd">The folder, open for reading; owned from now on.</param>
@@ -32,7 +39,7 @@ public sealed unsafe class FolderAccess : IDisposable
         _workFd = workFd;
         _table = table;
         _fds = fds;
-        _mayOverride = mayOverride;
+        Loans = workFd >= 0 && !mayOverride ? new ModeLoans(table, workFd) : null;
     }
 
     public int RootFd => _rootFd;
@@ -40,6 +47,9 @@ public sealed unsafe class FolderAccess : IDisposable
     public int WorkFd => _workFd;
 
     public FdCache Cache => _fds;
+
+    /// <summary>Lends rights on objects of an upper whose server is bound by modes; otherwise null.</summary>
+    public ModeLoans? Loans { get; }
 
     /// <summary>Opens one component for an *at call or for reading it; never follows a symbolic link, never leaves the directory.</summary>
     public static Errno OpenBeneath(int directoryFd, ByteName name, int flags, out int fd)
@@ -74,6 +84,49 @@ public sealed unsafe class FolderAccess : IDisposable
         return new ByteName(buffer, length);
     }
 
+    /// <summary>Gives back a directory's descriptor, and before it the rights that were lent.</summary>
+    public void Release(in DirectoryLease directory)
+    {
+        Loans?.Return(directory.Loan);
+        _fds.Release(directory.Lease);
+    }
+
+    /// <summary>As <see cref="PinDirectory(uint, out FdLease)"/>, with the owner's rights that are lacking lent.</summary>
+    /// <param name="directory">A directory.</param>
+    /// <param name="rights">What is needed, as in <see cref="ModeLoans"/>.</param>
+    /// <param name="lease">To be given back by <see cref="Release"/>.</param>
+    public Errno PinDirectory(uint directory, uint rights, out DirectoryLease lease)
+    {
+        Errno error = PinDirectory(directory, out FdLease pinned);
+        ModeLoan loan = default;
+        if (error == Errno.None)
+        {
+            Loans?.Lend(directory, pinned.Fd, rights, out loan);
+        }
+
+        lease = new DirectoryLease(pinned, loan);
+        return error;
+    }
+
+    /// <summary>
+    /// Lends a directory the right to be moved to another parent, which needs write permission on the directory itself. The caller need
+    /// not have it when the directory goes into the work directory.
+    /// </summary>
+    /// <param name="directory">The directory.</param>
+    /// <param name="parentFd">Where it is.</param>
+    /// <param name="name">Its name there.</param>
+    /// <param name="lease">To be given back by <see cref="Release"/>, also when nothing was lent.</param>
+    public void LendToMove(uint directory, int parentFd, ByteName name, out DirectoryLease lease)
+    {
+        lease = new DirectoryLease(FdLease.Borrow(-1), default);
+        if (Loans != null && (_table.Node(directory)->Flags & FolderNodeFlags.OwnerUnbound) == 0
+            && OpenBeneath(parentFd, name, Fcntl.O_PATH | Fcntl.O_DIRECTORY, out int fd) == Errno.None)
+        {
+            Loans.Lend(directory, fd, ModeLoans.Write, out ModeLoan loan);
+            lease = new DirectoryLease(new FdLease(fd, FdLease.Uncached), loan);
+        }
+    }
+
     /// <summary>Lends a descriptor of a directory.</summary>
     /// <returns>None; ESTALE: the directory has no name any more and is not held; EIO and what openat2 says otherwise.</returns>
     public Errno PinDirectory(uint directory, out FdLease lease)
@@ -103,6 +156,7 @@ public sealed unsafe class FolderAccess : IDisposable
         int depth = 0;
         int capacity = 64;
         uint current = directory;
+        uint parentNode = 0;
         while (true)
         {
             if (depth == capacity)
@@ -118,6 +172,7 @@ public sealed unsafe class FolderAccess : IDisposable
             FolderNode* record = _table.Node(current);
             if (record->Place == NodePlace.InWork)
             {
+                parentNode = 0;
                 lease = FdLease.Borrow(_workFd);
                 break;
             }
@@ -130,6 +185,7 @@ public sealed unsafe class FolderAccess : IDisposable
             }
 
             current = _table.Name(record->FirstName)->Parent;
+            parentNode = current;
             if (current == ILayer.RootNode)
             {
                 lease = FdLease.Borrow(_rootFd);
@@ -158,8 +214,16 @@ public sealed unsafe class FolderAccess : IDisposable
             ByteName name = record->Place == NodePlace.InWork
                 ? WorkName(record->WorkName, workName)
                 : _table.Name(record->FirstName)->ByteName;
+            ModeLoan loan = default;
+            if (parentNode != 0)
+            {
+                Loans?.Lend(parentNode, lease.Fd, ModeLoans.Search, out loan);
+            }
+
             error = OpenDirectory(lease.Fd, name, out int fd);
+            Loans?.Return(loan);
             _fds.Release(lease);
+            parentNode = next;
             lease = default;
             if (error != Errno.None)
             {
@@ -176,14 +240,14 @@ public sealed unsafe class FolderAccess : IDisposable
     /// <summary>Directory descriptor and name under which an object can be reached.</summary>
     /// <param name="node">A node with a name, or one in the work directory.</param>
     /// <param name="workName">At least 16 bytes, used for an object in the work directory.</param>
-    /// <param name="directory">Lent descriptor of the directory.</param>
+    /// <param name="directory">Lent descriptor of the directory, which may be searched meanwhile.</param>
     /// <param name="name">Name in it.</param>
-    public Errno Locate(uint node, byte* workName, out FdLease directory, out ByteName name)
+    public Errno Locate(uint node, byte* workName, out DirectoryLease directory, out ByteName name)
     {
         FolderNode* record = _table.Node(node);
         if (record->Place == NodePlace.InWork)
         {
-            directory = FdLease.Borrow(_workFd);
+            directory = new DirectoryLease(FdLease.Borrow(_workFd), default);
             name = WorkName(record->WorkName, workName);
             return Errno.None;
         }
@@ -197,7 +261,7 @@ public sealed unsafe class FolderAccess : IDisposable
 
         Dentry* dentry = _table.Name(record->FirstName);
         name = dentry->ByteName;
-        return PinDirectory(dentry->Parent, out directory);
+        return PinDirectory(dentry->Parent, ModeLoans.Search, out directory);
     }
 
     /// <summary>Lends a descriptor of a regular file. A file whose mode forbids it is opened nevertheless when it is ours.</summary>
@@ -230,7 +294,7 @@ public sealed unsafe class FolderAccess : IDisposable
     {
         byte* workName = stackalloc byte[16];
         fd = -1;
-        Errno error = Locate(node, workName, out FdLease directory, out ByteName name);
+        Errno error = Locate(node, workName, out DirectoryLease directory, out ByteName name);
         if (error != Errno.None)
         {
             return error;
@@ -238,12 +302,12 @@ public sealed unsafe class FolderAccess : IDisposable
 
         int flags = (writable ? Fcntl.O_RDWR : Fcntl.O_RDONLY) | Fcntl.O_NONBLOCK;
         error = OpenBeneath(directory.Fd, name, flags, out fd);
-        if (error == Errno.EACCES && !_mayOverride && _workFd >= 0)
+        if (error == Errno.EACCES && Loans != null)
         {
-            error = OpenAgainstMode(directory.Fd, name, flags, out fd);
+            error = OpenAgainstMode(node, directory.Fd, name, flags, out fd);
         }
 
-        _fds.Release(directory);
+        Release(directory);
         return Failure.Note(_layer, "openat2", error);
     }
 
@@ -269,14 +333,14 @@ public sealed unsafe class FolderAccess : IDisposable
         else
         {
             byte* workName = stackalloc byte[16];
-            error = Locate(node, workName, out FdLease directory, out ByteName name);
+            error = Locate(node, workName, out DirectoryLease directory, out ByteName name);
             if (error != Errno.None)
             {
                 return error;
             }
 
             error = Antares.Interop.Attributes.Fstatat(directory.Fd, name.Pointer, attributes, Fcntl.AT_SYMLINK_NOFOLLOW);
-            _fds.Release(directory);
+            Release(directory);
         }
 
         if (record->Place == NodePlace.InWork)
@@ -315,37 +379,19 @@ public sealed unsafe class FolderAccess : IDisposable
 
     // A plain user's server must reopen a file that was created 0444 (git objects) or made 000: the right to write was checked by
     // the kernel when the caller opened it. The mode is lent for the length of one open; mtime is not touched by it.
-    private Errno OpenAgainstMode(int directoryFd, ByteName name, int flags, out int fd)
+    private Errno OpenAgainstMode(uint node, int directoryFd, ByteName name, int flags, out int fd)
     {
         fd = -1;
-        stat attributes;
-        Errno error = Antares.Interop.Attributes.Fstatat(directoryFd, name.Pointer, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW);
+        Errno error = OpenBeneath(directoryFd, name, Fcntl.O_PATH, out int path);
         if (error != Errno.None)
         {
             return error;
         }
 
-        if (FileTypes.FromMode(attributes.st_mode) != FileType.Regular)
-        {
-            return Errno.EACCES;
-        }
-
-        uint mode = attributes.st_mode & 0xFFF;
-        error = Antares.Interop.Attributes.Fchmodat(directoryFd, name.Pointer, mode | 0x180, 0);
-        if (error != Errno.None)
-        {
-            return Errno.EACCES;
-        }
-
-        error = OpenBeneath(directoryFd, name, flags, out fd);
-        Errno restored = Antares.Interop.Attributes.Fchmodat(directoryFd, name.Pointer, mode, 0);
-        if (error == Errno.None && restored != Errno.None)
-        {
-            _ = Fd.Close(fd);
-            fd = -1;
-            return restored;
-        }
-
+        Loans!.Lend(node, path, ModeLoans.Read | ModeLoans.Write, out ModeLoan loan);
+        error = loan.Active && _table.Node(node)->Type == FileType.Regular ? OpenBeneath(directoryFd, name, flags, out fd) : Errno.EACCES;
+        Loans.Return(loan);
+        _ = Fd.Close(path);
         return error;
     }
 }

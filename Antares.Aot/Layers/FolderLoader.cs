@@ -27,7 +27,10 @@ public sealed unsafe class FolderLoader : IDisposable
         _xattrs = xattrs;
     }
 
-    /// <summary>Loads a directory unless it is loaded. A failure leaves nothing behind and is not remembered.</summary>
+    /// <summary>
+    /// Loads a directory unless it is loaded. A failure leaves nothing behind and is not remembered. One that this process may not read
+    /// counts as loaded, without names: see <see cref="FindUnlisted"/>.
+    /// </summary>
     /// <returns>None; what opening or reading the directory gave (EACCES, EIO, ENOMEM …).</returns>
     public Errno Load(uint directory)
     {
@@ -36,10 +39,19 @@ public sealed unsafe class FolderLoader : IDisposable
             return Errno.None;
         }
 
-        Errno error = _access.PinDirectory(directory, out FdLease lease);
+        Errno error = _access.PinDirectory(directory, ModeLoans.Read | ModeLoans.Search, out DirectoryLease lease);
         if (error != Errno.None)
         {
             return error;
+        }
+
+        // Opened O_PATH when it could not be read; perhaps it can now.
+        int fd = lease.Fd;
+        byte* here = stackalloc byte[] { (byte)'.', 0 };
+        if (FolderXattrs.IsPathOnly(fd)
+            && FolderAccess.OpenBeneath(fd, new ByteName(here, 1), Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out int readable) == Errno.None)
+        {
+            fd = readable;
         }
 
         _table.BeginListing(directory);
@@ -49,25 +61,62 @@ public sealed unsafe class FolderLoader : IDisposable
         }
 
         bool markedWhiteouts = HoldsMarkedWhiteouts(directory);
-        error = FileIo.Lseek(lease.Fd, 0, Fcntl.SEEK_SET, out _);
+        error = FileIo.Lseek(fd, 0, Fcntl.SEEK_SET, out _);
         while (error == Errno.None)
         {
-            error = Directories.Getdents64(lease.Fd, _buffer, BufferSize, out int length);
+            error = Directories.Getdents64(fd, _buffer, BufferSize, out int length);
             if (error != Errno.None || length == 0)
             {
                 break;
             }
 
-            error = AddAll(directory, lease.Fd, length, markedWhiteouts);
+            error = AddAll(directory, fd, length, markedWhiteouts);
         }
 
-        _access.Cache.Release(lease);
+        if (fd != lease.Fd)
+        {
+            _ = Fd.Close(fd);
+        }
+
+        _access.Release(lease);
+        if (error == Errno.EBADF)
+        {
+            // O_PATH is how a directory is opened that may not be read.
+            _table.Listing(directory)->Unlistable = true;
+            error = Errno.None;
+        }
+
         if (error != Errno.None)
         {
             _table.AbandonListing(directory);
         }
 
         return Failure.Note(_layer, "getdents64", error);
+    }
+
+    /// <summary>Looks for one name in a directory that may be searched but not read, and enters it when it is there.</summary>
+    /// <param name="directory">A loaded directory whose listing is marked so.</param>
+    /// <param name="name">A name that is not entered yet.</param>
+    /// <param name="dentry">The new entry.</param>
+    /// <returns>None; ENOENT: no such name; EACCES: not to be searched either; EIO and others.</returns>
+    public Errno FindUnlisted(uint directory, ByteName name, out uint dentry)
+    {
+        dentry = 0;
+        Errno error = _access.PinDirectory(directory, out FdLease lease);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        FileType type = FileType.Unknown;
+        error = Examine(lease.Fd, name, false, ref type);
+        _access.Cache.Release(lease);
+        if (error == Errno.None)
+        {
+            dentry = _table.Add(directory, name, type == FileType.Whiteout ? DirectoryTable.WhiteoutNode : _table.NewNode(type));
+        }
+
+        return error == Errno.ENOENT ? error : Failure.Note(_layer, "fstatat", error);
     }
 
     public void Dispose()

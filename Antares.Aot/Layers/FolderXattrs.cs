@@ -24,13 +24,13 @@ public sealed unsafe class FolderXattrs
     {
         byte* path = stackalloc byte[PathRoom];
         length = 0;
-        Errno error = Reach(node, path, out FdLease lease, out bool byPath);
+        Errno error = Reach(node, path, out DirectoryLease lease, out bool byPath);
         if (error == Errno.None)
         {
             error = byPath
                 ? Xattrs.Lgetxattr(path, name, value, size, out length)
                 : Xattrs.Fgetxattr(lease.Fd, name, value, size, out length);
-            _access.Cache.Release(lease);
+            _access.Release(lease);
         }
 
         return error;
@@ -39,11 +39,11 @@ public sealed unsafe class FolderXattrs
     public Errno Set(uint node, byte* name, byte* value, nuint size, int flags)
     {
         byte* path = stackalloc byte[PathRoom];
-        Errno error = Reach(node, path, out FdLease lease, out bool byPath);
+        Errno error = Reach(node, path, out DirectoryLease lease, out bool byPath);
         if (error == Errno.None)
         {
             error = byPath ? Xattrs.Lsetxattr(path, name, value, size, flags) : Xattrs.Fsetxattr(lease.Fd, name, value, size, flags);
-            _access.Cache.Release(lease);
+            _access.Release(lease);
         }
 
         return error;
@@ -53,13 +53,13 @@ public sealed unsafe class FolderXattrs
     {
         byte* path = stackalloc byte[PathRoom];
         length = 0;
-        Errno error = Reach(node, path, out FdLease lease, out bool byPath);
+        Errno error = Reach(node, path, out DirectoryLease lease, out bool byPath);
         if (error == Errno.None)
         {
             error = byPath
                 ? Xattrs.Llistxattr(path, list, size, out length)
                 : Xattrs.Flistxattr(lease.Fd, list, size, out length);
-            _access.Cache.Release(lease);
+            _access.Release(lease);
         }
 
         return error;
@@ -68,11 +68,11 @@ public sealed unsafe class FolderXattrs
     public Errno Remove(uint node, byte* name)
     {
         byte* path = stackalloc byte[PathRoom];
-        Errno error = Reach(node, path, out FdLease lease, out bool byPath);
+        Errno error = Reach(node, path, out DirectoryLease lease, out bool byPath);
         if (error == Errno.None)
         {
             error = byPath ? Xattrs.Lremovexattr(path, name) : Xattrs.Fremovexattr(lease.Fd, name);
-            _access.Cache.Release(lease);
+            _access.Release(lease);
         }
 
         return error;
@@ -99,13 +99,13 @@ public sealed unsafe class FolderXattrs
         target[at] = 0;
     }
 
-    private Errno Reach(uint node, byte* path, out FdLease lease, out bool byPath)
+    private Errno Reach(uint node, byte* path, out DirectoryLease lease, out bool byPath)
     {
         FolderNode* record = _table.Node(node);
         byPath = false;
         if (record->Type == FileType.Directory)
         {
-            Errno error = _access.PinDirectory(node, out lease);
+            Errno error = _access.PinDirectory(node, ModeLoans.Search, out lease);
             if (error == Errno.None && IsPathOnly(lease.Fd))
             {
                 // The magic link itself carries no attributes: "/." goes through it.
@@ -119,7 +119,8 @@ public sealed unsafe class FolderXattrs
 
         if (record->Type == FileType.Regular)
         {
-            Errno error = _access.PinFile(node, false, out lease);
+            Errno error = _access.PinFile(node, false, out FdLease file);
+            lease = new DirectoryLease(file, default);
             if (error is not (Errno.EACCES or Errno.EPERM))
             {
                 return error;
@@ -130,7 +131,7 @@ public sealed unsafe class FolderXattrs
         if (record->Place == NodePlace.HeldByFd)
         {
             // A device or symbolic link without a name: nobody can ask for its attributes but through an O_PATH descriptor.
-            lease = default;
+            lease = new DirectoryLease(FdLease.Borrow(-1), default);
             return Errno.EOPNOTSUPP;
         }
 
@@ -144,6 +145,6 @@ public sealed unsafe class FolderXattrs
         return located;
     }
 
-    // fgetxattr refuses O_PATH descriptors (EBADF); F_GETFL tells them apart.
-    private static bool IsPathOnly(int fd) => Fd.Getfl(fd, out int flags) == Errno.None && (flags & Fcntl.O_PATH) != 0;
+    /// <summary>True for an O_PATH descriptor, which fgetxattr and getdents64 refuse (EBADF).</summary>
+    public static bool IsPathOnly(int fd) => Fd.Getfl(fd, out int flags) == Errno.None && (flags & Fcntl.O_PATH) != 0;
 }

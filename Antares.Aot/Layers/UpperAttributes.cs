@@ -30,13 +30,13 @@ public sealed unsafe class UpperAttributes
         }
 
         byte* workName = stackalloc byte[16];
-        Errno error = Reach(node, workName, out FdLease lease, out ByteName name);
+        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name);
         if (error == Errno.None)
         {
             error = name.Length == 0
                 ? Attributes.Fchmod(lease.Fd, mode & 0xFFF)
                 : Attributes.Fchmodat(lease.Fd, name.Pointer, mode & 0xFFF, 0);
-            _access.Cache.Release(lease);
+            _access.Release(lease);
         }
 
         return Failure.Note("upper", "fchmodat", error);
@@ -46,13 +46,13 @@ public sealed unsafe class UpperAttributes
     public Errno Chown(uint node, uint uid, uint gid)
     {
         byte* workName = stackalloc byte[16];
-        Errno error = Reach(node, workName, out FdLease lease, out ByteName name);
+        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name);
         if (error == Errno.None)
         {
             error = name.Length == 0
                 ? Attributes.Fchownat(lease.Fd, Literal.Pointer(""u8), uid, gid, Fcntl.AT_EMPTY_PATH)
                 : Attributes.Fchownat(lease.Fd, name.Pointer, uid, gid, Fcntl.AT_SYMLINK_NOFOLLOW);
-            _access.Cache.Release(lease);
+            _access.Release(lease);
         }
 
         return Failure.Note("upper", "fchownat", error);
@@ -62,13 +62,13 @@ public sealed unsafe class UpperAttributes
     public Errno Utimens(uint node, timespec* times)
     {
         byte* workName = stackalloc byte[16];
-        Errno error = Reach(node, workName, out FdLease lease, out ByteName name);
+        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name);
         if (error == Errno.None)
         {
             error = name.Length == 0
                 ? Attributes.Futimens(lease.Fd, times)
                 : Attributes.Utimensat(lease.Fd, name.Pointer, times, Fcntl.AT_SYMLINK_NOFOLLOW);
-            _access.Cache.Release(lease);
+            _access.Release(lease);
         }
 
         return Failure.Note("upper", "utimensat", error);
@@ -128,19 +128,19 @@ public sealed unsafe class UpperAttributes
     }
 
     // A descriptor of the object itself (name empty) or of its directory with its name.
-    private Errno Reach(uint node, byte* workName, out FdLease lease, out ByteName name)
+    private Errno Reach(uint node, byte* workName, out DirectoryLease lease, out ByteName name)
     {
         FolderNode* record = _table.Node(node);
         name = default;
         if (node == ILayer.RootNode)
         {
-            lease = FdLease.Borrow(_access.RootFd);
+            lease = new DirectoryLease(FdLease.Borrow(_access.RootFd), default);
             return Errno.None;
         }
 
         if (record->Place == NodePlace.HeldByFd)
         {
-            lease = FdLease.Borrow(record->OrphanFd);
+            lease = new DirectoryLease(FdLease.Borrow(record->OrphanFd), default);
             return Errno.None;
         }
 

@@ -29,18 +29,21 @@ public sealed unsafe class UpperRename
             return Failure.Note("upper", "exchange of a name that it lacks", Errno.EIO);
         }
 
-        Errno error = Pin(directory, newDirectory, out FdLease from, out FdLease to);
+        Errno error = Pin(directory, newDirectory, out DirectoryLease from, out DirectoryLease to);
         if (error != Errno.None)
         {
             return error;
         }
 
+        uint firstNode = _table.Name(first)->Node;
+        uint secondNode = _table.Name(second)->Node;
+        LendToMove(firstNode, directory != newDirectory, from.Fd, name, out DirectoryLease moved);
+        LendToMove(secondNode, directory != newDirectory, to.Fd, newName, out DirectoryLease movedBack);
         error = PathOps.Renameat2(from.Fd, name.Pointer, to.Fd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+        Unpin(moved, movedBack);
         Unpin(from, to);
         if (error == Errno.None)
         {
-            uint firstNode = _table.Name(first)->Node;
-            uint secondNode = _table.Name(second)->Node;
             _table.Repoint(first, secondNode);
             _table.Repoint(second, firstNode);
         }
@@ -66,7 +69,7 @@ public sealed unsafe class UpperRename
         uint node = _table.Name(source)->Node;
         uint target = _table.Find(newDirectory, newName);
         uint replaced = target == 0 ? 0 : _table.Name(target)->Node;
-        Errno error = Pin(directory, newDirectory, out FdLease from, out FdLease to);
+        Errno error = Pin(directory, newDirectory, out DirectoryLease from, out DirectoryLease to);
         if (error != Errno.None)
         {
             return error;
@@ -83,7 +86,10 @@ public sealed unsafe class UpperRename
 
         if (error == Errno.None)
         {
+            LendToMove(node, directory != newDirectory, from.Fd, name, out DirectoryLease moved);
+            LendToMove(replaced, whiteout && directory != newDirectory, to.Fd, newName, out DirectoryLease movedBack);
             error = MoveOnDisk(from.Fd, name, to.Fd, newName, node, replaced, whiteout);
+            Unpin(moved, movedBack);
             if (error != Errno.None)
             {
                 _writer.Orphans.Cancel(replaced, hold);
@@ -227,25 +233,38 @@ public sealed unsafe class UpperRename
         return error;
     }
 
-    private Errno Pin(uint directory, uint newDirectory, out FdLease from, out FdLease to)
+    // The kernel asked the caller for the right to give a directory another parent; a privileged caller may have it where we have not.
+    private void LendToMove(uint node, bool moves, int directoryFd, ByteName name, out DirectoryLease lease)
+    {
+        if (moves && node > DirectoryTable.WhiteoutNode && _table.Node(node)->Type == FileType.Directory)
+        {
+            _layer.Access.LendToMove(node, directoryFd, name, out lease);
+        }
+        else
+        {
+            lease = new DirectoryLease(FdLease.Borrow(-1), default);
+        }
+    }
+
+    private Errno Pin(uint directory, uint newDirectory, out DirectoryLease from, out DirectoryLease to)
     {
         to = default;
-        Errno error = _layer.Access.PinDirectory(directory, out from);
+        Errno error = _layer.Access.PinDirectory(directory, ModeLoans.Change, out from);
         if (error == Errno.None)
         {
-            error = _layer.Access.PinDirectory(newDirectory, out to);
+            error = _layer.Access.PinDirectory(newDirectory, ModeLoans.Change, out to);
             if (error != Errno.None)
             {
-                _layer.Access.Cache.Release(from);
+                _layer.Access.Release(from);
             }
         }
 
         return error;
     }
 
-    private void Unpin(FdLease from, FdLease to)
+    private void Unpin(in DirectoryLease from, in DirectoryLease to)
     {
-        _layer.Access.Cache.Release(from);
-        _layer.Access.Cache.Release(to);
+        _layer.Access.Release(to);
+        _layer.Access.Release(from);
     }
 }

@@ -37,6 +37,12 @@ internal static unsafe class UpperSetup
         // Found out now rather than at the first write of the job.
         byte* here = Literal.Pointer("."u8);
         error = Antares.Interop.Attributes.Faccessat(upperFd, here, Fcntl.W_OK | Fcntl.X_OK, Fcntl.AT_EACCESS);
+        if (error == Errno.EACCES && upper.st_uid == Process.Geteuid())
+        {
+            // The mode of the mount's root, which its owner may have made read-only: the right is lent for each change.
+            error = Errno.None;
+        }
+
         if (error == Errno.None)
         {
             error = Antares.Interop.Attributes.Faccessat(workFd, here, Fcntl.W_OK | Fcntl.X_OK, Fcntl.AT_EACCESS);
@@ -108,6 +114,7 @@ internal static unsafe class UpperSetup
 
         if (error == Errno.None)
         {
+            ModeLoans.Recover(innerFd, upperFd);
             error = directory.Clean();
         }
 

@@ -64,7 +64,7 @@ public sealed unsafe class UpperWriter : IDisposable
             return Errno.EEXIST;
         }
 
-        error = _access.PinDirectory(directory, out FdLease at);
+        error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease at);
         if (error != Errno.None)
         {
             return error;
@@ -81,7 +81,7 @@ public sealed unsafe class UpperWriter : IDisposable
                 : NodeMaker.Make(at.Fd, name, in what, in parent, inherits, out fd, attributes);
         }
 
-        _fds.Release(at);
+        _access.Release(at);
         if (error != Errno.None)
         {
             return error;
@@ -157,7 +157,7 @@ public sealed unsafe class UpperWriter : IDisposable
             return error;
         }
 
-        error = _access.PinDirectory(directory, out FdLease at);
+        error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease at);
         if (error != Errno.None)
         {
             return error;
@@ -171,7 +171,8 @@ public sealed unsafe class UpperWriter : IDisposable
             error = Failure.Note(
                 "upper",
                 "renameat2 (copy-up)",
-                PathOps.Renameat2(Work.Fd, FolderAccess.WorkName(number, workName).Pointer, at.Fd, name.Pointer, Fcntl.RENAME_NOREPLACE));
+                MoveStaged(
+                    Work.Fd, FolderAccess.WorkName(number, workName), at.Fd, name, Fcntl.RENAME_NOREPLACE, type == FileType.Directory, directory));
         }
 
         if (error == Errno.None)
@@ -179,7 +180,7 @@ public sealed unsafe class UpperWriter : IDisposable
             RestoreTimes(at.Fd, in parent);
         }
 
-        _fds.Release(at);
+        _access.Release(at);
         if (error == Errno.None)
         {
             node = _table.NewNode(type);
@@ -252,16 +253,16 @@ public sealed unsafe class UpperWriter : IDisposable
 
         byte* sourceWork = stackalloc byte[16];
         byte* targetWork = stackalloc byte[16];
-        error = _access.Locate(node, sourceWork, out FdLease from, out ByteName source);
+        error = _access.Locate(node, sourceWork, out DirectoryLease from, out ByteName source);
         if (error != Errno.None)
         {
             return error;
         }
 
-        error = _access.PinDirectory(directory, out FdLease at);
+        error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease at);
         if (error != Errno.None)
         {
-            _fds.Release(from);
+            _access.Release(from);
             return error;
         }
 
@@ -293,8 +294,8 @@ public sealed unsafe class UpperWriter : IDisposable
             RestoreTimes(at.Fd, in parent);
         }
 
-        _fds.Release(at);
-        _fds.Release(from);
+        _access.Release(at);
+        _access.Release(from);
         if (error != Errno.None)
         {
             return Failure.Note("upper", "linkat", error);
@@ -328,14 +329,14 @@ public sealed unsafe class UpperWriter : IDisposable
             return error;
         }
 
-        error = _access.PinDirectory(directory, out FdLease at);
+        error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease at);
         if (error != Errno.None)
         {
             return error;
         }
 
         error = Work.PlaceWhiteout(at.Fd, name, replace: false);
-        _fds.Release(at);
+        _access.Release(at);
         if (error == Errno.None)
         {
             _ = _table.Add(directory, name, DirectoryTable.WhiteoutNode);
@@ -354,7 +355,7 @@ public sealed unsafe class UpperWriter : IDisposable
         uint dentry = _table.Find(directory, name);
         uint node = _table.Name(dentry)->Node;
         bool last = _table.Node(node)->Names == 1;
-        Errno error = _access.PinDirectory(directory, out FdLease at);
+        Errno error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease at);
         if (error != Errno.None)
         {
             return error;
@@ -377,7 +378,7 @@ public sealed unsafe class UpperWriter : IDisposable
             }
         }
 
-        _fds.Release(at);
+        _access.Release(at);
         if (error != Errno.None)
         {
             return error;
@@ -408,11 +409,11 @@ public sealed unsafe class UpperWriter : IDisposable
         Errno error = _layer.Load(node);
         if (error == Errno.None)
         {
-            error = _access.PinDirectory(directory, out FdLease at);
+            error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease at);
             if (error == Errno.None)
             {
                 error = RemoveDirectory(at.Fd, name, node, whiteout, keep, out OrphanHold hold);
-                _fds.Release(at);
+                _access.Release(at);
                 if (error == Errno.None)
                 {
                     ForgetWhiteouts(node);
@@ -448,7 +449,7 @@ public sealed unsafe class UpperWriter : IDisposable
             return error;
         }
 
-        error = _access.PinDirectory(directory, out FdLease at);
+        error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease at);
         ulong cookie = 0;
         while (error == Errno.None && _table.Next(directory, cookie, out uint dentry))
         {
@@ -461,7 +462,7 @@ public sealed unsafe class UpperWriter : IDisposable
             }
         }
 
-        _fds.Release(at);
+        _access.Release(at);
         return error;
     }
 
@@ -475,7 +476,7 @@ public sealed unsafe class UpperWriter : IDisposable
         }
 
         byte value = (byte)'y';
-        Errno error = Failure.Note("upper", "fsetxattr (opaque)", _layer.Xattrs.Set(directory, _layer.Marks.Opaque, &value, 1, 0));
+        Errno error = Failure.Note("upper", "fsetxattr (opaque)", SetMark(directory, _layer.Marks.Opaque, &value, 1));
         if (error == Errno.None)
         {
             record->Flags |= FolderNodeFlags.Opaque;
@@ -490,14 +491,38 @@ public sealed unsafe class UpperWriter : IDisposable
     /// <param name="length">Its length in bytes.</param>
     public Errno SetRedirect(uint directory, byte* path, int length)
     {
-        Errno error = Failure.Note(
-            "upper", "fsetxattr (redirect)", _layer.Xattrs.Set(directory, _layer.Marks.Redirect, path, (nuint)length, 0));
+        Errno error = Failure.Note("upper", "fsetxattr (redirect)", SetMark(directory, _layer.Marks.Redirect, path, length));
         if (error == Errno.None)
         {
             _table.Node(directory)->Flags |= FolderNodeFlags.HasRedirect;
         }
 
         return error;
+    }
+
+    /// <summary>The st_ino that an object is marked to show, 0 when there is none.</summary>
+    public ulong KeptStIno(uint node)
+    {
+        ulong kept;
+        Errno error = _layer.Xattrs.Get(node, _layer.Marks.StIno, (byte*)&kept, sizeof(ulong), out int length);
+        if (error == Errno.EACCES && LendFile(node, ModeLoans.Read, out DirectoryLease file))
+        {
+            error = _layer.Xattrs.Get(node, _layer.Marks.StIno, (byte*)&kept, sizeof(ulong), out length);
+            _access.Release(file);
+        }
+
+        return error == Errno.None && length == sizeof(ulong) ? kept : 0;
+    }
+
+    /// <summary>Marks an object to show this st_ino in later mounts. Best effort: without it the object has another number then.</summary>
+    public void KeepStIno(uint node, ulong stIno)
+    {
+        Errno error = _layer.Xattrs.Set(node, _layer.Marks.StIno, (byte*)&stIno, sizeof(ulong), 0);
+        if (error == Errno.EACCES && LendFile(node, ModeLoans.Write, out DirectoryLease file))
+        {
+            _ = _layer.Xattrs.Set(node, _layer.Marks.StIno, (byte*)&stIno, sizeof(ulong), 0);
+            _access.Release(file);
+        }
     }
 
     /// <summary>True when children of the directory inherit a default ACL, so that the umask does not apply.</summary>
@@ -622,17 +647,18 @@ public sealed unsafe class UpperWriter : IDisposable
             byte value = (byte)'y';
             byte* path = stackalloc byte[320];
             FolderXattrs.ProcPath(Work.Fd, staged, path);
-            error = FolderAccess.OpenBeneath(Work.Fd, staged, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out int made);
-            error = error == Errno.None
-                ? CloseAfter(made, Xattrs.Fsetxattr(made, _layer.Marks.Opaque, &value, 1, 0))
-                : Xattrs.Lsetxattr(path, _layer.Marks.Opaque, &value, 1, 0);
-            error = Failure.Note("upper", "fsetxattr (opaque)", error);
+            bool widened = Widen(Work.Fd, staged, out uint mode, out _);
+            error = Failure.Note("upper", "lsetxattr (opaque)", Xattrs.Lsetxattr(path, _layer.Marks.Opaque, &value, 1, 0));
+            if (widened && error == Errno.None)
+            {
+                error = Failure.Note("work", "fchmodat", Antares.Interop.Attributes.Fchmodat(Work.Fd, staged.Pointer, mode, 0));
+            }
         }
 
         if (error == Errno.None)
         {
             uint flags = whiteout ? (isDirectory ? Fcntl.RENAME_EXCHANGE : 0) : Fcntl.RENAME_NOREPLACE;
-            error = Failure.Note("upper", "renameat2 (create)", PathOps.Renameat2(Work.Fd, staged.Pointer, atFd, name.Pointer, flags));
+            error = Failure.Note("upper", "renameat2 (create)", MoveStaged(Work.Fd, staged, atFd, name, flags, isDirectory, directory));
         }
 
         if (error != Errno.None)
@@ -695,7 +721,7 @@ public sealed unsafe class UpperWriter : IDisposable
 
             if (error == Errno.None)
             {
-                error = PathOps.Renameat2(holderFd, staged.Pointer, Work.Fd, staged.Pointer, 0);
+                error = MoveStaged(holderFd, staged, Work.Fd, staged, 0, (what.Mode & TypeMask) == 0x4000, 0);
             }
 
             _ = Fd.Close(holderFd);
@@ -729,6 +755,7 @@ public sealed unsafe class UpperWriter : IDisposable
         {
             byte* workName = stackalloc byte[16];
             uint number;
+            _access.LendToMove(node, atFd, name, out DirectoryLease moved);
             if (whiteout)
             {
                 error = Work.MakeWhiteout(out number);
@@ -753,6 +780,7 @@ public sealed unsafe class UpperWriter : IDisposable
                 error = PathOps.Renameat2(atFd, name.Pointer, Work.Fd, FolderAccess.WorkName(number, workName).Pointer, 0);
             }
 
+            _access.Release(moved);
             error = Failure.Note("upper", "renameat2 (rmdir)", error);
             if (error == Errno.None)
             {
@@ -786,9 +814,75 @@ public sealed unsafe class UpperWriter : IDisposable
         }
     }
 
-    private static Errno CloseAfter(int fd, Errno result)
+    // A directory that its owner may not write cannot get another parent: it has that right while it is moved. A crash in
+    // between leaves it in work, where it is removed, or in place with a note of its mode.
+    private Errno MoveStaged(int fromFd, ByteName staged, int toFd, ByteName name, uint flags, bool isDirectory, uint directory)
     {
-        _ = Fd.Close(fd);
-        return result;
+        uint mode = 0;
+        ulong inode = 0;
+        uint note = 0;
+        bool widened = isDirectory && Widen(fromFd, staged, out mode, out inode);
+        if (widened && directory != 0)
+        {
+            note = _access.Loans!.TakeNote(directory, name, inode, mode);
+        }
+
+        Errno error = PathOps.Renameat2(fromFd, staged.Pointer, toFd, name.Pointer, flags);
+        if (widened)
+        {
+            Errno narrowed = error == Errno.None
+                ? Antares.Interop.Attributes.Fchmodat(toFd, name.Pointer, mode, 0)
+                : Antares.Interop.Attributes.Fchmodat(fromFd, staged.Pointer, mode, 0);
+            if (Failure.Note("upper", "fchmodat (mode lent)", narrowed) == Errno.None)
+            {
+                _access.Loans!.DropNote(note);
+            }
+        }
+
+        return error;
+    }
+
+    // Gives the owner of a staged directory all rights; false when it has them, or modes do not bind this process.
+    private bool Widen(int directoryFd, ByteName staged, out uint mode, out ulong inode)
+    {
+        mode = 0;
+        inode = 0;
+        stat attributes;
+        if (_access.Loans == null
+            || Antares.Interop.Attributes.Fstatat(directoryFd, staged.Pointer, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW) != Errno.None)
+        {
+            return false;
+        }
+
+        mode = attributes.st_mode & 0xFFF;
+        inode = attributes.st_ino;
+        return (mode & 0x1C0) != 0x1C0
+            && Antares.Interop.Attributes.Fchmodat(directoryFd, staged.Pointer, mode | 0x1C0, 0) == Errno.None;
+    }
+
+    private Errno SetMark(uint directory, byte* mark, byte* value, int length)
+    {
+        Errno error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease writable);
+        if (error == Errno.None)
+        {
+            error = _layer.Xattrs.Set(directory, mark, value, (nuint)length, 0);
+            _access.Release(writable);
+        }
+
+        return error;
+    }
+
+    // Rights of a regular file for a moment: its attributes ask for them even through an open descriptor.
+    private bool LendFile(uint node, uint rights, out DirectoryLease file)
+    {
+        file = default;
+        if (_access.Loans == null || _table.Node(node)->Type != FileType.Regular || _access.PinFile(node, false, out FdLease lease) != Errno.None)
+        {
+            return false;
+        }
+
+        _access.Loans.Lend(node, lease.Fd, rights, out ModeLoan loan);
+        file = new DirectoryLease(lease, loan);
+        return true;
     }
 }

@@ -273,6 +273,9 @@ public sealed unsafe class WorkDirectory
         return error;
     }
 
+    private static Errno RemoveEntry(int fd, ByteName name, byte type, int depth) =>
+        type == (byte)FileType.Directory ? RemoveTree(fd, name, depth) : PathOps.Unlinkat(fd, name.Pointer, 0);
+
     private static Errno RemoveContents(int fd, int depth, bool keepIncompat)
     {
         if (depth > 64)
@@ -311,9 +314,13 @@ public sealed unsafe class WorkDirectory
                         continue;
                     }
 
-                    error = record[18] == (byte)FileType.Directory
-                        ? RemoveTree(fd, name, depth)
-                        : PathOps.Unlinkat(fd, name.Pointer, 0);
+                    error = RemoveEntry(fd, name, record[18], depth);
+                    if (error == Errno.EACCES && Antares.Interop.Attributes.Fchmod(fd, 0x1C0) == Errno.None)
+                    {
+                        // A read-only directory that was thrown away with what it holds.
+                        error = RemoveEntry(fd, name, record[18], depth);
+                    }
+
                     removed = true;
                 }
             }

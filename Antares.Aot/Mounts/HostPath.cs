@@ -58,14 +58,19 @@ public static unsafe class HostPath
     public static Errno OpenFolder(string path, out int fd) =>
         Open(path, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, 0, out fd);
 
-    /// <summary>Asks whether this process may make and remove files in a folder.</summary>
+    /// <summary>Asks whether this process may make and remove files in a folder, or may give itself that right as its owner.</summary>
     /// <returns>None; EACCES; EROFS: a read-only file system.</returns>
     public static Errno MayWrite(string folder)
     {
+        Errno error;
         fixed (byte* name = Bytes(folder))
         {
-            return Attributes.Faccessat(Fcntl.AT_FDCWD, name, Fcntl.R_OK | Fcntl.W_OK | Fcntl.X_OK, Fcntl.AT_EACCESS);
+            error = Attributes.Faccessat(Fcntl.AT_FDCWD, name, Fcntl.R_OK | Fcntl.W_OK | Fcntl.X_OK, Fcntl.AT_EACCESS);
         }
+
+        return error == Errno.EACCES && Stat(folder, out var attributes) == Errno.None && attributes.st_uid == Process.Geteuid()
+            ? Errno.None
+            : error;
     }
 
     public static Errno MakeFolder(string path, uint mode)

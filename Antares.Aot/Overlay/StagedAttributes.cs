@@ -21,17 +21,18 @@ internal static unsafe class StagedAttributes
     /// <param name="marks">Names of the overlay's own attributes.</param>
     public static Errno Apply(ILayer layer, uint node, int fd, int workFd, ByteName name, in stat attributes, OverlayMarks marks)
     {
-        // Order matters: chown drops set-id bits and capabilities, ACLs change the mode, and everything changes the times.
+        // Order matters: chown drops set-id bits and capabilities, ACLs change the mode (and with it the right to set attributes), and
+        // everything changes the times.
         Errno error = Own(fd, workFd, name, in attributes);
-        if (error == Errno.None)
-        {
-            error = CopyXattrs(layer, node, fd, workFd, name);
-        }
-
         FileType type = FileTypes.FromMode(attributes.st_mode);
         if (error == Errno.None && type != FileType.Directory && attributes.st_nlink == 1)
         {
             error = KeepStIno(fd, workFd, name, attributes.st_ino, marks);
+        }
+
+        if (error == Errno.None)
+        {
+            error = CopyXattrs(layer, node, fd, workFd, name);
         }
 
         if (error == Errno.None && type != FileType.Symlink)
@@ -92,10 +93,22 @@ internal static unsafe class StagedAttributes
         byte* value = (byte*)NativeMemory.Alloc(ValueRoom);
         byte* escaped = stackalloc byte[272];
         error = layer.Listxattr(node, list, ListRoom, out length);
-        for (int at = 0; error == Errno.None && at < length;)
+        for (int pass = 0, at = 0; error == Errno.None && pass < 2;)
         {
+            if (at >= length)
+            {
+                pass++;
+                at = 0;
+                continue;
+            }
+
             byte* attribute = list + at;
             at += ByteName.FromNulTerminated(attribute).Length + 1;
+            if (Literal.StartsWith(attribute, "system.posix_acl_"u8) != (pass == 1))
+            {
+                continue;
+            }
+
             error = layer.Getxattr(node, attribute, value, ValueRoom, out int size);
             if (error == Errno.ENODATA)
             {

@@ -103,7 +103,9 @@ internal sealed unsafe class FolderListing : IDisposable
                 }
             }
 
-            Errno added = listing.Add(name, type, entry->d_ino == FuseUnknownInode ? 0 : entry->d_ino);
+            bool told = entry->d_ino is not (0 or FuseUnknownInode);
+            listing.InodesReliable &= told;
+            Errno added = listing.Add(name, type, told ? entry->d_ino : 0);
             if (added != Errno.None)
             {
                 return added;

@@ -7,8 +7,9 @@ namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>Loads the attributes of a node when they are first asked for, and finds out then which names are one object.</summary>
 /// <remarks>
-/// One load per node at a time, under one of 32 locks; readers of loaded attributes take none. The lock of a node is taken after
-/// that of a directory load and before those of <see cref="LinkTable"/>. A failure leaves the node as it was, to be asked again.
+/// One load per node at a time (<see cref="LoadGate"/>); readers of loaded attributes take no lock. A node is loaded within the load of
+/// a directory, never the other way round, and before the locks of <see cref="LinkTable"/> are taken. A failure leaves the node as it
+/// was, to be asked again.
 /// </remarks>
 internal sealed unsafe class AttributeLoader
 {
@@ -17,17 +18,20 @@ internal sealed unsafe class AttributeLoader
     private readonly ITreeSource _source;
     private readonly OwnerTable _owners;
     private readonly LinkTable _links;
-    private readonly StripedLocks _locks = new(32);
+    private readonly StInoSet _numbers;
+    private readonly LoadGate _gate;
     private long _loads;
     private bool _listingsUnreliable;
 
-    public AttributeLoader(string layer, NodeStore store, ITreeSource source, OwnerTable owners, LinkTable links)
+    public AttributeLoader(string layer, NodeStore store, ITreeSource source, OwnerTable owners, LinkTable links, StInoSet numbers)
     {
         _layer = layer;
         _store = store;
         _source = source;
         _owners = owners;
         _links = links;
+        _numbers = numbers;
+        _gate = new LoadGate(store, NodeFlags.AttributesLoading, NodeFlags.AttributesLoaded);
     }
 
     /// <summary>How often the source was asked for one node's attributes.</summary>
@@ -51,18 +55,22 @@ internal sealed unsafe class AttributeLoader
             return Errno.None;
         }
 
-        lock (_locks[node])
+        if (!_gate.Enter(node))
         {
-            if (record->Has(NodeFlags.AttributesLoaded))
-            {
-                return Errno.None;
-            }
+            return Errno.None;
+        }
 
-            // Only a counter for people: its sum is right, its moment does not matter.
-            _ = Interlocked.Increment(ref _loads);
+        // Only a counter for people: its sum is right, its moment does not matter.
+        _ = Interlocked.Increment(ref _loads);
+        try
+        {
             stat attributes;
             Errno error = _source.Attributes(node, &attributes);
             return error == Errno.None ? Publish(node, record, &attributes) : error;
+        }
+        finally
+        {
+            _gate.Leave(node);
         }
     }
 
@@ -70,10 +78,18 @@ internal sealed unsafe class AttributeLoader
     /// <returns>As <see cref="Ensure"/>.</returns>
     public Errno Offer(uint node, stat* attributes)
     {
-        NodeRecord* record = _store[node];
-        lock (_locks[node])
+        if (!_gate.Enter(node))
         {
-            return record->Has(NodeFlags.AttributesLoaded) ? Errno.None : Publish(node, record, attributes);
+            return Errno.None;
+        }
+
+        try
+        {
+            return Publish(node, _store[node], attributes);
+        }
+        finally
+        {
+            _gate.Leave(node);
         }
     }
 
@@ -106,13 +122,9 @@ internal sealed unsafe class AttributeLoader
         record->Nlink = (ushort)Math.Clamp(attributes->st_nlink, 1, ushort.MaxValue);
         NodeFlags flags = NodeFlags.AttributesLoaded;
         uint primary = node;
+        Identify(record, attributes);
         if (attributes->st_nlink > 1)
         {
-            if (record->Size != attributes->st_ino)
-            {
-                DistrustListings();
-            }
-
             error = _links.Join(node, attributes->st_dev, attributes->st_ino, out primary);
             if (error != Errno.None)
             {
@@ -138,5 +150,26 @@ internal sealed unsafe class AttributeLoader
 
         _links.Publish(node, size, time, flags);
         return Errno.None;
+    }
+
+    // A listing that told another object, or none, gave the node another number than the object has. That another device shows is a
+    // mount point on this one name; otherwise the source's listings tell numbers of their own, and are not believed any more.
+    private void Identify(NodeRecord* record, stat* attributes)
+    {
+        bool severalNames = attributes->st_nlink > 1;
+        bool differs = record->Size == 0
+            ? severalNames
+            : record->Size != attributes->st_ino || record->Time != attributes->st_dev;
+        if (!differs)
+        {
+            return;
+        }
+
+        if (severalNames || record->Time == attributes->st_dev)
+        {
+            DistrustListings();
+        }
+
+        record->StIno = _numbers.OfObject(attributes->st_dev, attributes->st_ino);
     }
 }

@@ -18,6 +18,13 @@ internal struct ListedName
     public uint Offset;
     public byte Length;
     public FileType Type;
+
+    /// <summary>Once the name is in the tree: a node that may be the same object, 0 for none. It takes the place of the inode number.</summary>
+    public uint Suspect
+    {
+        readonly get => (uint)Inode;
+        set => Inode = value;
+    }
 }
 
 /// <summary>The names of one directory on their way into the tree: filled by a source, sorted, copied, freed.</summary>

@@ -1,15 +1,16 @@
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Sources;
+using Antares.Aot.Layers;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>Loads the names of a directory when it is first touched: lists, sorts, appends one block, publishes it by one store.</summary>
 /// <remarks>
-/// One load per directory at a time, under one of 32 locks, which may be held while the source works. Readers of loaded directories
-/// take none. A failed load leaves the directory unloaded: the next touch tries again. The names' attributes are not asked for,
-/// except where a listing suggests that two names are one object.
+/// One load per directory at a time (<see cref="LoadGate"/>); while the source works only those wait who need this directory, and
+/// readers of loaded directories take no lock. A failed load leaves the directory unloaded: the next touch tries again. The names'
+/// attributes are not asked for, except where a listing suggests that two names are one object.
 /// </remarks>
 internal sealed unsafe class DirectoryLoader
 {
@@ -19,7 +20,7 @@ internal sealed unsafe class DirectoryLoader
     private readonly StInoSet _numbers;
     private readonly LinkTable _links;
     private readonly AttributeLoader _attributes;
-    private readonly StripedLocks _locks = new(32);
+    private readonly LoadGate _gate;
     private long _loads;
     private long _nodes = 1;
 
@@ -32,6 +33,7 @@ internal sealed unsafe class DirectoryLoader
         _numbers = numbers;
         _links = links;
         _attributes = attributes;
+        _gate = new LoadGate(store, NodeFlags.ChildrenLoading, NodeFlags.ChildrenLoaded);
     }
 
     /// <summary>How often the source was asked for a listing.</summary>
@@ -55,30 +57,28 @@ internal sealed unsafe class DirectoryLoader
 
     private Errno Load(uint directory, NodeRecord* record)
     {
-        lock (_locks[directory])
+        if (!_gate.Enter(directory))
         {
-            if (record->Has(NodeFlags.ChildrenLoaded))
+            return Errno.None;
+        }
+
+        // Only a counter for people: its sum is right, its moment does not matter.
+        _ = Interlocked.Increment(ref _loads);
+        DirectoryListing listing = default;
+        try
+        {
+            Errno error = _source.List(directory, ref listing);
+            if (error == Errno.None)
             {
-                return Errno.None;
+                error = listing.Sort();
             }
 
-            // Only a counter for people: its sum is right, its moment does not matter.
-            _ = Interlocked.Increment(ref _loads);
-            DirectoryListing listing = default;
-            try
-            {
-                Errno error = _source.List(directory, ref listing);
-                if (error == Errno.None)
-                {
-                    error = listing.Sort();
-                }
-
-                return error == Errno.None ? Append(directory, record, ref listing) : error;
-            }
-            finally
-            {
-                listing.Dispose();
-            }
+            return error == Errno.None ? Append(directory, record, ref listing) : error;
+        }
+        finally
+        {
+            listing.Dispose();
+            _gate.Leave(directory);
         }
     }
 
@@ -111,7 +111,7 @@ internal sealed unsafe class DirectoryLoader
             _attributes.DistrustListings();
         }
 
-        SettleSuspects(first, count);
+        SettleSuspects(first, ref listing);
         if (listing.HasDirectory)
         {
             stat own = listing.Directory;
@@ -131,6 +131,11 @@ internal sealed unsafe class DirectoryLoader
     {
         uint count = (uint)listing.Count;
         ulong device = listing.HasDirectory ? listing.Directory.st_dev : 0;
+        if (directory == ILayer.RootNode)
+        {
+            _numbers.Device = device;
+        }
+
         NodeRecord* index = _store[first + count];
         for (uint i = 0; i < count; i++)
         {
@@ -147,18 +152,25 @@ internal sealed unsafe class DirectoryLoader
 
             ByteName name = _store.NameOf(child);
             ulong hash = StInoSet.HashOf(record->StIno, name);
-            Errno error = _numbers.Claim(first + i, record->StIno, name, hash);
-            if (error == Errno.None && !child->IsDirectory)
+            Errno error = Errno.None;
+            uint suspect = 0;
+            if (!child->IsDirectory)
             {
                 child->Size = item.Inode;
                 child->Time = device;
-                if (item.Inode != 0)
-                {
-                    // A suspect waits in Extra until the whole block stands.
-                    error = _links.EnterPending(first + i, out child->Extra);
-                }
             }
 
+            if (child->IsDirectory || item.Inode == 0)
+            {
+                error = _numbers.Claim(first + i, record->StIno, name, hash);
+            }
+            else
+            {
+                child->StIno = _numbers.OfObject(device, item.Inode);
+                error = _links.EnterPending(first + i, out suspect);
+            }
+
+            listing.Items[i].Suspect = suspect;
             if (error != Errno.None)
             {
                 return error;
@@ -174,21 +186,22 @@ internal sealed unsafe class DirectoryLoader
     }
 
     /// <summary>Where the listing suggests that a name is one of an object already known, asks for the attributes of both.</summary>
-    private void SettleSuspects(uint first, uint count)
+    /// <remarks>
+    /// Suspects wait in the listing, which is this thread's own, and not in the nodes: a node that was entered as pending may be
+    /// another directory's suspect at once, before its own directory is published, and that thread then writes what the attributes of the
+    /// node tell, the ring of its names in <see cref="NodeRecord.Extra"/> among it.
+    /// </remarks>
+    private void SettleSuspects(uint first, ref DirectoryListing listing)
     {
-        for (uint i = 0; i < count; i++)
+        for (int i = 0; i < listing.Count; i++)
         {
-            NodeRecord* child = _store[first + i];
-            if (child->Extra == 0 || child->IsDirectory)
+            uint suspect = listing.Items[i].Suspect;
+            if (suspect != 0)
             {
-                continue;
+                // A name that cannot be asked now stays a node of its own, and whoever asks for it gets the reason.
+                _ = _attributes.Ensure(suspect);
+                _ = _attributes.Ensure(first + (uint)i);
             }
-
-            uint suspect = child->Extra;
-            child->Extra = 0;
-            // A name that cannot be asked now stays a node of its own, and whoever asks for it gets the reason.
-            _ = _attributes.Ensure(suspect);
-            _ = _attributes.Ensure(first + i);
         }
     }
 }

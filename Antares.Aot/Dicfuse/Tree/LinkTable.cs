@@ -85,7 +85,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 
     /// <summary>
     /// Tells which node stands for an object with several links: the first that asked. Any later one joins the ring of its names.
-    /// The caller holds the node's attribute lock, and marks the node by <see cref="Publish"/>.
+    /// The caller is the one that loads the node's attributes, and marks the node by <see cref="Publish"/>.
     /// </summary>
     /// <param name="node">A node whose attributes are just being loaded.</param>
     /// <param name="device">st_dev of the object.</param>
@@ -126,7 +126,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
     }
 
     /// <summary>Overwrites a pending node's key by its attributes and marks the node, in one step for all who compare keys.</summary>
-    /// <param name="node">A node that is no directory; the caller holds its attribute lock.</param>
+    /// <param name="node">A node that is no directory, whose attributes the caller loads.</param>
     /// <param name="size">Size, or rdev of a device.</param>
     /// <param name="time">Packed modification time.</param>
     /// <param name="flags">What to publish, <see cref="NodeFlags.AttributesLoaded"/> among it.</param>

@@ -3,7 +3,10 @@ using Antares.Aot.Base;
 
 namespace Antares.Aot.Dicfuse.Tree;
 
-/// <summary>What is known about a node. Bits are only ever set, each by one atomic store that publishes what it stands for.</summary>
+/// <summary>
+/// What is known about a node. Bits are only ever set, each by one atomic store that publishes what it stands for; but for the last
+/// two, which <see cref="LoadGate"/> sets and takes away.
+/// </summary>
 [Flags]
 internal enum NodeFlags : byte
 {
@@ -26,6 +29,12 @@ internal enum NodeFlags : byte
 
     /// <summary>Directory: a hash index of the names follows the block of its children.</summary>
     Indexed = 1 << 5,
+
+    /// <summary>Directory: a thread is at work on its children.</summary>
+    ChildrenLoading = 1 << 6,
+
+    /// <summary>A thread is at work on its attributes.</summary>
+    AttributesLoading = 1 << 7,
 }
 
 /// <summary>
@@ -42,7 +51,7 @@ internal enum NodeFlags : byte
 /// 12      4     Extra       directory: number of children (ChildrenLoaded) · else: next name of a hard-linked object, circular, 0 if alone
 /// 16      8     Size        bytes; devices: rdev. Until AttributesLoaded: the source's inode number as the listing gave it
 /// 24      8     Time        modification time (PackedTime). Until AttributesLoaded: device of the directory in the source
-/// 32      8     StIno       stable number of the object, 2 to 2^60-1; the root's is 1
+/// 32      8     StIno       stable number of the object, 2 to 2^60-1 (StInoSet); the root's is 1
 /// 40      2     Mode        st_mode; before AttributesLoaded the type bits only, which never change
 /// 42      2     Owner       index in the table of (uid, gid) pairs
 /// 44      1     NameLength  1 to 255; 0 for the root
@@ -82,18 +91,37 @@ internal struct NodeRecord
     public void Publish(NodeFlags more)
     {
         byte seen = Volatile.Read(ref _flags);
-        byte wanted;
-        do
+        while (!TryReplace(ref seen, (byte)(seen | (byte)more)))
         {
-            wanted = (byte)(seen | (byte)more);
-            byte before = Interlocked.CompareExchange(ref _flags, wanted, seen);
-            if (before == seen)
-            {
-                return;
-            }
-
-            seen = before;
         }
-        while (true);
+    }
+
+    /// <summary>Sets <paramref name="loading"/> unless it or <paramref name="loaded"/> is set.</summary>
+    /// <returns>The flags as they were: with neither of the two, the caller has set the bit.</returns>
+    public NodeFlags TryBegin(NodeFlags loading, NodeFlags loaded)
+    {
+        byte seen = Volatile.Read(ref _flags);
+        while ((seen & (byte)(loading | loaded)) == 0 && !TryReplace(ref seen, (byte)(seen | (byte)loading)))
+        {
+        }
+
+        return (NodeFlags)seen;
+    }
+
+    /// <summary>Takes a bit away that <see cref="TryBegin"/> set.</summary>
+    public void End(NodeFlags loading)
+    {
+        byte seen = Volatile.Read(ref _flags);
+        while (!TryReplace(ref seen, (byte)(seen & ~(byte)loading)))
+        {
+        }
+    }
+
+    private bool TryReplace(ref byte seen, byte wanted)
+    {
+        byte before = Interlocked.CompareExchange(ref _flags, wanted, seen);
+        bool replaced = before == seen;
+        seen = before;
+        return replaced;
     }
 }

@@ -4,15 +4,23 @@ using Antares.Interop;
 namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>
-/// Gives each node its st_ino: a number that depends on the path alone, so that it is the same after a remount, and that no two
-/// nodes of the tree share.
+/// Gives each node its st_ino: a number that depends on the path alone, or on the object of the source, so that it is the same after a
+/// remount, whatever was touched first, and that no two objects of the tree share.
 /// </summary>
 /// <remarks>
-/// The rule: candidate k (0 to 15) is the low 60 bits of XXH64(name, seed = st_ino of the directory with k in bits 63..60), where 0
-/// and 1 count as taken; after the sixteenth, the next free number above it. The first candidate that no other node has is the
+/// <code>
+/// bit 59  bit 58  bits below
+/// 0       hash of the path: directories, and names whose listing tells no inode number
+/// 1       0       the inode number in the source, of an object on the device of the root
+/// 1       1       hash of device and inode number: other devices, and numbers of more than 58 bits
+/// </code>
+/// What can have several names goes by its inode number, since names of one object must show one number, and a listing, which does not
+/// ask how many names an object has, must show the same one.
+/// The rule for a path: candidate k (0 to 15) is the low 59 bits of XXH64(name, seed = st_ino of the directory with k in bits 63..60),
+/// where 0 and 1 count as taken; after the sixteenth, the next free number above it. The first candidate that no other node has is the
 /// node's. Within a directory names are numbered in the order of their bytes; between directories the one loaded first comes first.
-/// A number therefore depends on the order of loading only for two paths whose 60 bits are equal: among a million nodes one such
-/// pair is to be expected in two million trees.
+/// A number therefore depends on the order of loading only for two paths whose 59 bits are equal: among a million directories one such
+/// pair is to be expected in a million trees.
 /// The set behind it holds node indices only (<see cref="NodeSlots"/>), in 16 parts that grow each for itself, so that no
 /// load waits for one big rehash.
 /// </remarks>
@@ -21,8 +29,11 @@ internal sealed unsafe class StInoSet : IDisposable
     /// <summary>st_ino of the root.</summary>
     public const ulong Root = 1;
 
-    /// <summary>The 60 bits that a number may have: the overlay marks its own above them.</summary>
-    public const ulong DefaultMask = (1UL << 60) - 1;
+    /// <summary>The bits of a number made from a path. Bit 59 marks the others; the overlay marks its own from bit 60 on.</summary>
+    public const ulong DefaultMask = ObjectBit - 1;
+
+    private const ulong ObjectBit = 1UL << 59;
+    private const ulong HashedBit = 1UL << 58;
 
     private const int PartCount = 16;
     private const int Attempts = 16;
@@ -32,6 +43,7 @@ internal sealed unsafe class StInoSet : IDisposable
     private readonly ulong _mask;
     private readonly NodeSlots[] _parts = new NodeSlots[PartCount];
     private readonly StripedLocks _locks = new(PartCount);
+    private ulong _device;
 
     /// <param name="nodes">Where the numbers of the nodes in the set stand.</param>
     /// <param name="mask">Bits of a number; narrower than <see cref="DefaultMask"/> only to make collisions happen.</param>
@@ -61,6 +73,29 @@ internal sealed unsafe class StInoSet : IDisposable
 
     /// <summary>The hash that candidate 0 is cut from; a directory's name index uses it too.</summary>
     public static ulong HashOf(ulong directoryStIno, ByteName name) => name.Hash(directoryStIno);
+
+    /// <summary>Device of the root in the source: told before the first <see cref="OfObject"/>.</summary>
+    public ulong Device
+    {
+        get => Volatile.Read(ref _device);
+        set => Volatile.Write(ref _device, value);
+    }
+
+    /// <summary>The number of an object by what it is in the source.</summary>
+    /// <param name="device">Its device.</param>
+    /// <param name="inode">Its inode number there, not 0.</param>
+    public ulong OfObject(ulong device, ulong inode)
+    {
+        if (device == Device && inode < HashedBit)
+        {
+            return ObjectBit | inode;
+        }
+
+        ulong* key = stackalloc ulong[2];
+        key[0] = device;
+        key[1] = inode;
+        return ObjectBit | HashedBit | (new ByteName((byte*)key, 2 * sizeof(ulong)).Hash(0) & (HashedBit - 1));
+    }
 
     /// <summary>Chooses the number of <paramref name="node"/>, writes it to the node and enters the node.</summary>
     /// <param name="node">A node that is in no set yet.</param>
@@ -98,7 +133,7 @@ internal sealed unsafe class StInoSet : IDisposable
 
     private Errno TryEnter(uint node, ulong number, out bool entered)
     {
-        int index = (int)(number >> 56) & (PartCount - 1);
+        int index = (int)(number >> 55) & (PartCount - 1);
         lock (_locks[(uint)index])
         {
             entered = false;

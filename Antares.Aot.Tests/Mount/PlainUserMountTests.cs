@@ -1,0 +1,196 @@
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>
+/// A server without privilege, for which modes are in the way: the same commands of the same user on a plain folder and on the mount
+/// must answer the same, and leave the same tree, also in the next mount.
+/// </summary>
+public sealed class PlainUserMountTests
+{
+    [MountTheory, InlineData(MountKind.AntaresFolder)]
+    public void DirectoriesThatMayBeSearchedButNotRead(MountKind kind) => Check(kind, """
+        mkdir -p search/sub dark/sub/deep
+        echo one > search/f; echo two > search/sub/g; echo three > dark/sub/deep/h; ln dark/sub/deep/h dark/sub/deep/i
+        chmod 711 search; chmod 311 dark dark/sub
+        """, """
+        t cat search/f
+        t cat search/sub/g
+        t cat search/none
+        t ls search
+        t cat dark/sub/deep/h
+        t cat dark/sub/deep/i
+        t stat -c '%n %a %h %F' dark dark/sub dark/sub/deep dark/sub/deep/h
+        t ls dark
+        t ls dark/sub
+        t ls dark/sub/deep
+        t cat dark/f
+        t sh -c 'echo x > dark/f'
+        t rm -f search/f
+        t rm -rf search
+        t mv search/f search/g
+        t cat search/f
+        """, "chown -R root:root search dark");
+
+    [MountTheory, InlineData(MountKind.AntaresFolder, 64), InlineData(MountKind.AntaresDir, 64), InlineData(MountKind.AntaresDir, 1)]
+    public void ReadOnlyDirectories(MountKind kind, int descriptors) => Check(kind, """
+        mkdir -p ro/sub/deep d e/f/g swap1/x swap2/y gone/in nest/a/b hidden
+        for f in ro/f ro/w ro/sub/g e/f/g/h nest/a/b/f hidden/f gone/in/f; do echo $f > $f; done
+        ln ro/w ro/sub/link
+        chmod 444 ro/f ro/sub/g; chmod 555 ro/sub/deep ro/sub ro swap1 swap2 nest/a/b nest/a nest e/f/g e/f
+        """, """
+        t sh -c 'echo more >> ro/w'
+        t cat ro/sub/link
+        t chmod 644 ro/f
+        t sh -c 'echo more >> ro/f'
+        t rm -f ro/f
+        t sh -c ': > ro/new'
+        t mv ro/f ro/g
+        t chmod 755 ro/sub
+        t rm -f ro/sub/g
+        t rm -rf ro/sub
+        t mv ro ro2
+        t mv ro2 d/ro3
+        t mv ro2 ro
+        t setfattr -n user.x -v y ro/w
+        t setfattr -n user.x -v y ro
+        t mkdir -m 555 d/new
+        t mv d/new d/new2
+        t rmdir d/new2
+        t sh -c 'chmod 444 e/f/g/h; echo x > e/f/g/h'
+        t rm -rf e
+        t chmod -R u+w e
+        t rm -rf e
+        t mkdir -m 555 e
+        t mkdir e/f
+        t rm -rf gone
+        t mkdir -m 111 gone
+        t chmod 755 gone
+        t ls gone
+        t mv nest nest2
+        t sh -c 'echo more >> nest2/a/b/f'
+        t chmod -R u+w nest2
+        t rm -rf nest2/a
+        t mkdir -m 500 nest2/a
+        t chmod 555 nest2
+        t mv nest2 d
+        t mv nest2 nest
+        t mkdir acl
+        t setfacl -d -m u::rx,g::rx,o::- acl
+        t mkdir acl/one
+        t rmdir acl/one
+        t mkdir acl/one
+        t chmod 000 hidden
+        t cat hidden/f
+        t mv hidden hidden2
+        t chmod 755 hidden2
+        t cat hidden2/f
+        exec 5<>hidden2/f 6>hidden2/new
+        chmod 000 hidden2
+        t sh -c 'echo changed >&5; echo new >&6; stat -Lc %s /proc/self/fd/5 /proc/self/fd/6; chmod 600 /proc/self/fd/5'
+        exec 5>&- 6>&-
+        t ls hidden2
+        t rm -rf hidden2
+        t rmdir hidden2
+        t chmod 755 hidden2
+        t mkdir -m 0 zero
+        t rmdir zero
+        t mkdir -m 0 zero
+        t chmod 555 .
+        t rm -f d/none
+        t mkdir more
+        t rmdir d
+        t sh -c 'echo more >> ro/w'
+        """, descriptors: descriptors);
+
+    /// <summary>Trees as tools leave them: objects of git, and outputs of Bazel, which makes their directories read-only.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void ReadOnlyTreesOfTools(MountKind kind) => Check(kind, """
+        export GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_DATE='2001-01-01 00:00' GIT_COMMITTER_DATE='2001-01-01 00:00'
+        git init -q repo; cd repo; git config user.email a@b; git config user.name n; git config gc.auto 0
+        for i in 1 2 3; do echo $i > f$i; git add f$i; git commit -q -m $i; done
+        cd ..
+        mkdir -p out/bin/pkg out/bin/other; for i in 1 2 3; do echo $i > out/bin/pkg/o$i; done; ln -s o1 out/bin/pkg/l
+        find out -type f -exec chmod 555 {} + ; find out -type d -exec chmod 555 {} +
+        """, """
+        export GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_DATE='2001-01-01 00:00' GIT_COMMITTER_DATE='2001-01-01 00:00'
+        t git -C repo status --porcelain
+        t sh -c 'cd repo && echo 4 > f1 && git commit -q -a -m four && git rev-parse HEAD'
+        t git -C repo gc -q
+        t git -C repo fsck --full
+        t chmod -R a-w repo
+        t git -C repo log --oneline
+        t sh -c 'cd repo && git add -A 2>/dev/null && echo 5 > new'
+        t rm -rf repo/.git
+        t chmod -R u+w repo
+        t rm -rf repo/.git
+        t rm -rf out
+        t sh -c 'echo x > out/bin/pkg/o9'
+        t chmod u+w out/bin/pkg
+        t rm -f out/bin/pkg/o1
+        t sh -c 'echo x > out/bin/pkg/o1; chmod 555 out/bin/pkg/o1 out/bin/pkg'
+        t cat out/bin/pkg/l out/bin/pkg/o2
+        t chmod -R u+w out/bin
+        t rm -rf out/bin
+        t sh -c 'chmod u+w out; rm -rf out/bin out'
+        """);
+
+    /// <param name="kind">Our mount over a plain folder, or over dir:.</param>
+    /// <param name="lower">Fills the lower folder, as the user.</param>
+    /// <param name="calls">The commands; "t COMMAND" prints what it answers.</param>
+    /// <param name="foreign">What root does to the lower folder after that.</param>
+    /// <param name="descriptors">Most descriptors that the server keeps open.</param>
+    private static void Check(MountKind kind, string lower, string calls, string foreign = "", int descriptors = 64)
+    {
+        using var scratch = new ScratchFolder();
+        File.WriteAllText(scratch.Join("lower.sh"), lower);
+        File.WriteAllText(scratch.Join("foreign.sh"), foreign);
+        File.WriteAllText(scratch.Join("calls.sh"), Words + calls);
+        ShellResult result = Shell.Run("unshare", ["--mount", "/bin/bash", "-c", Script], 120,
+            environment: [("S", scratch.Path), ("BIN", TestEnvironment.Binary), ("SOURCE", kind == MountKind.AntaresDir ? "dir:" : ""), ("FDS", $"{descriptors}")]);
+        Assert.True(result.ExitCode == 0, result.ToString());
+        string plain = File.ReadAllText(scratch.Join("plain.out"));
+        Assert.DoesNotContain("command not found", plain);
+        Parity.AssertSameTree("a plain folder", plain, "the mount", File.ReadAllText(scratch.Join("mount.out")));
+        Parity.AssertSameTree("a plain folder", File.ReadAllText(scratch.Join("plain.tree")), "the mount", File.ReadAllText(scratch.Join("mount.tree")));
+        Parity.AssertSameTree("a plain folder", File.ReadAllText(scratch.Join("plain.tree")), "the next mount", File.ReadAllText(scratch.Join("next.tree")));
+        Assert.Equal("", File.ReadAllText(scratch.Join("lower.diff")));
+    }
+
+    private const string Words = """
+        n=0
+        t() { n=$((n + 1)); "$@" > ../out.$$ 2>&1 && r=ok || r=failed; echo "$n $*: $r: $(sed 's/.*: //' ../out.$$ | paste -sd '|')"; }
+
+        """;
+
+    /// <summary>In a mount namespace of its own, since many hosts keep /dev/fuse to root.</summary>
+    private const string Script = """
+        set -euo pipefail
+        mknod "$S/fuse" c 10 229 && chmod 666 "$S/fuse" && mount --bind "$S/fuse" /dev/fuse
+        cd "$S"
+        mkdir plain lower mnt upper work state home
+        chown 1000:1000 . plain lower mnt upper work state home
+        cp "$BIN" antares-aot && chmod 755 antares-aot
+        export HOME=$PWD/home ANTARES_STATE_DIR=$PWD/state
+        user() { setpriv --reuid=1000 --regid=1000 --clear-groups "$@"; }
+        tree() { (cd "$1" && find . -printf '%p %y %m %u %s\n' | sed 's/\( d .*\) [0-9]*$/\1/' | sort && find . -type f -exec md5sum {} + | sort) 2>&1 || true; }
+        export -f tree
+        for folder in plain lower; do (cd $folder && umask 022 && user bash -e ../lower.sh && bash -e ../foreign.sh); done
+        tree lower > before
+        user bash -c 'cd plain && exec bash ../calls.sh' > plain.out 2>&1
+        user bash -c 'tree plain' > plain.tree
+        mount_it() { user ./antares-aot mount "$SOURCE$PWD/lower" "$PWD/mnt" --upper "$PWD/upper" --work "$PWD/work" --fd-cache "$FDS"; }
+        trap 'umount -l mnt' EXIT
+        mount_it
+        user bash -c 'cd mnt && exec bash ../calls.sh' > mount.out 2>&1
+        user bash -c 'tree mnt' > mount.tree
+        user ./antares-aot umount "$PWD/mnt"
+        [ -z "$(find work -mindepth 2)" ]
+        mount_it
+        user bash -c 'tree mnt' > next.tree
+        user ./antares-aot umount "$PWD/mnt"
+        trap - EXIT
+        tree lower > after
+        diff before after > lower.diff
+        """;
+}
