@@ -381,47 +381,6 @@ public sealed unsafe class CopyUp
         return error;
     }
 
-    /// <summary>
-    /// True when a name that the lower layer is known to have still leads to an object, so that its copy must stay although the upper has
-    /// no name for it. Names in directories that nobody looked at do not count: whether they exist, or lie outside the layer, is not known.
-    /// </summary>
-    public bool IsShownBelow(ulong nodeId)
-    {
-        if (_tree.Resolve(nodeId, out Target target) != Errno.None)
-        {
-            return false;
-        }
-
-        ILayer layer = _tree.Layer(target.Lower.Slot);
-        uint cursor = 0;
-        while (layer.NextName(target.Lower.Node, ref cursor, out uint lowerDirectory, out ByteName name))
-        {
-            Errno error = _tree.ResolveOwner(new LowerRef(target.Lower.Slot, lowerDirectory), out Target parent);
-            if (error == Errno.None)
-            {
-                error = _tree.FindChild(in parent, name, out Target visible);
-                bool shown = error == Errno.None && visible.NodeId == nodeId;
-                if (shown)
-                {
-                    error = CheckReachable(parent, out shown);
-                }
-
-                if (error == Errno.None && shown)
-                {
-                    return true;
-                }
-            }
-
-            if (error != Errno.None && error != Errno.ENOENT)
-            {
-                // "Could not look" is not "nobody sees it".
-                return true;
-            }
-        }
-
-        return false;
-    }
-
     // The upper's copy of a hard link keeps the lower st_ino only once it has all names: otherwise the names that still lead to the
     // lower file would, after the next mount, be another file with the same number.
     private void NoteMissing(uint index, bool hardLink)

@@ -177,8 +177,7 @@ public sealed unsafe class LookupOps
         if (record->Upper != 0)
         {
             FolderNode* upper = _tree.Upper.Table.Node(record->Upper);
-            if (upper->Place is NodePlace.HeldByFd or NodePlace.InWork
-                && (record->MissingNames == 0 || !_copyUp.IsShownBelow(nodeId)))
+            if (upper->Place is NodePlace.HeldByFd or NodePlace.InWork && record->MissingNames == 0)
             {
                 _tree.Upper.Writer.Orphans.Release(record->Upper);
                 _tree.Records.Remove(index);
