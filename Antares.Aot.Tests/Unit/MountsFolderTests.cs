@@ -188,6 +188,7 @@ public sealed class MountsFolderTests : IDisposable
         Assert.Equal(["/proc", "/tmp/a b\\c", "/tmp/a"], entries.Select(entry => entry.MountPoint));
         Assert.Equal([false, true, false], entries.Select(entry => entry.IsOurs));
         Assert.Equal("dir:/x\ty", entries[1].Source);
+        Assert.Equal("0:45", $"{entries[1].Device}");
     }
 
     [Theory]

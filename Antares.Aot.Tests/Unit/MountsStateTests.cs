@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Fuse;
 using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Tests.Unit;
@@ -17,6 +18,7 @@ public sealed class MountsStateTests : IDisposable
         var full = Record("1") with
         {
             Job = "job",
+            Device = new DeviceNumber(0, 53),
             Lowers = ["/layer", "dir:/söurce \"x\"\n"],
             Upper = "/u",
             Work = "/w",

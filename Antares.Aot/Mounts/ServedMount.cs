@@ -142,6 +142,7 @@ public sealed class ServedMount : IDisposable
         {
             var descriptors = FileLimit.Raise(out var callersLimit);
             server = MountAssembly.Mount(plan, descriptors, diagnostics);
+            record = record with { Device = server.Device };
             clock.Step("mounted");
             server.Start();
             clock.Step("threads started");
