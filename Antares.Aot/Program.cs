@@ -28,7 +28,13 @@ internal static class Program
             return code;
         }
 
-        return Write(StandardOutput, output.ToString()) || code != ExitCode.Ok ? code : ExitCode.Internal;
+        var error = Write(StandardOutput, output.ToString());
+        if (error != Errno.None)
+        {
+            _ = Write(StandardError, $"{CommandLine.ProgramName}: cannot print the result: {ErrnoText.Of(error)}\n"); // as above
+        }
+
+        return error == Errno.None || code != ExitCode.Ok ? code : ExitCode.Internal;
     }
 
     private static int Run(string[] args, CommandContext context)
@@ -44,6 +50,6 @@ internal static class Program
         }
     }
 
-    private static bool Write(int descriptor, string text) =>
-        text.Length == 0 || HostPath.Write(descriptor, Encoding.UTF8.GetBytes(text)) == Errno.None;
+    private static Errno Write(int descriptor, string text) =>
+        text.Length == 0 ? Errno.None : HostPath.Write(descriptor, Encoding.UTF8.GetBytes(text));
 }

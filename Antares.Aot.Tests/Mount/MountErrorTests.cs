@@ -90,6 +90,32 @@ public sealed class MountErrorTests
         }
     }
 
+    /// <summary>Whoever does not get the result cannot unmount what it names: a mount that cannot be told is taken back.</summary>
+    [MountTheory]
+    [InlineData("--json > /dev/full", "No space left"), InlineData("--json >&-", "Bad file descriptor"), InlineData("--json | true", null)]
+    [InlineData("--json --foreground > /dev/full", "No space left")]
+    public void AResultThatCannotBePrintedLeavesNothing(string way, string? named)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        ShellResult result = Shell.Bash($"set -o pipefail; \"$BIN\" mount {mount.Source} --workspace-root {spaces} {way}",
+            environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
+        if (named != null)
+        {
+            Assert.True(result.ExitCode is 1 or 3, result.ToString());
+            Assert.Contains(named, result.Error);
+        }
+        else if (result.ExitCode == 0)
+        {
+            // The reader may have been there still when the text was written.
+            _ = mount.Try("umount", "--all").Must();
+        }
+        Assert.Empty(MountTable.Below(spaces));
+        Assert.Empty(Directory.GetFileSystemEntries(spaces));
+        Assert.Equal("[]", mount.Try("list", "--json").Must().Trim());
+    }
+
     [MountFact]
     public void UnknownOptionsAndVerbs()
     {
