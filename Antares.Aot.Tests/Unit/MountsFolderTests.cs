@@ -21,7 +21,7 @@ public sealed class MountsFolderTests : IDisposable
     [Fact]
     public void AWorkspaceHasItsPartsAndGoesWhole()
     {
-        var workspace = Workspace.Create(_folder, Workspace.NewId(), forOthers: true);
+        var workspace = Made(_folder, Workspace.NewId(), forOthers: true);
         Assert.Equal($"{_folder}/antares_build_{workspace.Id}", workspace.FolderPath);
         Assert.Equal(["cl", "mnt", "store", "upper"], Directory.GetDirectories(workspace.FolderPath).Select(Path.GetFileName).Where(name => name![0] != '.').Order());
         Assert.Equal((UnixFileMode)0x1ED, File.GetUnixFileMode(workspace.FolderPath));
@@ -30,16 +30,16 @@ public sealed class MountsFolderTests : IDisposable
         File.WriteAllText(Path.Combine(workspace.Upper, "x"), "y");
         Assert.Equal(Errno.None, workspace.Remove());
         Assert.False(Directory.Exists(workspace.FolderPath));
-        Assert.Equal((UnixFileMode)0x1C0, File.GetUnixFileMode(Workspace.Create(_folder, Workspace.NewId(), forOthers: false).FolderPath));
+        Assert.Equal((UnixFileMode)0x1C0, File.GetUnixFileMode(Made(_folder, Workspace.NewId(), forOthers: false).FolderPath));
     }
 
     [Fact]
     public void AWorkspaceIsNeverTakenOver()
     {
         var id = Workspace.NewId();
-        _ = Workspace.Create(_folder, id, forOthers: false);
-        Assert.Contains(id, Assert.Throws<MountProblem>(() => Workspace.Create(_folder, id, forOthers: false)).Message);
-        Assert.Contains("--workspace-root", Assert.Throws<MountProblem>(() => Workspace.Create(_folder + "/none", id, forOthers: false)).Message);
+        _ = Made(_folder, id, forOthers: false);
+        Assert.Contains(id, Assert.Throws<MountProblem>(() => Made(_folder, id, forOthers: false)).Message);
+        Assert.Contains("--workspace-root", Assert.Throws<MountProblem>(() => Made(_folder + "/none", id, forOthers: false)).Message);
     }
 
     [Fact]
@@ -205,6 +205,13 @@ public sealed class MountsFolderTests : IDisposable
         Assert.Equal(["BUCK2_ALLOW_ROOT=1", "HOME=", "PWD=/m"], JobCommand.EnvironmentOf([new("PWD", "/x")], isRoot: true, "/m").Select(line => line.StartsWith("HOME=/", StringComparison.Ordinal) ? "HOME=" : line));
         Assert.Equal(["BUCK2_ALLOW_ROOT=0", "HOME=/h", "PWD=/m"], JobCommand.EnvironmentOf([new("HOME", "/h"), new("BUCK2_ALLOW_ROOT", "0")], isRoot: true, "/m"));
         Assert.Equal(["PWD=/m"], JobCommand.EnvironmentOf([], isRoot: false, "/m"));
+    }
+
+    private static Workspace Made(string root, string id, bool forOthers)
+    {
+        var workspace = Workspace.In(root, id);
+        workspace.Make(forOthers);
+        return workspace;
     }
 
     private MountRequest Request() => new()

@@ -106,7 +106,8 @@ public sealed class MountsStateTests : IDisposable
     [Fact]
     public void AMountOfADeadProcessIsStaleAndCanBeCleaned()
     {
-        var workspace = Workspace.Create(_folder, Workspace.NewId(), forOthers: false);
+        var workspace = Workspace.In(_folder, Workspace.NewId());
+        workspace.Make(forOthers: false);
         var state = new StateFile(_folder);
         state.Add(Record("live") with { Process = ProcessIdentity.Self() });
         state.Add(Record("gone") with { Process = ProcessIdentity.Self() with { StartTicks = 1 }, Workspace = workspace.FolderPath, Job = "j" });

@@ -5,7 +5,11 @@ namespace Antares.Aot.Mounts;
 /// <summary>A recorded mount and whether its process still lives.</summary>
 /// <param name="Record">From the state file.</param>
 /// <param name="IsStale">The process is gone; what it left is to be cleaned up.</param>
-public sealed record KnownMount(MountRecord Record, bool IsStale);
+public sealed record KnownMount(MountRecord Record, bool IsStale)
+{
+    /// <summary>One word for people and programs.</summary>
+    public string State => IsStale ? "stale" : Record.Device is null ? "starting" : "mounted";
+}
 
 /// <summary>The mounts of one state file: listing them, finding the one meant, cleaning up after dead ones.</summary>
 public sealed class MountDirectory(StateFile state)

@@ -66,11 +66,16 @@ public sealed class MountPlan : IDisposable
     /// <summary>Folder for what Dicfuse cannot hold in memory; null: memory only.</summary>
     public string? StorePath => Workspace?.Store;
 
+    private bool NeedsUpper => Request.Upper is null && !Request.ReadOnly;
+
+    private bool NeedsWorkspace => NeedsUpper || Request.MountPoint is null;
+
     /// <summary>What was asked for, with its paths checked and opened.</summary>
     /// <param name="request">From the command line.</param>
     /// <param name="log">Hears of what is done without.</param>
+    /// <param name="announce">Told of the plan when its paths are known and nothing is made yet.</param>
     /// <exception cref="MountProblem">Usage or Host; nothing is left behind.</exception>
-    public static MountPlan Make(MountRequest request, Log log)
+    public static MountPlan Make(MountRequest request, Log log, Action<MountPlan>? announce = null)
     {
         var plan = new MountPlan(request, Workspace.NewId());
         try
@@ -78,6 +83,8 @@ public sealed class MountPlan : IDisposable
             plan.OpenLowers();
             plan.OpenMountPoint();
             plan.OpenUpper();
+            plan.PlaceWorkspace(log);
+            announce?.Invoke(plan);
             plan.MakeWorkspace(log);
             plan.OpenWork();
             OverlapRules.Check(plan);
@@ -192,22 +199,20 @@ public sealed class MountPlan : IDisposable
         MustBeWritable("upper", path);
     }
 
-    private void MakeWorkspace(Log log)
+    private void PlaceWorkspace(Log log)
     {
-        var needsUpper = Upper is null && !Request.ReadOnly;
-        var isNeeded = needsUpper || Request.MountPoint is null;
-        if (!isNeeded && !_lowers.Exists(lower => lower.Spec.Kind == SourceKind.Dicfuse))
+        if (!NeedsWorkspace && !_lowers.Exists(lower => lower.Spec.Kind == SourceKind.Dicfuse))
         {
             return;
         }
 
         try
         {
-            Workspace = Workspace.Create(Request.WorkspaceRoot, Id, AllowOther);
+            Workspace = Workspace.In(Request.WorkspaceRoot, Id);
         }
-        catch (MountProblem problem) when (!isNeeded)
+        catch (MountProblem problem) when (!NeedsWorkspace)
         {
-            log.Warn($"file contents are kept in memory only: {problem.Message}");
+            WarnOfMemory(log, problem);
             return;
         }
 
@@ -216,10 +221,27 @@ public sealed class MountPlan : IDisposable
             MountPoint = Workspace.MountPoint;
         }
 
-        if (needsUpper)
+        if (NeedsUpper)
         {
             UpperPath = Workspace.Upper;
             WorkPath = Workspace.Work;
+        }
+    }
+
+    private void MakeWorkspace(Log log)
+    {
+        try
+        {
+            Workspace?.Make(AllowOther);
+        }
+        catch (MountProblem problem) when (!NeedsWorkspace)
+        {
+            WarnOfMemory(log, problem);
+            Workspace = null;
+        }
+
+        if (NeedsUpper && UpperPath is not null && WorkPath is not null)
+        {
             Upper = new OwnedFd(OpenFolder("upper", UpperPath, "it was just made"));
             Work = new OwnedFd(OpenFolder("work", WorkPath, "it was just made"));
             var error = RootAttributes.Copy(_lowers[0].Root.Value, Upper.Value);
@@ -229,6 +251,8 @@ public sealed class MountPlan : IDisposable
             }
         }
     }
+
+    private static void WarnOfMemory(Log log, MountProblem problem) => log.Warn($"file contents are kept in memory only: {problem.Message}");
 
     private void OpenWork()
     {

@@ -17,7 +17,7 @@ public sealed record MountRecord
     /// <summary>Path without links.</summary>
     public required string MountPoint { get; init; }
 
-    /// <summary>Tells the mount from others at the same path.</summary>
+    /// <summary>Tells the mount from others at the same path; null: not mounted yet.</summary>
     public DeviceNumber? Device { get; init; }
 
     /// <summary>The layers as SOURCE is written, top first, the last is SOURCE itself; paths without links.</summary>
