@@ -9,6 +9,7 @@ public static unsafe class JobCommand
     /// <summary>Exit codes of a shell for a command that cannot be started.</summary>
     private const int NotExecutable = 126;
     private const int NotFound = 127;
+    private const int EndedBySignal = 128;
 
     /// <summary>Users left behind by the command: it is over, so they are not waited for.</summary>
     private const int UsersPatienceMs = 0;
@@ -18,12 +19,19 @@ public static unsafe class JobCommand
     /// <param name="folder">Working folder, relative to the mount point; "" for its root.</param>
     /// <param name="words">The command and its arguments.</param>
     /// <param name="log">The log.</param>
-    /// <returns>The command's exit code; 128 + n when signal n ended it; 126 or 127 when it could not be started.</returns>
+    /// <returns>The command's exit code; 128 + n when signal n ended it, or came before it was started; 126 or 127 when it could not be started.</returns>
     public static int Run(ServedMount mount, string folder, IReadOnlyList<string> words, Log log)
     {
         using var owned = mount;
         using var events = new MountEvents(
             mount, Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, Signals.SIGHUP, Signals.SIGUSR1, Signals.SIGUSR2, Signals.SIGCHLD);
+        if (SignalSoFar(events) is { } signal)
+        {
+            mount.Complete();
+            _ = MountEnd.TakeDown(mount, events, log, UsersPatienceMs); // what went wrong is in the log
+            return EndedBySignal + signal;
+        }
+
         var workingFolder = folder.Length == 0 ? mount.MountPoint : $"{mount.MountPoint}/{folder}";
         var error = Start(mount, workingFolder, words, out var pid);
         mount.Complete();
@@ -108,13 +116,36 @@ public static unsafe class JobCommand
         return error;
     }
 
-    private static int WaitFor(int pid, ServedMount mount, MountEvents events, Log log)
+    /// <summary>A signal that came while the mount was made, when there was no command that could have had it.</summary>
+    private static int? SignalSoFar(MountEvents events)
     {
         while (true)
         {
-            var next = events.Wait();
+            var next = events.Wait(timeoutMs: 0);
+            if (next.Kind != MountEventKind.Signal)
+            {
+                return null;
+            }
+
+            if (next.Signal != Signals.SIGCHLD)
+            {
+                return next.Signal;
+            }
+        }
+    }
+
+    private static int WaitFor(int pid, ServedMount mount, MountEvents events, Log log)
+    {
+        // What is here already came while the command was being started: the terminal may not have reached it.
+        var isEarly = true;
+        while (true)
+        {
+            var next = events.Wait(isEarly ? 0 : -1);
             switch (next.Kind)
             {
+                case MountEventKind.Timeout:
+                    isEarly = false;
+                    break;
                 case MountEventKind.Signal when next.Signal == Signals.SIGCHLD:
                     // All that ended: as the first process of a container we inherit orphans too.
                     while (Process.Waitpid(-1, out var status, Process.WNOHANG, out var reaped) == Errno.None && reaped > 0)
@@ -126,7 +157,7 @@ public static unsafe class JobCommand
                     }
 
                     break;
-                case MountEventKind.Signal when !next.FromTerminal:
+                case MountEventKind.Signal when isEarly || !next.FromTerminal:
                     _ = Process.Kill(pid, next.Signal); // gone already: its SIGCHLD is on the way
                     break;
                 case MountEventKind.Ended:
