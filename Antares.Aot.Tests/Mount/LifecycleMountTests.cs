@@ -204,6 +204,43 @@ public sealed class LifecycleMountTests
         _ = other.Try("umount", mount.Root).Must();
     }
 
+    /// <summary>A client of the control socket that never finishes its question does not keep the server from ending.</summary>
+    [MountFact]
+    public void ASlowQuestionDoesNotHoldUpTheEnd()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        int pid = mount.ServerPid();
+        string path = Assert.Single(Directory.GetFiles(mount.State, "*.sock"));
+        using var client = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0);
+        client.Connect(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
+        using var done = new CancellationTokenSource();
+        var trickle = new Thread(() =>
+        {
+            try
+            {
+                while (!done.IsCancellationRequested)
+                {
+                    _ = client.Send("x"u8);
+                    Thread.Sleep(300);
+                }
+            }
+            catch (System.Net.Sockets.SocketException)
+            {
+                // It was given up, as it should be.
+            }
+        });
+        trickle.Start();
+        Thread.Sleep(500);
+        _ = Shell.Run("kill", ["-TERM", pid.ToString()]).Must();
+        bool gone = AntaresMount.WaitGone(pid, 5);
+        done.Cancel();
+        trickle.Join();
+        Assert.True(gone, "the server is held up by a client that asks slowly");
+        Assert.Null(MountTable.Find(mount.Root));
+    }
+
     [MountFact]
     public void ForegroundStaysUntilUnmounted()
     {
