@@ -71,6 +71,25 @@ public sealed class RunMountTests
         AssertNothingLeft(mount, spaces);
     }
 
+    /// <summary>Arguments and environment are bytes: the command gets them as they were given.</summary>
+    [MountFact]
+    public void BytesReachTheCommandAsTheyAre()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        ShellResult result = Shell.Bash($$"""
+            export V=$'\x80\xc3' "ODD"=
+            "$BIN" run {{mount.Source}} --workspace-root {{spaces}} -- sh -c 'printf "%s|%s|%s" "$1" "$2" "$V" | od -An -tx1; touch "$2"; ls | od -An -tx1' - ä $'\xff\xfe'
+            """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
+        Assert.Equal("c3a4" + "7c" + "fffe" + "7c" + "80c3\n" + "fffe0a\n", result.Must().Replace(" ", ""));
+        // Before "--" the words are ours; without it so are all.
+        _ = Shell.Bash($$"""
+            "$BIN" run {{mount.Source}} --workspace-root {{spaces}} echo -- $'\xff' | grep -q $'^\xff$'
+            """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State), ("LC_ALL", "C")]).Must();
+        AssertNothingLeft(mount, spaces);
+    }
+
     /// <summary>Ctrl-C while the mount is being made, before there is a command: run ends as if it had been the command.</summary>
     [MountFact]
     public void CtrlCBeforeTheCommandEndsRun()

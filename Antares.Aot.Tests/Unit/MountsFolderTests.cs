@@ -1,3 +1,4 @@
+using System.Text;
 using System.Runtime.Versioning;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Mounts;
@@ -202,9 +203,13 @@ public sealed class MountsFolderTests : IDisposable
     [Fact]
     public void RootsCommandsGetWhatTheyNeed()
     {
-        Assert.Equal(["BUCK2_ALLOW_ROOT=1", "HOME=", "PWD=/m"], JobCommand.EnvironmentOf([new("PWD", "/x")], isRoot: true, "/m").Select(line => line.StartsWith("HOME=/", StringComparison.Ordinal) ? "HOME=" : line));
-        Assert.Equal(["BUCK2_ALLOW_ROOT=0", "HOME=/h", "PWD=/m"], JobCommand.EnvironmentOf([new("HOME", "/h"), new("BUCK2_ALLOW_ROOT", "0")], isRoot: true, "/m"));
-        Assert.Equal(["PWD=/m"], JobCommand.EnvironmentOf([], isRoot: false, "/m"));
+        Assert.Equal(["BUCK2_ALLOW_ROOT=1", "HOME=", "PWD=/m"], Environment(true, "PWD=/x").Select(line => line.StartsWith("HOME=/", StringComparison.Ordinal) ? "HOME=" : line));
+        Assert.Equal(["HOME=/h", "BUCK2_ALLOW_ROOT=0", "PWD=/m"], Environment(true, "HOME=/h", "PWD=/x", "BUCK2_ALLOW_ROOT=0"));
+        Assert.Equal(["PWDX=y", "odd", "V=\xFF\xC3", "PWD=/m"], Environment(false, "PWDX=y", "odd", "V=\xFF\xC3"));
+
+        // Latin-1, so that each character is one byte.
+        static IEnumerable<string> Environment(bool isRoot, params string[] lines) =>
+            JobCommand.EnvironmentOf([.. lines.Select(Encoding.Latin1.GetBytes)], isRoot, "/m").Select(Encoding.Latin1.GetString);
     }
 
     private static Workspace Made(string root, string id, bool forOthers)

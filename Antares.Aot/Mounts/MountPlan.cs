@@ -155,7 +155,7 @@ public sealed class MountPlan : IDisposable
 
         var fd = OpenFolder("mount point", path, $"make it first: mkdir -p {path}");
         using var owned = new OwnedFd(fd);
-        MountPoint = HostPath.RealPathOf(fd, path);
+        MountPoint = RealPath("mount point", fd, path);
         if (MountTable.IsFuse(fd) && MountTable.Find(MountPoint) is { IsOurs: true })
         {
             throw MountProblem.Host($"mount point {path}: already a mount of antares-aot; antares-aot umount {path} first, or choose another folder");
@@ -186,16 +186,15 @@ public sealed class MountPlan : IDisposable
         }
 
         var fd = OpenFolder("upper", path, $"make it first: mkdir -p {path}");
-        var real = HostPath.RealPathOf(fd, path);
         if (Request.ReadOnly)
         {
             // Nothing will be written, so it is one more lower layer, the uppermost.
-            _lowers.Insert(0, new PlannedLower(new SourceSpec(SourceKind.Folder, path), real, new OwnedFd(fd)));
+            _lowers.Insert(0, new PlannedLower(new SourceSpec(SourceKind.Folder, path), HostPath.RealPathOf(fd, path), new OwnedFd(fd)));
             return;
         }
 
         Upper = new OwnedFd(fd);
-        UpperPath = real;
+        UpperPath = RealPath("upper", fd, path);
         MustBeWritable("upper", path);
     }
 
@@ -265,7 +264,7 @@ public sealed class MountPlan : IDisposable
         {
             var fd = OpenFolder("work", given, $"make it first, on the upper's file system: mkdir -p {given}");
             Work = new OwnedFd(fd);
-            WorkPath = HostPath.RealPathOf(fd, given);
+            WorkPath = RealPath("work", fd, given);
             MustBeWritable("work", given);
             return;
         }
@@ -297,6 +296,16 @@ public sealed class MountPlan : IDisposable
             Errno.EACCES or Errno.EPERM => throw MountProblem.Host($"{what} {path}: no permission to open it ({error}); give this user access or run as its owner"),
             _ => throw MountProblem.Host($"{what} {path}", error),
         };
+    }
+
+    /// <summary>The path without links of a folder that is used by its path later.</summary>
+    /// <exception cref="MountProblem">Usage: it is not UTF-8.</exception>
+    private static string RealPath(string what, int fd, string path)
+    {
+        var real = HostPath.RealPathOf(fd, path);
+        return HostPath.IsFaithful(real)
+            ? real
+            : throw MountProblem.Usage($"{what} {path}: its path without links ({real}) is not UTF-8; give a folder whose path is");
     }
 
     private static void MustBeWritable(string what, string path)

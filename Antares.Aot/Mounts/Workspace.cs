@@ -72,6 +72,11 @@ public sealed class Workspace
                 $"workspace root {root}: {ErrnoText.Of(error)}; choose an existing folder with --workspace-root");
         }
 
+        if (!HostPath.IsFaithful(realRoot))
+        {
+            throw MountProblem.Usage($"workspace root {root}: its path without links ({realRoot}) is not UTF-8; choose another folder with --workspace-root");
+        }
+
         return new Workspace(id, (realRoot == "/" ? "" : realRoot) + "/" + NamePrefix + id);
     }
 

@@ -25,7 +25,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "given.h"
+
 extern int __managed__Main(int argc, char *argv[]);
+
+/* For interop/Libc/GivenWords.cs: the runtime's strings lose what is not UTF-8. */
+static char **given;
+char **antares_argv(void) { return given; }
+char **antares_environ(void) { return environ; }
 
 /* Mounts/ReadyReport.cs writes these: four words of this machine's byte order, then size bytes. */
 struct frame { uint32_t magic, kind, code, size; };
@@ -135,6 +142,7 @@ int main(int argc, char **argv)
 {
     enum split split = NONE;
     sigset_t ours, before;
+    given = argv;
     unsetenv(READY_VARIABLE);
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return puts("antares-aot " ANTARES_VERSION) < 0 ? EXIT_INTERNAL : 0; /* needs no runtime */
