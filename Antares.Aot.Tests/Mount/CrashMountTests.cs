@@ -115,6 +115,7 @@ public sealed class CrashMountTests
         Assert.True(client.WaitForExit(20_000), "the client hangs after its server was killed");
         Assert.True(AntaresMount.WaitGone(pid, 10));
         MountTable.Tear(MountTable.Find(mount.Root)!);
+        _ = mount.Try("umount", "--stale").Must(); // its workspace too, which the next mount would leave
     }
 
     /// <summary>Each file holds the old content, or the old content and the text appended; never a part.</summary>
