@@ -18,7 +18,7 @@ BUILD_PACKAGES=(
 DEMO_PACKAGES=("/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3")
 TEST_PACKAGES=(
     "/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3" "/usr/bin/fusermount3:fuse3" "/usr/bin/setfattr:attr" "/usr/bin/setfacl:acl"
-    "/usr/bin/strace:strace" "/usr/bin/git:git" "/usr/include/sqlite3.h:libsqlite3-dev" "/usr/bin/flock:util-linux"
+    "/usr/bin/strace:strace" "/usr/bin/git:git" "/usr/include/sqlite3.h:libsqlite3-dev" "/usr/bin/flock:util-linux" "/usr/bin/script:bsdutils"
     "/bin/busybox:busybox-static")
 
 install_missing() {

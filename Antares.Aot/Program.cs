@@ -20,7 +20,7 @@ internal static class Program
         using var report = ReadyReport.FromEnvironment();
         using var output = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
         using var errors = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
-        var code = Run(args, new CommandContext(output, errors, report, () => new StateFile(StateDirectory.Find())));
+        var code = Run(args, new CommandContext(WordsAsBytes.Given(args), output, errors, report, () => new StateFile(StateDirectory.Find())));
         _ = Write(StandardError, errors.ToString()); // nowhere else to say it
         if (report is { IsSent: false })
         {
@@ -28,7 +28,13 @@ internal static class Program
             return code;
         }
 
-        return Write(StandardOutput, output.ToString()) || code != ExitCode.Ok ? code : ExitCode.Internal;
+        var error = Write(StandardOutput, output.ToString());
+        if (error != Errno.None)
+        {
+            _ = Write(StandardError, $"{CommandLine.ProgramName}: cannot print the result: {ErrnoText.Of(error)}\n"); // as above
+        }
+
+        return error == Errno.None || code != ExitCode.Ok ? code : ExitCode.Internal;
     }
 
     private static int Run(string[] args, CommandContext context)
@@ -44,6 +50,6 @@ internal static class Program
         }
     }
 
-    private static bool Write(int descriptor, string text) =>
-        text.Length == 0 || HostPath.Write(descriptor, Encoding.UTF8.GetBytes(text)) == Errno.None;
+    private static Errno Write(int descriptor, string text) =>
+        text.Length == 0 ? Errno.None : HostPath.Write(descriptor, Encoding.UTF8.GetBytes(text));
 }

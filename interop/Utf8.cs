@@ -54,15 +54,22 @@ public sealed unsafe class CStringArray : IDisposable
     private byte** _pointers;
 
     public CStringArray(IReadOnlyList<string> strings)
+        : this(strings.Select(text => new CString(text)).ToArray())
     {
-        _strings = new CString[strings.Count];
-        _pointers = (byte**)NativeMemory.AllocZeroed((nuint)strings.Count + 1, (nuint)sizeof(byte*));
-        for (int i = 0; i < strings.Count; i++)
+    }
+
+    private CStringArray(CString[] strings)
+    {
+        _strings = strings;
+        _pointers = (byte**)NativeMemory.AllocZeroed((nuint)strings.Length + 1, (nuint)sizeof(byte*));
+        for (int i = 0; i < strings.Length; i++)
         {
-            _strings[i] = new CString(strings[i]);
-            _pointers[i] = _strings[i].Pointer;
+            _pointers[i] = strings[i].Pointer;
         }
     }
+
+    /// <summary>Copies of bytes, whatever encoding they are in.</summary>
+    public static CStringArray OfBytes(IReadOnlyList<byte[]> strings) => new(strings.Select(bytes => new CString(bytes.AsSpan())).ToArray());
 
     public int Count => _strings.Length;
 

@@ -98,6 +98,31 @@ public sealed class CrashMountTests
         mount.Unmount();
     }
 
+    /// <summary>A server killed while it starts, at whatever step, leaves what list shows and umount --stale removes.</summary>
+    /// <param name="step">The system call before which it dies; the first mkdirat is for the state's folder.</param>
+    [MountTheory]
+    [InlineData("mkdirat:when=3"), InlineData("mkdirat:when=5"), InlineData("mount"), InlineData("eventfd2"), InlineData("flock:when=2")]
+    public void AKillDuringTheStartIsCleanedUp(string step)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        int colon = step.IndexOf(':');
+        string inject = colon < 0 ? $"{step}:signal=KILL:when=1" : $"{step[..colon]}:signal=KILL{step[colon..]}";
+        ShellResult result = Shell.Run("strace", ["-f", "-o", scratch.Join("trace"), "-e", $"inject={inject}", TestEnvironment.Binary, "mount", mount.Source, "--workspace-root", spaces],
+            60, environment: ("ANTARES_STATE_DIR", mount.State));
+        Assert.True(result.ExitCode != 0, result.ToString());
+        string workspace = Assert.Single(Directory.GetDirectories(spaces));
+        string list = mount.Try("list").Must();
+        Assert.Contains(workspace, list);
+        Assert.Contains("stale", list);
+        _ = mount.Try("umount", "--stale").Must();
+        Assert.Empty(MountTable.Below(spaces));
+        Assert.Empty(Directory.GetFileSystemEntries(spaces));
+        Assert.Equal("[]", mount.Try("list", "--json").Must().Trim());
+        Assert.Empty(Directory.GetFiles(mount.State, "*.sock"));
+    }
+
     private static void FillLower(string lower) =>
         _ = Probe.Check(lower, string.Join('\n', Enumerable.Range(0, Files).Select(i => $"gen f{i} {200_000 + (i * 3001)} {i + 1} => ok")));
 
@@ -111,6 +136,7 @@ public sealed class CrashMountTests
         Assert.True(client.WaitForExit(20_000), "the client hangs after its server was killed");
         Assert.True(AntaresMount.WaitGone(pid, 10));
         MountTable.Tear(MountTable.Find(mount.Root)!);
+        _ = mount.Try("umount", "--stale").Must(); // its workspace too, which the next mount would leave
     }
 
     /// <summary>Each file holds the old content, or the old content and the text appended; never a part.</summary>

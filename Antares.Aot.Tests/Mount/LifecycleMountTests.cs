@@ -136,6 +136,111 @@ public sealed class LifecycleMountTests
         _ = Probe.Check(mount.Root, "cat f => 'x'\n");
     }
 
+    /// <summary>A server whose mount was detached while in use leaves a newer mount at the same path alone, and so does umount of the old one.</summary>
+    [MountTheory, InlineData("signal"), InlineData("umount")]
+    public void ADetachedMountDoesNotTakeItsSuccessor(string way)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        int old = mount.ServerPid();
+        string id = OnlyId(mount);
+        using Process user = Shell.Start("/bin/bash", ["-c", "exec 5> held; echo ready; read x"], mount.Root);
+        Assert.Equal("ready", user.StandardOutput.ReadLine());
+        _ = Shell.Run("umount", ["-l", mount.Root]).Must();
+
+        string upper = scratch.Make("upper2"), work = scratch.Make("work2");
+        _ = mount.Try("mount", mount.Source, mount.Root, "--upper", upper, "--work", work).Must();
+        if (way == "signal")
+            _ = Shell.Run("kill", ["-TERM", old.ToString()]).Must();
+        else
+            _ = mount.Try("umount", id).Must();
+        Assert.True(AntaresMount.WaitGone(old, 20), "the detached mount's server does not end");
+        _ = Probe.Check(mount.Root, "put f new => ok\ncat f => 'new'\n");
+        Assert.Equal("new", File.ReadAllText(Path.Combine(upper, "f")));
+        user.StandardInput.Close();
+        Assert.True(user.WaitForExit(10_000));
+    }
+
+    /// <summary>By its path the mount is meant that is there, not one that was detached from it and is still in use.</summary>
+    [MountFact]
+    public void ThePathMeansTheMountThatIsThere()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        int old = mount.ServerPid();
+        using Process user = Shell.Start("/bin/bash", ["-c", "exec 5> held; echo ready; read x; echo late >&5 && echo wrote"], mount.Root);
+        Assert.Equal("ready", user.StandardOutput.ReadLine());
+        _ = Shell.Run("umount", ["-l", mount.Root]).Must();
+        _ = mount.Try("mount", mount.Source, mount.Root, "--upper", scratch.Make("upper2"), "--work", scratch.Make("work2")).Must();
+        _ = mount.Try("umount", mount.Root).Must();
+        Assert.Null(MountTable.Find(mount.Root));
+        Thread.Sleep(500);
+        Assert.True(Directory.Exists($"/proc/{old}"), "the other server was ended too");
+        user.StandardInput.Write("\n");
+        user.StandardInput.Close();
+        Assert.Equal("wrote", user.StandardOutput.ReadLine());
+        Assert.True(AntaresMount.WaitGone(old, 20), "the server does not end with its last user");
+    }
+
+    /// <summary>A record of a dead mount, unmounted by hand since, does not take the mount that got its path, and mostly its device number.</summary>
+    [MountFact]
+    public void CleaningUpAfterADeadMountLeavesItsSuccessor()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        int old = mount.ServerPid();
+        _ = Shell.Run("kill", ["-9", old.ToString()]).Must();
+        Assert.True(AntaresMount.WaitGone(old, 20));
+        _ = Shell.Run("umount", [mount.Root]).Must();
+        using var inner = new ScratchFolder(scratch.Path);
+        using var other = new AntaresMount(inner);
+        _ = other.Try("mount", other.Source, mount.Root, "--upper", other.Upper!, "--work", other.Work!).Must();
+        _ = mount.Try("umount", "--stale").Must();
+        Assert.DoesNotContain(mount.Root, mount.Try("list").Must());
+        _ = Probe.Check(mount.Root, "put f x => ok\n");
+        _ = other.Try("umount", mount.Root).Must();
+    }
+
+    /// <summary>A client of the control socket that never finishes its question does not keep the server from ending.</summary>
+    [MountFact]
+    public void ASlowQuestionDoesNotHoldUpTheEnd()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        int pid = mount.ServerPid();
+        string path = Assert.Single(Directory.GetFiles(mount.State, "*.sock"));
+        using var client = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0);
+        client.Connect(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
+        using var done = new CancellationTokenSource();
+        var trickle = new Thread(() =>
+        {
+            try
+            {
+                while (!done.IsCancellationRequested)
+                {
+                    _ = client.Send("x"u8);
+                    Thread.Sleep(300);
+                }
+            }
+            catch (System.Net.Sockets.SocketException)
+            {
+                // It was given up, as it should be.
+            }
+        });
+        trickle.Start();
+        Thread.Sleep(500);
+        _ = Shell.Run("kill", ["-TERM", pid.ToString()]).Must();
+        bool gone = AntaresMount.WaitGone(pid, 5);
+        done.Cancel();
+        trickle.Join();
+        Assert.True(gone, "the server is held up by a client that asks slowly");
+        Assert.Null(MountTable.Find(mount.Root));
+    }
+
     [MountFact]
     public void ForegroundStaysUntilUnmounted()
     {
@@ -258,5 +363,11 @@ public sealed class LifecycleMountTests
         _ = Probe.Check(mount.Root, "cat d/inner/t => 'x'\nrmdir d/inner => EBUSY\n");
         _ = Shell.Run("umount", [inner]).Must();
         _ = Probe.Check(mount.Root, "rmdir d/inner => ok\n");
+    }
+
+    private static string OnlyId(AntaresMount mount)
+    {
+        using JsonDocument document = JsonDocument.Parse(mount.Try("list", "--json").Must());
+        return document.RootElement.EnumerateArray().Single().GetProperty("id").GetString()!;
     }
 }

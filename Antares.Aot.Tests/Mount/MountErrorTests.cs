@@ -90,6 +90,65 @@ public sealed class MountErrorTests
         }
     }
 
+    /// <summary>Whoever does not get the result cannot unmount what it names: a mount that cannot be told is taken back.</summary>
+    [MountTheory]
+    [InlineData("--json > /dev/full", "No space left"), InlineData("--json >&-", "Bad file descriptor"), InlineData("--json | true", null)]
+    [InlineData("--json --foreground > /dev/full", "No space left")]
+    public void AResultThatCannotBePrintedLeavesNothing(string way, string? named)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        ShellResult result = Shell.Bash($"set -o pipefail; \"$BIN\" mount {mount.Source} --workspace-root {spaces} {way}",
+            environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
+        if (named != null)
+        {
+            Assert.True(result.ExitCode is 1 or 3, result.ToString());
+            Assert.Contains(named, result.Error);
+        }
+        else if (result.ExitCode == 0)
+        {
+            // The reader may have been there still when the text was written.
+            _ = mount.Try("umount", "--all").Must();
+        }
+        Assert.Empty(MountTable.Below(spaces));
+        Assert.Empty(Directory.GetFileSystemEntries(spaces));
+        Assert.Equal("[]", mount.Try("list", "--json").Must().Trim());
+    }
+
+    /// <summary>A path that is not UTF-8 is refused; it never becomes another one. $X is such a folder, $L a link to it.</summary>
+    [MountTheory]
+    [InlineData("mount $X $M"), InlineData("mount dir:$X $M"), InlineData("mount $S $X"), InlineData("mount $S $M --upper $X --work $M"), InlineData("mount -o lowerdir=$X $M")]
+    [InlineData("mount $S $M --log-file $X/log"), InlineData("mount $S --workspace-root $X"), InlineData("umount $X"), InlineData("stats $X"), InlineData("run $S --cd $X -- true")]
+    [InlineData("run $S $X"), InlineData("run -- $X true"), InlineData("mount $S $L"), InlineData("mount $S $M --upper $L"), InlineData("mount $S --workspace-root $L")]
+    [InlineData("mount $S $M --upper $U --work $L")]
+    public void PathsThatAreNotUtf8AreRefused(string line)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        ShellResult result = Shell.Bash($$"""
+            cd {{scratch.Path}}; X=$PWD/x$'\xff'; mkdir "$X"; ln -s "$X" link; L=$PWD/link S={{mount.Source}} M={{mount.Root}} U={{mount.Upper}}
+            before=$(find . | od -An -tx1)
+            $BIN {{line}}; code=$?
+            [ "$before" = "$(find . -path ./state/mounts.lock -prune -o -path ./state/mounts.json -prune -o -print | od -An -tx1)" ] || find . >&2
+            exit $code
+            """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
+        Assert.True(result.ExitCode == Usage, result.ToString());
+        Assert.Single(result.Error.TrimEnd('\n').Split('\n'));
+        Assert.Contains("UTF-8", result.Error);
+        Assert.Empty(MountTable.Below(scratch.Path));
+    }
+
+    [MountFact]
+    public void AStateFolderThatIsNotUtf8IsRefused()
+    {
+        using var scratch = new ScratchFolder();
+        ShellResult result = Shell.Bash("cd \"$P\"; ANTARES_STATE_DIR=state$'\\xff' \"$BIN\" list; code=$?; ls -A; exit $code", environment: [("BIN", TestEnvironment.Binary), ("P", scratch.Path)]);
+        Assert.True(result.ExitCode == Usage, result.ToString());
+        Assert.Contains("ANTARES_STATE_DIR", result.Error);
+        Assert.Equal("", result.Output);
+    }
+
     [MountFact]
     public void UnknownOptionsAndVerbs()
     {

@@ -71,6 +71,45 @@ public sealed class RunMountTests
         AssertNothingLeft(mount, spaces);
     }
 
+    /// <summary>Arguments and environment are bytes: the command gets them as they were given.</summary>
+    [MountFact]
+    public void BytesReachTheCommandAsTheyAre()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        ShellResult result = Shell.Bash($$"""
+            export V=$'\x80\xc3' "ODD"=
+            "$BIN" run {{mount.Source}} --workspace-root {{spaces}} -- sh -c 'printf "%s|%s|%s" "$1" "$2" "$V" | od -An -tx1; touch "$2"; ls | od -An -tx1' - ä $'\xff\xfe'
+            """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
+        Assert.Equal("c3a4" + "7c" + "fffe" + "7c" + "80c3\n" + "fffe0a\n", result.Must().Replace(" ", ""));
+        // Before "--" the words are ours; without it so are all.
+        _ = Shell.Bash($$"""
+            "$BIN" run {{mount.Source}} --workspace-root {{spaces}} echo -- $'\xff' | grep -q $'^\xff$'
+            """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State), ("LC_ALL", "C")]).Must();
+        AssertNothingLeft(mount, spaces);
+    }
+
+    /// <summary>Ctrl-C while the mount is being made, before there is a command: run ends as if it had been the command.</summary>
+    [MountFact]
+    public void CtrlCBeforeTheCommandEndsRun()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces"), marker = scratch.Join("marker");
+        string command = $"exec strace -f -o {scratch.Join("trace")} -e inject=mount:delay_enter=2000000 {TestEnvironment.Binary} run {mount.Source} --workspace-root {spaces} -- touch {marker}";
+        using Process terminal = Shell.Start("script", ["-qec", command, "/dev/null"], environment: ("ANTARES_STATE_DIR", mount.State));
+        for (int i = 0; i < 500 && Directory.GetDirectories(spaces).Length == 0; i++)
+            Thread.Sleep(10);
+        Thread.Sleep(300); // from the workspace to the delayed mount
+        terminal.StandardInput.Write("\x03");
+        terminal.StandardInput.Flush();
+        Assert.True(terminal.WaitForExit(20_000), "run does not end");
+        Assert.Equal(130, terminal.ExitCode);
+        Assert.False(File.Exists(marker), "the command was run after Ctrl-C");
+        AssertNothingLeft(mount, spaces);
+    }
+
     /// <summary>A command that leaves a process behind (a build daemon) does not keep the mount or the workspace.</summary>
     [MountFact]
     public void DaemonsLeftBehindDoNotKeepTheMount()

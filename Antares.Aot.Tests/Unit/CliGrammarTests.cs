@@ -111,7 +111,7 @@ public sealed class CliGrammarTests : IDisposable
     {
         var output = new StringWriter { NewLine = "\n" };
         var error = new StringWriter { NewLine = "\n" };
-        var code = CommandLine.Run(args, new CommandContext(output, error, Report: null, () => new StateFile(_state)));
+        var code = CommandLine.Run(args, new CommandContext(WordsAsBytes.Given(args), output, error, Report: null, () => new StateFile(_state)));
         return (code, output.ToString(), error.ToString());
     }
 

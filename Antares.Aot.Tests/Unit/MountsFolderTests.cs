@@ -1,3 +1,4 @@
+using System.Text;
 using System.Runtime.Versioning;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Mounts;
@@ -21,7 +22,7 @@ public sealed class MountsFolderTests : IDisposable
     [Fact]
     public void AWorkspaceHasItsPartsAndGoesWhole()
     {
-        var workspace = Workspace.Create(_folder, Workspace.NewId(), forOthers: true);
+        var workspace = Made(_folder, Workspace.NewId(), forOthers: true);
         Assert.Equal($"{_folder}/antares_build_{workspace.Id}", workspace.FolderPath);
         Assert.Equal(["cl", "mnt", "store", "upper"], Directory.GetDirectories(workspace.FolderPath).Select(Path.GetFileName).Where(name => name![0] != '.').Order());
         Assert.Equal((UnixFileMode)0x1ED, File.GetUnixFileMode(workspace.FolderPath));
@@ -30,16 +31,16 @@ public sealed class MountsFolderTests : IDisposable
         File.WriteAllText(Path.Combine(workspace.Upper, "x"), "y");
         Assert.Equal(Errno.None, workspace.Remove());
         Assert.False(Directory.Exists(workspace.FolderPath));
-        Assert.Equal((UnixFileMode)0x1C0, File.GetUnixFileMode(Workspace.Create(_folder, Workspace.NewId(), forOthers: false).FolderPath));
+        Assert.Equal((UnixFileMode)0x1C0, File.GetUnixFileMode(Made(_folder, Workspace.NewId(), forOthers: false).FolderPath));
     }
 
     [Fact]
     public void AWorkspaceIsNeverTakenOver()
     {
         var id = Workspace.NewId();
-        _ = Workspace.Create(_folder, id, forOthers: false);
-        Assert.Contains(id, Assert.Throws<MountProblem>(() => Workspace.Create(_folder, id, forOthers: false)).Message);
-        Assert.Contains("--workspace-root", Assert.Throws<MountProblem>(() => Workspace.Create(_folder + "/none", id, forOthers: false)).Message);
+        _ = Made(_folder, id, forOthers: false);
+        Assert.Contains(id, Assert.Throws<MountProblem>(() => Made(_folder, id, forOthers: false)).Message);
+        Assert.Contains("--workspace-root", Assert.Throws<MountProblem>(() => Made(_folder + "/none", id, forOthers: false)).Message);
     }
 
     [Fact]
@@ -188,6 +189,7 @@ public sealed class MountsFolderTests : IDisposable
         Assert.Equal(["/proc", "/tmp/a b\\c", "/tmp/a"], entries.Select(entry => entry.MountPoint));
         Assert.Equal([false, true, false], entries.Select(entry => entry.IsOurs));
         Assert.Equal("dir:/x\ty", entries[1].Source);
+        Assert.Equal("0:45", $"{entries[1].Device}");
     }
 
     [Theory]
@@ -201,9 +203,20 @@ public sealed class MountsFolderTests : IDisposable
     [Fact]
     public void RootsCommandsGetWhatTheyNeed()
     {
-        Assert.Equal(["BUCK2_ALLOW_ROOT=1", "HOME=", "PWD=/m"], JobCommand.EnvironmentOf([new("PWD", "/x")], isRoot: true, "/m").Select(line => line.StartsWith("HOME=/", StringComparison.Ordinal) ? "HOME=" : line));
-        Assert.Equal(["BUCK2_ALLOW_ROOT=0", "HOME=/h", "PWD=/m"], JobCommand.EnvironmentOf([new("HOME", "/h"), new("BUCK2_ALLOW_ROOT", "0")], isRoot: true, "/m"));
-        Assert.Equal(["PWD=/m"], JobCommand.EnvironmentOf([], isRoot: false, "/m"));
+        Assert.Equal(["BUCK2_ALLOW_ROOT=1", "HOME=", "PWD=/m"], Environment(true, "PWD=/x").Select(line => line.StartsWith("HOME=/", StringComparison.Ordinal) ? "HOME=" : line));
+        Assert.Equal(["HOME=/h", "BUCK2_ALLOW_ROOT=0", "PWD=/m"], Environment(true, "HOME=/h", "PWD=/x", "BUCK2_ALLOW_ROOT=0"));
+        Assert.Equal(["PWDX=y", "odd", "V=\xFF\xC3", "PWD=/m"], Environment(false, "PWDX=y", "odd", "V=\xFF\xC3"));
+
+        // Latin-1, so that each character is one byte.
+        static IEnumerable<string> Environment(bool isRoot, params string[] lines) =>
+            JobCommand.EnvironmentOf([.. lines.Select(Encoding.Latin1.GetBytes)], isRoot, "/m").Select(Encoding.Latin1.GetString);
+    }
+
+    private static Workspace Made(string root, string id, bool forOthers)
+    {
+        var workspace = Workspace.In(root, id);
+        workspace.Make(forOthers);
+        return workspace;
     }
 
     private MountRequest Request() => new()

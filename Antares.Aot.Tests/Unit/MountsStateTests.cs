@@ -1,7 +1,9 @@
 using System.Text;
 using System.Text.Json;
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Fuse;
 using Antares.Aot.Mounts;
+using Antares.Interop;
 
 namespace Antares.Aot.Tests.Unit;
 
@@ -17,6 +19,7 @@ public sealed class MountsStateTests : IDisposable
         var full = Record("1") with
         {
             Job = "job",
+            Device = new DeviceNumber(0, 53),
             Lowers = ["/layer", "dir:/söurce \"x\"\n"],
             Upper = "/u",
             Work = "/w",
@@ -104,7 +107,8 @@ public sealed class MountsStateTests : IDisposable
     [Fact]
     public void AMountOfADeadProcessIsStaleAndCanBeCleaned()
     {
-        var workspace = Workspace.Create(_folder, Workspace.NewId(), forOthers: false);
+        var workspace = Workspace.In(_folder, Workspace.NewId());
+        workspace.Make(forOthers: false);
         var state = new StateFile(_folder);
         state.Add(Record("live") with { Process = ProcessIdentity.Self() });
         state.Add(Record("gone") with { Process = ProcessIdentity.Self() with { StartTicks = 1 }, Workspace = workspace.FolderPath, Job = "j" });
@@ -137,17 +141,47 @@ public sealed class MountsStateTests : IDisposable
     {
         var deep = Directory.CreateDirectory(Path.Combine(_folder, new string('x', 120))).FullName;
         var record = Record("1") with { Socket = Path.Combine(deep, "1.sock") };
-        using var control = ControlServer.Listen(record.Socket, new MountDiagnostics());
-        var server = new Thread(() =>
-        {
-            control.AnswerOne();
-            control.AnswerOne();
-        });
-        server.Start();
+        using var server = new Answering(ControlServer.Listen(record.Socket, new MountDiagnostics()));
         using var stats = JsonDocument.Parse(ControlClient.Ask(record, ControlQuestion.StatsJson));
         Assert.True(stats.RootElement.TryGetProperty("ops", out _));
         Assert.Contains("another version", Assert.Throws<MountProblem>(() => ControlClient.Ask(record, "no such question")).Message);
-        server.Join();
+    }
+
+    /// <summary>Clients that say nothing, ask a byte at a time or read nothing of a long answer are given up, and hold up nobody meanwhile.</summary>
+    [Fact]
+    public void ASlowClientHoldsUpNobody()
+    {
+        const int Gauges = 40_000; // an answer that no socket buffers
+        var diagnostics = new MountDiagnostics();
+        for (var i = 0; i < Gauges; i++)
+        {
+            diagnostics.AddGauge($"gauge_{i}", () => 1);
+        }
+
+        var record = Record("1") with { Socket = Path.Combine(_folder, "1.sock") };
+        using var server = new Answering(ControlServer.Listen(record.Socket, diagnostics));
+        using var silent = Client(record.Socket);
+        using var slow = Client(record.Socket);
+        using var deaf = Client(record.Socket);
+        Assert.Equal(1, slow.Send("p"u8));
+        Assert.Equal(11, deaf.Send("stats json\n"u8));
+        Assert.Equal(11, Client(record.Socket).Send("stats json\n"u8)); // gone before its answer
+        var clock = System.Diagnostics.Stopwatch.StartNew();
+        for (var i = 0; i < 20; i++)
+        {
+            Assert.Empty(ControlClient.Ask(record, ControlQuestion.Ping));
+        }
+
+        using var stats = JsonDocument.Parse(ControlClient.Ask(record, ControlQuestion.StatsJson));
+        Assert.Equal(Gauges, stats.RootElement.GetProperty("gauges").EnumerateObject().Count());
+        Assert.True(clock.ElapsedMilliseconds < 1500, $"{clock.ElapsedMilliseconds} ms beside slow clients");
+
+        // More silent ones than are served at a time only delay the next.
+        var many = Enumerable.Range(0, 12).Select(_ => Client(record.Socket)).ToList();
+        Assert.Empty(ControlClient.Ask(record, ControlQuestion.Ping));
+        many.ForEach(client => client.Dispose());
+        Assert.Equal(0, silent.Receive(new byte[1]));
+        Assert.Equal(0, slow.Receive(new byte[1]));
     }
 
     [Fact]
@@ -175,6 +209,13 @@ public sealed class MountsStateTests : IDisposable
         Assert.Contains("file/x", problem.Message);
     }
 
+    private static System.Net.Sockets.Socket Client(string path)
+    {
+        var client = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, 0) { ReceiveTimeout = 5000 };
+        client.Connect(new System.Net.Sockets.UnixDomainSocketEndPoint(path));
+        return client;
+    }
+
     private static MountRecord Record(string id) => new()
     {
         Id = id,
@@ -184,4 +225,37 @@ public sealed class MountsStateTests : IDisposable
         Socket = $"/s/{id}.sock",
         Created = "2025-01-01T00:00:00Z",
     };
+
+    /// <summary>Serves a control socket by a thread until disposed.</summary>
+    private sealed unsafe class Answering : IDisposable
+    {
+        private readonly ControlServer _control;
+        private readonly Thread _thread;
+        private volatile bool _isOver;
+
+        public Answering(ControlServer control)
+        {
+            _control = control;
+            _thread = new Thread(Run);
+            _thread.Start();
+        }
+
+        public void Dispose()
+        {
+            _isOver = true;
+            _thread.Join();
+            _control.Dispose();
+        }
+
+        private void Run()
+        {
+            var waits = stackalloc pollfd[ControlServer.Places];
+            while (!_isOver)
+            {
+                _control.Prepare(waits);
+                Assert.Equal(Errno.None, Signals.Poll(waits, ControlServer.Places, 10, out _));
+                _control.Serve(waits);
+            }
+        }
+    }
 }

@@ -40,6 +40,7 @@ public static class CommandLine
     {
         try
         {
+            context.Words.Check();
             return Invoke(MountHelperForm(args), context);
         }
         catch (MountProblem problem)

@@ -22,14 +22,14 @@ internal static class RecordJson
         writer.WriteEndObject();
     });
 
-    /// <summary>An array of objects: "state" ("mounted" or "stale") and the record's fields.</summary>
+    /// <summary>An array of objects: "state" ("mounted", "starting" or "stale") and the record's fields.</summary>
     public static string Line(List<KnownMount> mounts) => Line(writer =>
     {
         writer.WriteStartArray();
         foreach (var mount in mounts)
         {
             writer.WriteStartObject();
-            writer.WriteString("state"u8, mount.IsStale ? "stale"u8 : "mounted"u8);
+            writer.WriteString("state"u8, mount.State);
             StateCodec.WriteFields(writer, mount.Record);
             writer.WriteEndObject();
         }

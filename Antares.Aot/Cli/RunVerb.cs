@@ -35,7 +35,7 @@ internal static class RunVerb
             var request = shared.ToRequest(result, result.GetRequiredValue(source), result.GetValue(mountPoint), Durability.Volatile);
             var inside = FolderInMount(result.GetValue(folder) ?? "");
             var mount = ServedMount.Start(request, context.State(), log, report: null);
-            return JobCommand.Run(mount, inside, result.GetRequiredValue(words), log);
+            return JobCommand.Run(mount, inside, context.Words.Restore(result.GetRequiredValue(words)), log);
         });
         return command;
     }

@@ -41,6 +41,9 @@ public sealed unsafe class FuseServer
     /// <summary>Threads that requests wait for: pools behind the overlay enter theirs.</summary>
     public OwnThreads OwnThreads { get; } = new();
 
+    /// <summary>Tells this mount from others at the same path.</summary>
+    public DeviceNumber Device { get; private set; }
+
     /// <summary>What was agreed with the kernel.</summary>
     public InitResult Init { get; private set; }
 
@@ -86,7 +89,7 @@ public sealed unsafe class FuseServer
             if (error != Errno.None)
             {
                 // The mount is of no use to anybody; if this fails too, the reason that counts is the one above.
-                _ = MountPoints.Unmount(mountPoint, lazy: true);
+                _ = MountPoints.Unmount(mountPoint, made.Device, lazy: true);
             }
         }
 
@@ -128,7 +131,7 @@ public sealed unsafe class FuseServer
         _loop?.StartOthers();
         if (Process.Geteuid() == 0)
         {
-            MountPoints.RaiseReadAhead(_mountPoint, _diagnostics.Log);
+            MountPoints.RaiseReadAhead(Device, _diagnostics.Log);
         }
     }
 
@@ -145,7 +148,10 @@ public sealed unsafe class FuseServer
 
     /// <summary>Takes the mount away; <see cref="WaitEnd"/> returns some time after.</summary>
     /// <param name="lazy">Take it out of the tree at once, though it may be in use.</param>
-    /// <returns>None (also when it was gone already); EBUSY: in use; EPERM: neither may we, nor is there a fusermount3.</returns>
+    /// <returns>
+    /// None (also when it was gone already); EBUSY: in use; EINVAL, ENOENT: it lives, but not at its mount point (detached, moved); EPERM:
+    /// neither may we, nor is there a fusermount3.
+    /// </returns>
     public Errno Unmount(bool lazy)
     {
         if (_loop is { HasEnded: true })
@@ -153,7 +159,7 @@ public sealed unsafe class FuseServer
             return Errno.None;
         }
 
-        Errno error = MountPoints.Unmount(_mountPoint, lazy);
+        Errno error = MountPoints.Unmount(_mountPoint, Device, lazy);
         if (error is Errno.EINVAL or Errno.ENOENT && _loop is { } loop)
         {
             // Not mounted there: either somebody else was faster, and the threads are about to notice, or it was moved.
@@ -191,12 +197,19 @@ public sealed unsafe class FuseServer
         using CString path = Utf8.Native(_mountPoint);
         if (Session.fuse_session_mount(_session, path) == 0)
         {
-            return Errno.None;
+            Errno error = DeviceNumber.At(_mountPoint, out DeviceNumber device);
+            Device = device;
+            if (error != Errno.None)
+            {
+                _ = Mounting.Umount2(path, MountFlags.UMOUNT_NOFOLLOW | MountFlags.MNT_DETACH); // just made; why it is of no use is told
+            }
+
+            return error;
         }
 
         // Of use only when libfuse made the system call itself, with nothing but free and close after it.
-        var error = (Errno)Marshal.GetLastSystemError();
-        return error == Errno.None ? Errno.EIO : error;
+        var failure = (Errno)Marshal.GetLastSystemError();
+        return failure == Errno.None ? Errno.EIO : failure;
     }
 
     private Errno Negotiate()

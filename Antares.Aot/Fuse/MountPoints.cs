@@ -9,9 +9,6 @@ internal static unsafe class MountPoints
 {
     private const int ReadAheadKb = 512;
 
-    // statx(2): answer from what the kernel knows, without a request to the server (that is us).
-    private const int DontSync = 0x4000;
-
     /// <summary>The mount point's path without symlinks, as the kernel will name it.</summary>
     /// <returns>None; ENOENT, ENOTDIR, EACCES, ELOOP: it is not a directory that can be reached; ENOTCONN: the dead mount of a former server is on it.</returns>
     public static Errno Resolve(string path, out string resolved)
@@ -47,12 +44,23 @@ internal static unsafe class MountPoints
         return Errno.None;
     }
 
-    /// <summary>Takes a mount away: by the system call, or through fusermount3 where that needs privilege.</summary>
-    /// <returns>None; EBUSY: in use (not when <paramref name="lazy"/>); EINVAL: nothing is mounted there; EPERM: no fusermount3 either.</returns>
-    public static Errno Unmount(string path, bool lazy)
+    /// <summary>
+    /// Takes a mount away: by the system call, or through fusermount3 where that needs privilege. Another mount at its path, made after it
+    /// was detached or moved away, is left alone.
+    /// </summary>
+    /// <returns>
+    /// None; EBUSY: in use (not when <paramref name="lazy"/>); EINVAL, ENOENT: it is not mounted there; EPERM: no fusermount3 either.
+    /// </returns>
+    public static Errno Unmount(string path, DeviceNumber device, bool lazy)
     {
+        Errno error = DeviceNumber.At(path, out DeviceNumber there);
+        if (error != Errno.None || there != device)
+        {
+            return error == Errno.None ? Errno.EINVAL : error;
+        }
+
         using CString name = Utf8.Native(path);
-        Errno error = Mounting.Umount2(name, lazy ? MountFlags.MNT_DETACH : 0);
+        error = Mounting.Umount2(name, MountFlags.UMOUNT_NOFOLLOW | (lazy ? MountFlags.MNT_DETACH : 0));
         return error == Errno.EPERM ? Fusermount(path, lazy) : error;
     }
 
@@ -60,24 +68,18 @@ internal static unsafe class MountPoints
     /// Raises the read-ahead of a mount from the kernel's 128 KiB, since a request costs more than its data; beyond this value nothing was
     /// gained, and what is read ahead in vain costs too. Root only; best effort.
     /// </summary>
-    public static void RaiseReadAhead(string path, Log log)
+    public static void RaiseReadAhead(DeviceNumber device, Log log)
     {
-        using CString name = Utf8.Native(path);
-        statx place;
-        Errno error = Attributes.Statx(Fcntl.AT_FDCWD, name, DontSync, 0, &place);
+        using CString file = Utf8.Native($"/sys/class/bdi/{device}/read_ahead_kb");
+        Errno error = Fd.Open(file, Fcntl.O_WRONLY | Fcntl.O_CLOEXEC, 0, out int fd);
         if (error == Errno.None)
         {
-            using CString file = Utf8.Native($"/sys/class/bdi/{place.stx_dev_major}:{place.stx_dev_minor}/read_ahead_kb");
-            error = Fd.Open(file, Fcntl.O_WRONLY | Fcntl.O_CLOEXEC, 0, out int fd);
-            if (error == Errno.None)
-            {
-                using var opened = new OwnedFd(fd);
-                using CString value = Utf8.Native($"{ReadAheadKb}\n");
-                error = FileIo.Write(fd, value, (nuint)value.Length, out _);
-            }
+            using var opened = new OwnedFd(fd);
+            using CString value = Utf8.Native($"{ReadAheadKb}\n");
+            error = FileIo.Write(fd, value, (nuint)value.Length, out _);
         }
 
-        log.Debug(error == Errno.None ? $"read-ahead of {path}: {ReadAheadKb} KiB" : $"read-ahead of {path} stays as it is: {error}");
+        log.Debug(error == Errno.None ? $"read-ahead: {ReadAheadKb} KiB" : $"the read-ahead stays as it is: {error}");
     }
 
     private static Errno Fusermount(string path, bool lazy)

@@ -51,6 +51,9 @@ internal static class ControlAddress
 /// <summary>Asks a running mount over its control socket.</summary>
 public static unsafe class ControlClient
 {
+    /// <summary>A running mount answers at once; one that is stopped, never.</summary>
+    private const int PatienceMs = 10_000;
+
     /// <summary>Asks one <see cref="ControlQuestion"/>.</summary>
     /// <returns>The answer's bytes.</returns>
     /// <exception cref="MountProblem">Host: nobody answers, or the mount refused.</exception>
@@ -74,7 +77,19 @@ public static unsafe class ControlClient
         var buffer = stackalloc byte[16 * 1024];
         while (error == Errno.None)
         {
-            error = FileIo.Read(fd, buffer, 16 * 1024, out var got);
+            var wait = new pollfd { fd = fd, events = Signals.POLLIN };
+            error = Signals.Poll(&wait, 1, PatienceMs, out var ready);
+            if (error == Errno.None && ready == 0)
+            {
+                throw MountProblem.Host($"the process of {mount.MountPoint} ({mount.Process.Pid}) has not answered for {PatienceMs / 1000} s: is it stopped?");
+            }
+
+            nuint got = 0;
+            if (error == Errno.None)
+            {
+                error = FileIo.Read(fd, buffer, 16 * 1024, out got);
+            }
+
             if (got == 0)
             {
                 break;

@@ -10,12 +10,19 @@ namespace Antares.Aot.Mounts;
 /// The mount's socket, by which another process asks what the mount counted. One question per connection: a line with a
 /// <see cref="ControlQuestion"/>; the answer is "ok LENGTH\n" and so many bytes, or "error TEXT\n".
 /// </summary>
-/// <remarks>Served by the thread that waits for signals too: nothing here is on the way of a request, and nothing costs before the first question.</remarks>
+/// <remarks>
+/// Served by the thread that waits for signals too, a piece at a time and never waiting for a client: nothing here is on the way of a
+/// request, nothing costs before the first question, and no client keeps the mount from being taken down.
+/// </remarks>
 public sealed unsafe class ControlServer : IDisposable
 {
-    private const int LongestQuestion = 64;
-    private const int PatienceMs = 1000;
+    /// <summary>Further clients wait in the socket's queue.</summary>
+    private const int MostConnections = 8;
 
+    /// <summary>Entries that <see cref="Prepare"/> fills.</summary>
+    public const int Places = 1 + MostConnections;
+
+    private readonly List<ControlConnection> _connections = [];
     private readonly OwnedFd _listener;
     private readonly MountDiagnostics _diagnostics;
     private readonly uint _owner;
@@ -27,8 +34,8 @@ public sealed unsafe class ControlServer : IDisposable
         _owner = Process.Geteuid();
     }
 
-    /// <summary>Readable when somebody asks.</summary>
-    public int Descriptor => _listener.Value;
+    /// <summary>When a client is given up, as <see cref="Environment.TickCount64"/>: wait no longer than that.</summary>
+    public long Deadline => _connections.Count == 0 ? long.MaxValue : _connections.Min(connection => connection.Deadline);
 
     /// <summary>Makes the socket, mode 0600.</summary>
     /// <exception cref="MountProblem">Host: it cannot be made.</exception>
@@ -41,30 +48,65 @@ public sealed unsafe class ControlServer : IDisposable
             : throw MountProblem.Host($"cannot make the control socket {path}", error);
     }
 
-    /// <summary>Takes one connection, answers its question and closes it. A client that is slow or gone is given up.</summary>
-    public void AnswerOne()
+    /// <summary>Says what to wait for.</summary>
+    /// <param name="waits">Room for <see cref="Places"/> entries.</param>
+    public void Prepare(pollfd* waits)
     {
-        if (Sockets.Accept(_listener.Value, out var connection) != Errno.None)
+        waits[0] = new pollfd { fd = _connections.Count < MostConnections ? _listener.Value : -1, events = Signals.POLLIN };
+        for (var i = 0; i < MostConnections; i++)
         {
-            return;
-        }
-
-        using var owned = new OwnedFd(connection);
-        if (Sockets.PeerCredentials(connection, out var peer) != Errno.None || (peer.uid != 0 && peer.uid != _owner))
-        {
-            Send(connection, "error only the mount's owner and root may ask\n"u8);
-            return;
-        }
-
-        if (ReadQuestion(connection) is { } question)
-        {
-            Answer(connection, question);
+            waits[i + 1] = i < _connections.Count ? _connections[i].Wait : new pollfd { fd = -1 };
         }
     }
 
-    public void Dispose() => _listener.Dispose();
+    /// <summary>Does what can be done now; gives up clients whose time is over.</summary>
+    /// <param name="waits">From <see cref="Prepare"/>, after the wait.</param>
+    public void Serve(pollfd* waits)
+    {
+        for (var i = 0; i < _connections.Count; i++)
+        {
+            if (waits[i + 1].revents != 0)
+            {
+                _connections[i].Go(Answer);
+            }
+        }
 
-    private void Answer(int connection, string question)
+        if (waits[0].revents != 0)
+        {
+            TakeConnection();
+        }
+
+        var now = Environment.TickCount64;
+        foreach (var connection in _connections.FindAll(connection => connection.IsOver || connection.Deadline <= now))
+        {
+            connection.Dispose();
+            _ = _connections.Remove(connection); // it is there
+        }
+    }
+
+    public void Dispose()
+    {
+        _connections.ForEach(connection => connection.Dispose());
+        _connections.Clear();
+        _listener.Dispose();
+    }
+
+    private void TakeConnection()
+    {
+        if (Sockets.Accept(_listener.Value, out var socket) != Errno.None)
+        {
+            return;
+        }
+
+        var connection = new ControlConnection(new OwnedFd(socket));
+        _connections.Add(connection);
+        if (Sockets.PeerCredentials(socket, out var peer) != Errno.None || (peer.uid != 0 && peer.uid != _owner))
+        {
+            connection.Reply("error only the mount's owner and root may ask\n"u8.ToArray());
+        }
+    }
+
+    private ReadOnlyMemory<byte> Answer(string question)
     {
         using var body = new MemoryStream();
         switch (question)
@@ -84,12 +126,11 @@ public sealed unsafe class ControlServer : IDisposable
                 WriteText(body, _diagnostics.WriteErrorsText);
                 break;
             default:
-                Send(connection, "error the mount does not know this question: it was made by another version\n"u8);
-                return;
+                return "error the mount does not know this question: it was made by another version\n"u8.ToArray();
         }
 
-        Send(connection, Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"ok {body.Length}\n")));
-        Send(connection, body.GetBuffer().AsSpan(0, (int)body.Length));
+        var head = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"ok {body.Length}\n"));
+        return (byte[])[.. head, .. body.GetBuffer().AsSpan(0, (int)body.Length)];
     }
 
     private static void WriteJson(MemoryStream body, Action<Utf8JsonWriter> write)
@@ -107,29 +148,4 @@ public sealed unsafe class ControlServer : IDisposable
         using var writer = new StreamWriter(body, new UTF8Encoding(false), leaveOpen: true);
         write(writer);
     }
-
-    private static string? ReadQuestion(int connection)
-    {
-        var buffer = stackalloc byte[LongestQuestion];
-        for (var length = 0; length < LongestQuestion;)
-        {
-            var wait = new pollfd { fd = connection, events = Signals.POLLIN };
-            if (Signals.Poll(&wait, 1, PatienceMs, out var ready) != Errno.None || ready == 0
-                || FileIo.Read(connection, buffer + length, (nuint)(LongestQuestion - length), out var got) != Errno.None || got == 0)
-            {
-                return null;
-            }
-
-            length += (int)got;
-            if (buffer[length - 1] == (byte)'\n')
-            {
-                return Encoding.ASCII.GetString(buffer, length - 1);
-            }
-        }
-
-        return null;
-    }
-
-    private static void Send(int connection, ReadOnlySpan<byte> bytes) =>
-        _ = HostPath.Write(connection, bytes); // a client that went away misses its answer; the mount goes on
 }

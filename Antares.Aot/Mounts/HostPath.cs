@@ -156,6 +156,9 @@ public static unsafe class HostPath
         return Errno.None;
     }
 
+    /// <summary>False for a path that was read from bytes that are not UTF-8: it names something else now.</summary>
+    public static bool IsFaithful(string path) => !path.Contains('\uFFFD');
+
     /// <summary>True when <paramref name="path"/> is <paramref name="folder"/> or lies in it. Both real paths.</summary>
     public static bool IsSameOrInside(string path, string folder) =>
         path == folder || folder == "/" || (path.StartsWith(folder, StringComparison.Ordinal) && path[folder.Length] == '/');

@@ -1,3 +1,4 @@
+using System.Text;
 using Antares.Aot.Diagnostics;
 using Antares.Interop;
 
@@ -9,6 +10,7 @@ public static unsafe class JobCommand
     /// <summary>Exit codes of a shell for a command that cannot be started.</summary>
     private const int NotExecutable = 126;
     private const int NotFound = 127;
+    private const int EndedBySignal = 128;
 
     /// <summary>Users left behind by the command: it is over, so they are not waited for.</summary>
     private const int UsersPatienceMs = 0;
@@ -16,14 +18,21 @@ public static unsafe class JobCommand
     /// <summary>Runs the command in the mount, then takes the mount down and disposes it, whatever happened.</summary>
     /// <param name="mount">Just started.</param>
     /// <param name="folder">Working folder, relative to the mount point; "" for its root.</param>
-    /// <param name="words">The command and its arguments.</param>
+    /// <param name="words">The command and its arguments, any bytes but NUL.</param>
     /// <param name="log">The log.</param>
-    /// <returns>The command's exit code; 128 + n when signal n ended it; 126 or 127 when it could not be started.</returns>
-    public static int Run(ServedMount mount, string folder, IReadOnlyList<string> words, Log log)
+    /// <returns>The command's exit code; 128 + n when signal n ended it, or came before it was started; 126 or 127 when it could not be started.</returns>
+    public static int Run(ServedMount mount, string folder, IReadOnlyList<byte[]> words, Log log)
     {
         using var owned = mount;
         using var events = new MountEvents(
             mount, Signals.SIGTERM, Signals.SIGINT, Signals.SIGQUIT, Signals.SIGHUP, Signals.SIGUSR1, Signals.SIGUSR2, Signals.SIGCHLD);
+        if (SignalSoFar(events) is { } signal)
+        {
+            mount.Complete();
+            _ = MountEnd.TakeDown(mount, events, log, UsersPatienceMs); // what went wrong is in the log
+            return EndedBySignal + signal;
+        }
+
         var workingFolder = folder.Length == 0 ? mount.MountPoint : $"{mount.MountPoint}/{folder}";
         var error = Start(mount, workingFolder, words, out var pid);
         mount.Complete();
@@ -36,7 +45,7 @@ public static unsafe class JobCommand
         if (error != Errno.None)
         {
             var place = folder.Length == 0 ? "" : $" in {folder}";
-            log.Error($"cannot run {words[0]}{place}: {ErrnoText.Of(error)}{(error == Errno.ENOENT ? "; no such command or --cd folder" : "")}");
+            log.Error($"cannot run {Utf8.Print(words[0])}{place}: {ErrnoText.Of(error)}{(error == Errno.ENOENT ? "; no such command or --cd folder" : "")}");
         }
 
         _ = MountEnd.TakeDown(mount, events, log, UsersPatienceMs); // what went wrong is in the log; the job's own code counts
@@ -44,54 +53,57 @@ public static unsafe class JobCommand
     }
 
     /// <summary>The environment of the command: ours, and what builds as root in a container need.</summary>
-    /// <param name="ours">Names and values.</param>
+    /// <param name="ours">Lines NAME=VALUE, any bytes but NUL: they are handed on as they are.</param>
     /// <param name="isRoot">Add what root lacks: Buck2 refuses to run as root unless told, and some tools stop without HOME.</param>
     /// <param name="workingFolder">PWD of the command; ours names another folder.</param>
-    public static List<string> EnvironmentOf(IEnumerable<KeyValuePair<string, string>> ours, bool isRoot, string workingFolder)
+    public static List<byte[]> EnvironmentOf(IReadOnlyList<byte[]> ours, bool isRoot, string workingFolder)
     {
-        var result = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var (name, value) in ours)
-        {
-            result[name] = value;
-        }
-
+        var result = ours.Where(line => !line.AsSpan().StartsWith("PWD="u8)).ToList();
         if (isRoot)
         {
-            _ = result.TryAdd("BUCK2_ALLOW_ROOT", "1"); // set by the user: stays
-            _ = result.TryAdd("HOME", HomeOfRoot()); // likewise
+            // What the user set stays.
+            AddIfMissing(result, "BUCK2_ALLOW_ROOT="u8, "1"u8);
+            AddIfMissing(result, "HOME="u8, HomeOfRoot());
         }
 
-        result["PWD"] = workingFolder;
-        return [.. result.Select(pair => $"{pair.Key}={pair.Value}")];
+        AddIfMissing(result, "PWD="u8, Encoding.UTF8.GetBytes(workingFolder));
+        return result;
+    }
+
+    private static void AddIfMissing(List<byte[]> lines, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
+    {
+        foreach (var line in lines)
+        {
+            if (line.AsSpan().StartsWith(name))
+            {
+                return;
+            }
+        }
+
+        lines.Add([.. name, .. value]);
     }
 
     /// <summary>The sixth field of root's line in /etc/passwd.</summary>
-    private static string HomeOfRoot()
+    private static byte[] HomeOfRoot()
     {
-        const string Usual = "/root";
+        var usual = "/root"u8.ToArray();
         if (HostPath.ReadAll("/etc/passwd", out var content) != Errno.None)
         {
-            return Usual;
+            return usual;
         }
 
-        var fields = System.Text.Encoding.UTF8.GetString(content).Split('\n')
+        var fields = Encoding.Latin1.GetString(content).Split('\n') // each byte comes back as it was
             .Select(line => line.Split(':'))
             .FirstOrDefault(parts => parts.Length > 5 && parts[2] == "0");
-        return fields is { } root && root[5].Length > 0 ? root[5] : Usual;
+        return fields is { } root && root[5].Length > 0 ? Encoding.Latin1.GetBytes(root[5]) : usual;
     }
 
-    private static Errno Start(ServedMount mount, string workingFolder, IReadOnlyList<string> words, out int pid)
+    private static Errno Start(ServedMount mount, string workingFolder, IReadOnlyList<byte[]> words, out int pid)
     {
-        var variables = new List<KeyValuePair<string, string>>();
-        foreach (System.Collections.DictionaryEntry pair in Environment.GetEnvironmentVariables())
-        {
-            variables.Add(new((string)pair.Key, (string?)pair.Value ?? ""));
-        }
-
-        using var file = new CString(words[0]);
+        using var file = new CString(words[0].AsSpan());
         using var folder = new CString(workingFolder);
-        using var arguments = new CStringArray(words);
-        using var environment = new CStringArray(EnvironmentOf(variables, Process.Geteuid() == 0, workingFolder));
+        using var arguments = CStringArray.OfBytes(words);
+        using var environment = CStringArray.OfBytes(EnvironmentOf(GivenWords.Environment() ?? [], Process.Geteuid() == 0, workingFolder));
         var options = SpawnOptions.Inherit;
         options.WorkingDirectory = folder.Pointer;
 
@@ -108,13 +120,36 @@ public static unsafe class JobCommand
         return error;
     }
 
-    private static int WaitFor(int pid, ServedMount mount, MountEvents events, Log log)
+    /// <summary>A signal that came while the mount was made, when there was no command that could have had it.</summary>
+    private static int? SignalSoFar(MountEvents events)
     {
         while (true)
         {
-            var next = events.Wait();
+            var next = events.Wait(timeoutMs: 0);
+            if (next.Kind != MountEventKind.Signal)
+            {
+                return null;
+            }
+
+            if (next.Signal != Signals.SIGCHLD)
+            {
+                return next.Signal;
+            }
+        }
+    }
+
+    private static int WaitFor(int pid, ServedMount mount, MountEvents events, Log log)
+    {
+        // What is here already came while the command was being started: the terminal may not have reached it.
+        var isEarly = true;
+        while (true)
+        {
+            var next = events.Wait(isEarly ? 0 : -1);
             switch (next.Kind)
             {
+                case MountEventKind.Timeout:
+                    isEarly = false;
+                    break;
                 case MountEventKind.Signal when next.Signal == Signals.SIGCHLD:
                     // All that ended: as the first process of a container we inherit orphans too.
                     while (Process.Waitpid(-1, out var status, Process.WNOHANG, out var reaped) == Errno.None && reaped > 0)
@@ -126,7 +161,7 @@ public static unsafe class JobCommand
                     }
 
                     break;
-                case MountEventKind.Signal when !next.FromTerminal:
+                case MountEventKind.Signal when isEarly || !next.FromTerminal:
                     _ = Process.Kill(pid, next.Signal); // gone already: its SIGCHLD is on the way
                     break;
                 case MountEventKind.Ended:

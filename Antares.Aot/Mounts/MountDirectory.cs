@@ -5,7 +5,11 @@ namespace Antares.Aot.Mounts;
 /// <summary>A recorded mount and whether its process still lives.</summary>
 /// <param name="Record">From the state file.</param>
 /// <param name="IsStale">The process is gone; what it left is to be cleaned up.</param>
-public sealed record KnownMount(MountRecord Record, bool IsStale);
+public sealed record KnownMount(MountRecord Record, bool IsStale)
+{
+    /// <summary>One word for people and programs.</summary>
+    public string State => IsStale ? "stale" : Record.Device is null ? "starting" : "mounted";
+}
 
 /// <summary>The mounts of one state file: listing them, finding the one meant, cleaning up after dead ones.</summary>
 public sealed class MountDirectory(StateFile state)
@@ -24,6 +28,10 @@ public sealed class MountDirectory(StateFile state)
         {
             _ = HostPath.RealPath(target, out var real); // without links where it exists, else made absolute
             found = all.FindAll(mount => mount.Record.MountPoint == real || mount.Record.Workspace == real);
+
+            // A mount that was detached while in use lives on under its old path: what is to be seen there now is meant.
+            var seen = found.Count > 1 ? found.FindAll(mount => mount.Record.IsInPlace) : [];
+            found = seen.Count > 0 ? seen : found;
         }
 
         return found;
@@ -46,7 +54,7 @@ public sealed class MountDirectory(StateFile state)
     /// <returns>Null, or what could not be removed and why.</returns>
     public string? Clean(MountRecord record)
     {
-        if (MountTable.Find(record.MountPoint) is { IsOurs: true } && Unmounter.Detach(record.MountPoint) is var error and not Errno.None)
+        if (LeftItsMount(record) && Unmounter.Detach(record.MountPoint) is var error and not Errno.None)
         {
             return $"cannot unmount the dead mount at {record.MountPoint}: {ErrnoText.Of(error)}";
         }
@@ -115,6 +123,15 @@ public sealed class MountDirectory(StateFile state)
     /// </summary>
     private static bool IsStale(MountRecord record) => !record.Process.IsAlive() && !ControlClient.IsListening(record);
 
+    /// <summary>
+    /// True when the dead mount of a record is still there. Its device number alone does not tell: once it was unmounted, the next mount may
+    /// have got the same number, and the same path.
+    /// </summary>
+    private static bool LeftItsMount(MountRecord record) =>
+        MountTable.Find(record.MountPoint) is { IsOurs: true } entry
+        && (record.Device is null || record.Device == entry.Device)
+        && IsDead(record.MountPoint);
+
     /// <summary>True for the mount point of a mount whose process is gone. It has to be opened: its attributes may still be cached.</summary>
     private static bool IsDead(string mountPoint)
     {
@@ -124,6 +141,6 @@ public sealed class MountDirectory(StateFile state)
             _ = Fd.Close(fd); // only tried
         }
 
-        return error == Errno.ENOTCONN;
+        return error is Errno.ENOTCONN or Errno.ECONNABORTED; // the second: it died while it was asked
     }
 }

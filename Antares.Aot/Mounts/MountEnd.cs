@@ -27,13 +27,13 @@ internal static class MountEnd
             return WaitForEnd(events, NormalPatienceMs);
         }
 
-        var users = BusyProcesses.Describe(mount.MountPoint);
         var end = usersPatienceMs == 0 ? "and its users are cut off" : $"its users have {usersPatienceMs / 1000} s";
-        log.Warn($"{mount.MountPoint} cannot be unmounted normally ({error}), it is {users}: it is taken out of sight (lazy unmount), {end}");
-        error = mount.Unmount(lazy: true);
-        if (error != Errno.None)
+        if (error is Errno.EINVAL or Errno.ENOENT)
         {
-            log.Error($"{mount.MountPoint} cannot be unmounted: {ErrnoText.Of(error)}; when this process ends it will be a dead mount: umount -l {mount.MountPoint}");
+            log.Warn($"{mount.MountPoint} is out of sight already (a lazy unmount, or moved), but still in use: {end}");
+        }
+        else if (!TakeOutOfSight(mount, error, log, end))
+        {
             return false;
         }
 
@@ -48,6 +48,19 @@ internal static class MountEnd
         }
 
         return false;
+    }
+
+    private static bool TakeOutOfSight(ServedMount mount, Errno refusal, Log log, string end)
+    {
+        var users = BusyProcesses.Describe(mount.MountPoint);
+        log.Warn($"{mount.MountPoint} cannot be unmounted normally ({refusal}), it is {users}: it is taken out of sight (lazy unmount), {end}");
+        var error = mount.Unmount(lazy: true);
+        if (error != Errno.None)
+        {
+            log.Error($"{mount.MountPoint} cannot be unmounted: {ErrnoText.Of(error)}; when this process ends it will be a dead mount: umount -l {mount.MountPoint}");
+        }
+
+        return error == Errno.None;
     }
 
     /// <summary>Waits for the end; another signal to end makes it wait no longer.</summary>

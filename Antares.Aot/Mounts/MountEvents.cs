@@ -51,28 +51,24 @@ internal sealed unsafe class MountEvents : IDisposable
     }
 
     /// <summary>Waits for the next event and answers questions meanwhile. The end of the mount is told once.</summary>
-    /// <param name="timeoutMs">Negative: without end. Starts anew after each question.</param>
+    /// <param name="timeoutMs">Negative: without end.</param>
     public MountEvent Wait(int timeoutMs = -1)
     {
         const int SignalPlace = 0;
         const int EndPlace = 1;
         const int ControlPlace = 2;
-        const int Places = 3;
+        const int Places = ControlPlace + ControlServer.Places;
+        var deadline = timeoutMs < 0 ? long.MaxValue : Environment.TickCount64 + timeoutMs;
         var waits = stackalloc pollfd[Places];
         while (true)
         {
             waits[SignalPlace] = new pollfd { fd = _signals.Value, events = Signals.POLLIN };
             waits[EndPlace] = new pollfd { fd = _mount.HasEnded ? -1 : _mount.EndedDescriptor, events = Signals.POLLIN };
-            waits[ControlPlace] = new pollfd { fd = _mount.Control.Descriptor, events = Signals.POLLIN };
-            var error = Signals.Poll(waits, Places, timeoutMs, out var ready);
+            _mount.Control.Prepare(waits + ControlPlace);
+            var error = Signals.Poll(waits, Places, Until(Math.Min(deadline, _mount.Control.Deadline)), out _);
             if (error != Errno.None)
             {
                 throw MountProblem.Host("cannot wait for events", error);
-            }
-
-            if (ready == 0)
-            {
-                return new MountEvent(MountEventKind.Timeout);
             }
 
             if (waits[SignalPlace].revents != 0)
@@ -86,11 +82,18 @@ internal sealed unsafe class MountEvents : IDisposable
                 return new MountEvent(MountEventKind.Ended);
             }
 
-            _mount.Control.AnswerOne();
+            _mount.Control.Serve(waits + ControlPlace);
+            if (Environment.TickCount64 >= deadline)
+            {
+                return new MountEvent(MountEventKind.Timeout);
+            }
         }
     }
 
     public void Dispose() => _signals.Dispose();
+
+    private static int Until(long deadline) =>
+        deadline == long.MaxValue ? -1 : (int)Math.Clamp(deadline - Environment.TickCount64, 0, int.MaxValue);
 
     private MountEvent TakeSignal()
     {

@@ -66,11 +66,16 @@ public sealed class MountPlan : IDisposable
     /// <summary>Folder for what Dicfuse cannot hold in memory; null: memory only.</summary>
     public string? StorePath => Workspace?.Store;
 
+    private bool NeedsUpper => Request.Upper is null && !Request.ReadOnly;
+
+    private bool NeedsWorkspace => NeedsUpper || Request.MountPoint is null;
+
     /// <summary>What was asked for, with its paths checked and opened.</summary>
     /// <param name="request">From the command line.</param>
     /// <param name="log">Hears of what is done without.</param>
+    /// <param name="announce">Told of the plan when its paths are known and nothing is made yet.</param>
     /// <exception cref="MountProblem">Usage or Host; nothing is left behind.</exception>
-    public static MountPlan Make(MountRequest request, Log log)
+    public static MountPlan Make(MountRequest request, Log log, Action<MountPlan>? announce = null)
     {
         var plan = new MountPlan(request, Workspace.NewId());
         try
@@ -78,6 +83,8 @@ public sealed class MountPlan : IDisposable
             plan.OpenLowers();
             plan.OpenMountPoint();
             plan.OpenUpper();
+            plan.PlaceWorkspace(log);
+            announce?.Invoke(plan);
             plan.MakeWorkspace(log);
             plan.OpenWork();
             OverlapRules.Check(plan);
@@ -148,7 +155,7 @@ public sealed class MountPlan : IDisposable
 
         var fd = OpenFolder("mount point", path, $"make it first: mkdir -p {path}");
         using var owned = new OwnedFd(fd);
-        MountPoint = HostPath.RealPathOf(fd, path);
+        MountPoint = RealPath("mount point", fd, path);
         if (MountTable.IsFuse(fd) && MountTable.Find(MountPoint) is { IsOurs: true })
         {
             throw MountProblem.Host($"mount point {path}: already a mount of antares-aot; antares-aot umount {path} first, or choose another folder");
@@ -179,35 +186,32 @@ public sealed class MountPlan : IDisposable
         }
 
         var fd = OpenFolder("upper", path, $"make it first: mkdir -p {path}");
-        var real = HostPath.RealPathOf(fd, path);
         if (Request.ReadOnly)
         {
             // Nothing will be written, so it is one more lower layer, the uppermost.
-            _lowers.Insert(0, new PlannedLower(new SourceSpec(SourceKind.Folder, path), real, new OwnedFd(fd)));
+            _lowers.Insert(0, new PlannedLower(new SourceSpec(SourceKind.Folder, path), HostPath.RealPathOf(fd, path), new OwnedFd(fd)));
             return;
         }
 
         Upper = new OwnedFd(fd);
-        UpperPath = real;
+        UpperPath = RealPath("upper", fd, path);
         MustBeWritable("upper", path);
     }
 
-    private void MakeWorkspace(Log log)
+    private void PlaceWorkspace(Log log)
     {
-        var needsUpper = Upper is null && !Request.ReadOnly;
-        var isNeeded = needsUpper || Request.MountPoint is null;
-        if (!isNeeded && !_lowers.Exists(lower => lower.Spec.Kind == SourceKind.Dicfuse))
+        if (!NeedsWorkspace && !_lowers.Exists(lower => lower.Spec.Kind == SourceKind.Dicfuse))
         {
             return;
         }
 
         try
         {
-            Workspace = Workspace.Create(Request.WorkspaceRoot, Id, AllowOther);
+            Workspace = Workspace.In(Request.WorkspaceRoot, Id);
         }
-        catch (MountProblem problem) when (!isNeeded)
+        catch (MountProblem problem) when (!NeedsWorkspace)
         {
-            log.Warn($"file contents are kept in memory only: {problem.Message}");
+            WarnOfMemory(log, problem);
             return;
         }
 
@@ -216,10 +220,27 @@ public sealed class MountPlan : IDisposable
             MountPoint = Workspace.MountPoint;
         }
 
-        if (needsUpper)
+        if (NeedsUpper)
         {
             UpperPath = Workspace.Upper;
             WorkPath = Workspace.Work;
+        }
+    }
+
+    private void MakeWorkspace(Log log)
+    {
+        try
+        {
+            Workspace?.Make(AllowOther);
+        }
+        catch (MountProblem problem) when (!NeedsWorkspace)
+        {
+            WarnOfMemory(log, problem);
+            Workspace = null;
+        }
+
+        if (NeedsUpper && UpperPath is not null && WorkPath is not null)
+        {
             Upper = new OwnedFd(OpenFolder("upper", UpperPath, "it was just made"));
             Work = new OwnedFd(OpenFolder("work", WorkPath, "it was just made"));
             var error = RootAttributes.Copy(_lowers[0].Root.Value, Upper.Value);
@@ -229,6 +250,8 @@ public sealed class MountPlan : IDisposable
             }
         }
     }
+
+    private static void WarnOfMemory(Log log, MountProblem problem) => log.Warn($"file contents are kept in memory only: {problem.Message}");
 
     private void OpenWork()
     {
@@ -241,7 +264,7 @@ public sealed class MountPlan : IDisposable
         {
             var fd = OpenFolder("work", given, $"make it first, on the upper's file system: mkdir -p {given}");
             Work = new OwnedFd(fd);
-            WorkPath = HostPath.RealPathOf(fd, given);
+            WorkPath = RealPath("work", fd, given);
             MustBeWritable("work", given);
             return;
         }
@@ -273,6 +296,16 @@ public sealed class MountPlan : IDisposable
             Errno.EACCES or Errno.EPERM => throw MountProblem.Host($"{what} {path}: no permission to open it ({error}); give this user access or run as its owner"),
             _ => throw MountProblem.Host($"{what} {path}", error),
         };
+    }
+
+    /// <summary>The path without links of a folder that is used by its path later.</summary>
+    /// <exception cref="MountProblem">Usage: it is not UTF-8.</exception>
+    private static string RealPath(string what, int fd, string path)
+    {
+        var real = HostPath.RealPathOf(fd, path);
+        return HostPath.IsFaithful(real)
+            ? real
+            : throw MountProblem.Usage($"{what} {path}: its path without links ({real}) is not UTF-8; give a folder whose path is");
     }
 
     private static void MustBeWritable(string what, string path)

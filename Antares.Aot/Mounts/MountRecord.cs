@@ -1,3 +1,5 @@
+using Antares.Aot.Fuse;
+
 namespace Antares.Aot.Mounts;
 
 /// <summary>What the state file knows of one mount. Also what <c>list --json</c> and <c>mount --json</c> show.</summary>
@@ -14,6 +16,9 @@ public sealed record MountRecord
 
     /// <summary>Path without links.</summary>
     public required string MountPoint { get; init; }
+
+    /// <summary>Tells the mount from others at the same path; null: not mounted yet.</summary>
+    public DeviceNumber? Device { get; init; }
 
     /// <summary>The layers as SOURCE is written, top first, the last is SOURCE itself; paths without links.</summary>
     public required IReadOnlyList<string> Lowers { get; init; }
@@ -34,4 +39,7 @@ public sealed record MountRecord
 
     /// <summary>UTC, ISO 8601.</summary>
     public required string Created { get; init; }
+
+    /// <summary>The mount is what is uppermost at its mount point, as this process sees it.</summary>
+    public bool IsInPlace => Device is { } device && device.IsAt(MountPoint);
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using Antares.Aot.Fuse;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -7,7 +8,8 @@ namespace Antares.Aot.Mounts;
 /// <param name="MountPoint">Path without links.</param>
 /// <param name="Type">File system type, "fuse.antares-aot" for ours.</param>
 /// <param name="Source">What it says it was mounted from.</param>
-public sealed record MountEntry(string MountPoint, string Type, string Source)
+/// <param name="Device">Of the file system.</param>
+public sealed record MountEntry(string MountPoint, string Type, string Source, DeviceNumber Device)
 {
     /// <summary>The type under which mounts of this program show.</summary>
     public const string OurType = "fuse.antares-aot";
@@ -41,9 +43,9 @@ public static class MountTable
             // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
             var fields = line.Split(' ');
             var dash = Array.IndexOf(fields, "-");
-            if (dash >= 6 && fields.Length > dash + 2)
+            if (dash >= 6 && fields.Length > dash + 2 && DeviceNumber.TryParse(fields[2], out var device))
             {
-                entries.Add(new MountEntry(Unescape(fields[4]), fields[dash + 1], Unescape(fields[dash + 2])));
+                entries.Add(new MountEntry(Unescape(fields[4]), fields[dash + 1], Unescape(fields[dash + 2]), device));
             }
         }
 

@@ -42,7 +42,7 @@ public sealed unsafe class ReadyReport : IDisposable
     /// <returns>False: the reporter is gone.</returns>
     public bool Ask(string mountPoint) => Send(Frame.Ask, 0, mountPoint);
 
-    /// <summary>Ends the command: after what it was asked before, the reporter prints the text and ends with the code.</summary>
+    /// <summary>Ends the command: after what it was asked before, the reporter prints the text, answers and ends with the code.</summary>
     /// <returns>False: the reporter is gone.</returns>
     public bool End(int exitCode, string text)
     {
@@ -50,8 +50,10 @@ public sealed unsafe class ReadyReport : IDisposable
         return Send(Frame.End, exitCode, text);
     }
 
-    /// <summary>Waits for the answer to <see cref="Ask"/>.</summary>
-    /// <returns>False: the root did not answer or the reporter was interrupted; the mount is not wanted any more.</returns>
+    /// <summary>Waits for the answer to <see cref="Ask"/> and <see cref="End"/>.</summary>
+    /// <returns>
+    /// False: the root did not answer, the text could not be printed or the reporter was interrupted; the mount is not wanted any more.
+    /// </returns>
     public bool IsAnswered()
     {
         byte answer;

@@ -64,15 +64,37 @@ public sealed class ServedMount : IDisposable
         }
 
         clock.Step("mount point looked at");
-        var plan = MountPlan.Make(request, log);
-        clock.Step("folders opened and checked");
+        var diagnostics = new MountDiagnostics(log);
+        MountRecord? record = null;
+        ControlServer? control = null;
+        MountPlan? plan = null;
         try
         {
-            return Start(plan, state, log, report, clock);
+            plan = MountPlan.Make(request, log, chosen =>
+            {
+                if (chosen.Workspace is not null)
+                {
+                    // Should this process be killed, the record tells of the workspace; without one, all that is left is in the mount
+                    // table. It listens before: a process that can't be seen and does not listen counts as gone (MountDirectory).
+                    clock.Step("folders opened");
+                    record = Describe(chosen, state);
+                    control = ControlServer.Listen(record.Socket, diagnostics);
+                    state.Add(record);
+                    clock.Step("recorded");
+                }
+            });
+            clock.Step("folders opened, made and checked");
+            return Start(plan, record ?? Describe(plan, state), control, diagnostics, state, log, report, clock);
         }
         catch
         {
-            plan.Dispose();
+            plan?.Dispose();
+            control?.Dispose();
+            if (record is not null)
+            {
+                Forget(record, state, log);
+            }
+
             throw;
         }
     }
@@ -118,23 +140,25 @@ public sealed class ServedMount : IDisposable
             _log.Warn($"the workspace {workspace.FolderPath} could not be removed: {ErrnoText.Of(error)}");
         }
 
-        try
-        {
-            _state.Remove(Record.Id);
-        }
-        catch (MountProblem problem)
-        {
-            _log.Warn($"the record of the mount stays and will show as stale: {problem.Message}");
-        }
-
+        Forget(Record, _state, _log);
         _ended.Dispose();
     }
 
-    private static ServedMount Start(MountPlan plan, StateFile state, Log log, ReadyReport? report, StartClock clock)
+    private static void Forget(MountRecord record, StateFile state, Log log)
     {
-        var record = Describe(plan, state);
-        var diagnostics = new MountDiagnostics(log);
-        ControlServer? control = null;
+        try
+        {
+            state.Remove(record.Id);
+        }
+        catch (MountProblem problem)
+        {
+            log.Warn($"the record of the mount stays and will show as stale: {problem.Message}");
+        }
+    }
+
+    private static ServedMount Start(
+        MountPlan plan, MountRecord record, ControlServer? control, MountDiagnostics diagnostics, StateFile state, Log log, ReadyReport? report, StartClock clock)
+    {
         FuseServer? server = null;
         OwnedFd? ended = null;
         ServedMount? mount = null;
@@ -142,6 +166,7 @@ public sealed class ServedMount : IDisposable
         {
             var descriptors = FileLimit.Raise(out var callersLimit);
             server = MountAssembly.Mount(plan, descriptors, diagnostics);
+            record = record with { Device = server.Device, Workspace = plan.Workspace?.FolderPath };
             clock.Step("mounted");
             server.Start();
             clock.Step("threads started");
@@ -152,11 +177,11 @@ public sealed class ServedMount : IDisposable
 
             clock.Step("kernel has shaken hands");
             _ = report?.Ask(plan.MountPoint); // whether it is still there shows when its answer is read
-            control = ControlServer.Listen(record.Socket, diagnostics); // this and the record while the root is looked at
+            control ??= ControlServer.Listen(record.Socket, diagnostics); // this and the record while the root is looked at
             ended = NewEvent();
             clock.Step("control socket made");
-            state.Add(record);
-            clock.Step("recorded");
+            state.Replace(record);
+            clock.Step("recorded as mounted");
             plan.Keep();
             mount = new ServedMount(state, log, clock, plan, record, server, control, ended, callersLimit);
             return mount;
@@ -179,7 +204,7 @@ public sealed class ServedMount : IDisposable
         }
 
         control?.Dispose();
-        _ = HostPath.RemoveFile(record.Socket); // may never have been made; the record is the last thing that is added
+        _ = HostPath.RemoveFile(record.Socket); // may never have been made
     }
 
     private static MountRecord Describe(MountPlan plan, StateFile state)

@@ -57,7 +57,7 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
             throw MountProblem.Usage($"{what} is empty");
         }
 
-        if (path.Contains('\uFFFD'))
+        if (!HostPath.IsFaithful(path))
         {
             throw MountProblem.Usage($"{what} '{path}' is not UTF-8: paths on the command line must be (names inside the trees may be any bytes)");
         }

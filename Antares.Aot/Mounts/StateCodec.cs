@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
+using Antares.Aot.Fuse;
 
 namespace Antares.Aot.Mounts;
 
@@ -80,6 +81,7 @@ public static class StateCodec
         writer.WriteNumber("pid"u8, record.Process.Pid);
         writer.WriteNumber("start_ticks"u8, record.Process.StartTicks);
         writer.WriteString("mount_point"u8, record.MountPoint);
+        WriteOptional(writer, "device"u8, record.Device?.ToString());
         writer.WriteStartArray("lowers"u8);
         foreach (var lower in record.Lowers)
         {
@@ -107,6 +109,7 @@ public static class StateCodec
     {
         string? id = null, job = null, mountPoint = null, upper = null, work = null, workspace = null, socket = null, created = null;
         var pid = 0;
+        DeviceNumber? device = null;
         var startTicks = 0L;
         var keep = false;
         var lowers = new List<string>();
@@ -119,6 +122,9 @@ public static class StateCodec
                 case "pid": pid = ReadInt(ref reader); break;
                 case "start_ticks": startTicks = ReadLong(ref reader); break;
                 case "mount_point": mountPoint = ReadString(ref reader); break;
+                case "device":
+                    device = DeviceNumber.TryParse(ReadString(ref reader), out var number) ? number : throw new JsonException("no device number");
+                    break;
                 case "upper": upper = ReadString(ref reader); break;
                 case "work": work = ReadString(ref reader); break;
                 case "workspace": workspace = ReadString(ref reader); break;
@@ -147,6 +153,7 @@ public static class StateCodec
             Job = job,
             Process = new ProcessIdentity(pid, startTicks),
             MountPoint = mountPoint ?? throw new JsonException("a record without mount point"),
+            Device = device,
             Lowers = lowers,
             Upper = upper,
             Work = work,

@@ -11,7 +11,7 @@ public static class StateDirectory
     /// $ANTARES_STATE_DIR; else /run/antares-aot as root, $XDG_RUNTIME_DIR/antares-aot as a user; else /tmp/antares-aot-UID: the first
     /// that is there or can be made.
     /// </summary>
-    /// <exception cref="MountProblem">Host: none can be made, or the one in the variable can't.</exception>
+    /// <exception cref="MountProblem">Host: none can be made, or the one in the variable can't; Usage: that is not UTF-8.</exception>
     public static string Find() => Find(Process.Geteuid(), Environment.GetEnvironmentVariable);
 
     internal static string Find(uint uid, Func<string, string?> variable)
@@ -19,6 +19,11 @@ public static class StateDirectory
         if (variable(Variable) is { Length: > 0 } chosen)
         {
             chosen = HostPath.Absolute(chosen);
+            if (!HostPath.IsFaithful(chosen))
+            {
+                throw MountProblem.Usage($"the state folder {chosen} (from {Variable}) is not UTF-8; choose another");
+            }
+
             var error = HostPath.MakeFolders(chosen, Modes.Private);
             return error == Errno.None
                 ? chosen
@@ -42,7 +47,7 @@ public static class StateDirectory
         {
             yield return "/run/antares-aot";
         }
-        else if (variable("XDG_RUNTIME_DIR") is { Length: > 0 } runtime)
+        else if (variable("XDG_RUNTIME_DIR") is { Length: > 0 } runtime && HostPath.IsFaithful(runtime))
         {
             yield return runtime.TrimEnd('/') + "/antares-aot";
         }

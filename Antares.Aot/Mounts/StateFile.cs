@@ -56,6 +56,20 @@ public sealed unsafe class StateFile(string directory)
     /// <summary>Adds a record.</summary>
     public void Add(MountRecord record) => Update(records => records.Add(record));
 
+    /// <summary>Puts a record in the place of the one with its id, or adds it.</summary>
+    public void Replace(MountRecord record) => Update(records =>
+    {
+        var at = records.FindIndex(other => other.Id == record.Id);
+        if (at < 0)
+        {
+            records.Add(record);
+        }
+        else
+        {
+            records[at] = record;
+        }
+    });
+
     /// <summary>Removes the record of an id and its socket, if there.</summary>
     public void Remove(string id)
     {
@@ -83,10 +97,10 @@ public sealed unsafe class StateFile(string directory)
 
         var records = Read();
         change(records);
-        Replace(records);
+        Write(records);
     }
 
-    private void Replace(List<MountRecord> records)
+    private void Write(List<MountRecord> records)
     {
         var path = $"{Folder}/{FileName}";
         var next = path + ".next"; // one name is enough: the lock is held

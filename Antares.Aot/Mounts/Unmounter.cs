@@ -33,10 +33,7 @@ public static unsafe class Unmounter
             return mounts.Clean(record) is { } problem ? throw MountProblem.Host(problem) : UnmountOutcome.Cleaned;
         }
 
-        var error = MountTable.Find(record.MountPoint) is { IsOurs: true }
-            ? Unmount(record.MountPoint, lazy)
-            : Process.Kill(record.Process.Pid, Signals.SIGTERM); // mounted in another mount namespace: its own process can unmount it
-        Check(record.MountPoint, error);
+        Check(record.MountPoint, record.IsInPlace ? Unmount(record.MountPoint, lazy) : AskToEnd(record));
         if (lazy)
         {
             return UnmountOutcome.Detached;
@@ -53,6 +50,13 @@ public static unsafe class Unmounter
 
     /// <summary>Takes a mount out of sight whoever uses it.</summary>
     public static Errno Detach(string mountPoint) => Unmount(mountPoint, lazy: true);
+
+    /// <summary>For a mount that is not to be seen here (detached, or in another mount namespace): its own process can unmount it.</summary>
+    /// <exception cref="MountProblem">Host: the process is not to be seen either; its id may be another process's here.</exception>
+    private static Errno AskToEnd(MountRecord record) =>
+        record.Process.IsAlive()
+            ? Process.Kill(record.Process.Pid, Signals.SIGTERM)
+            : throw MountProblem.Host($"{record.MountPoint} is mounted and served in another container (or namespace): unmount it from there");
 
     /// <summary>By the system call, or as a plain user by fusermount3.</summary>
     /// <returns>None; EBUSY: in use; EPERM: not the user who mounted; EINVAL: no mount point.</returns>

@@ -31,6 +31,9 @@ public sealed class Workspace
     /// <summary>Path without links.</summary>
     public string FolderPath { get; }
 
+    /// <summary>The folder is ours to remove.</summary>
+    public bool IsMade { get; private set; }
+
     public string MountPoint => FolderPath + "/mnt";
 
     public string Upper => FolderPath + "/upper";
@@ -56,12 +59,11 @@ public sealed class Workspace
         return name.StartsWith(NamePrefix, StringComparison.Ordinal) && name.Length > NamePrefix.Length ? name[NamePrefix.Length..] : null;
     }
 
-    /// <summary>Makes the folders of a workspace.</summary>
+    /// <summary>Says where a workspace will be; makes nothing yet.</summary>
     /// <param name="root">Folder to make it in.</param>
     /// <param name="id">From <see cref="NewId"/>.</param>
-    /// <param name="forOthers">True: other users may pass through to the mount point and the upper.</param>
-    /// <exception cref="MountProblem">Host: the root is missing, not writable or full.</exception>
-    public static Workspace Create(string root, string id, bool forOthers)
+    /// <exception cref="MountProblem">Host: the root is missing.</exception>
+    public static Workspace In(string root, string id)
     {
         var error = HostPath.RealPath(root, out var realRoot);
         if (error != Errno.None)
@@ -70,29 +72,41 @@ public sealed class Workspace
                 $"workspace root {root}: {ErrnoText.Of(error)}; choose an existing folder with --workspace-root");
         }
 
-        var workspace = new Workspace(id, (realRoot == "/" ? "" : realRoot) + "/" + NamePrefix + id);
-        error = HostPath.MakeFolder(workspace.FolderPath, Modes.Private);
+        if (!HostPath.IsFaithful(realRoot))
+        {
+            throw MountProblem.Usage($"workspace root {root}: its path without links ({realRoot}) is not UTF-8; choose another folder with --workspace-root");
+        }
+
+        return new Workspace(id, (realRoot == "/" ? "" : realRoot) + "/" + NamePrefix + id);
+    }
+
+    /// <summary>Makes the folders. One of its name that is there already is not taken over.</summary>
+    /// <param name="forOthers">True: other users may pass through to the mount point and the upper.</param>
+    /// <exception cref="MountProblem">Host: the root is not writable or full; nothing is left behind.</exception>
+    public void Make(bool forOthers)
+    {
+        var error = HostPath.MakeFolder(FolderPath, Modes.Private);
         if (error != Errno.None)
         {
             throw MountProblem.Host(
-                $"cannot make the workspace {workspace.FolderPath}: {ErrnoText.Of(error)}; choose a writable folder with --workspace-root");
+                $"cannot make the workspace {FolderPath}: {ErrnoText.Of(error)}; choose a writable folder with --workspace-root");
         }
 
+        IsMade = true;
         try
         {
-            workspace.MakeParts(forOthers);
-            return workspace;
+            MakeParts(forOthers);
         }
         catch (MountProblem)
         {
-            _ = workspace.Remove(); // the reason to tell is why it could not be made
+            _ = Remove(); // the reason to tell is why it could not be made
             throw;
         }
     }
 
     /// <summary>Removes the workspace with all in it.</summary>
     /// <returns>None; EXDEV: something is still mounted in it; another errno: what stopped the removal.</returns>
-    public Errno Remove() => Remove(FolderPath);
+    public Errno Remove() => IsMade ? Remove(FolderPath) : Errno.None;
 
     /// <summary>Removes a workspace of a mount whose process is gone.</summary>
     public static Errno Remove(string path) => TreeRemover.Remove(path);

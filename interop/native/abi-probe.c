@@ -1,6 +1,7 @@
 /* The libc part of the probe, and its main; see abi-probe.h. */
 #define _GNU_SOURCE
 #include "abi-probe.h"
+#include "given.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -256,6 +257,8 @@ static void calls(void)
     CALL(setpriority, int, enum __priority_which, id_t, int);
     CALL(setxattr, int, const char *, const char *, const void *, size_t, int);
     CALL(signalfd, int, int, const sigset_t *, int);
+    CALL_NO_ARGUMENTS(antares_argv, char **);
+    CALL_NO_ARGUMENTS(antares_environ, char **);
     CALL(sigwaitinfo, int, const sigset_t *, siginfo_t *);
     CALL(waitpid, pid_t, pid_t, int *, int);
     CALL(writev, ssize_t, int, const struct iovec *, int);

@@ -8,8 +8,9 @@
  *   everything else     no split
  *
  * The server asks the reporter over a socket to look at the mounted root (it refuses requests of its own threads, so it can't
- * itself), and tells it what to print and with which code to end. The reporter answers one byte when the root is there. A server
- * that gets no answer, because the root is not there or the reporter was interrupted, unmounts: nothing is left behind.
+ * itself), and tells it what to print and with which code to end. The reporter answers one byte when the root is there and the
+ * text is printed. A server that gets no answer, because the root is not there, the text cannot be printed or the reporter was
+ * interrupted, unmounts: nothing is left behind.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +25,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "given.h"
+
 extern int __managed__Main(int argc, char *argv[]);
+
+/* For interop/Libc/GivenWords.cs: the runtime's strings lose what is not UTF-8. */
+static char **given;
+char **antares_argv(void) { return given; }
+char **antares_environ(void) { return environ; }
 
 /* Mounts/ReadyReport.cs writes these: four words of this machine's byte order, then size bytes. */
 struct frame { uint32_t magic, kind, code, size; };
@@ -50,11 +58,14 @@ static int is_mount(int argc, char **argv)
         || (argc == 5 && strcmp(argv[3], "-o") == 0 && strcmp(argv[1], "run") != 0);
 }
 
-/* A descriptor that we open must not become 0, 1 or 2, or the server would take it for the terminal. */
+/*
+ * A descriptor that we open must not become 0, 1 or 2, or the server would take it for the terminal. What was closed still cannot be
+ * written: a result that nobody gets is a failure.
+ */
 static void fill_standard(void)
 {
     for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) == -1 && errno == EBADF && open("/dev/null", O_RDWR) == -1)
+        if (fcntl(fd, F_GETFD) == -1 && errno == EBADF && open("/dev/null", O_RDONLY) == -1)
             (void)!open("/", O_RDONLY);
 }
 
@@ -79,17 +90,38 @@ static int lost(pid_t server)
     return EXIT_INTERNAL;
 }
 
-static int end(pid_t server, const struct frame *frame, const char *text)
+/* Ends without an answer: the server unmounts, and has cleaned up when we end. */
+static int refuse(int fd, pid_t server, int code)
 {
-    if (frame->code != 0 && server > 0)
-        (void)waitpid(server, NULL, 0); /* it has cleaned up when we end */
-    return fwrite(text, 1, frame->size, stdout) == frame->size && fflush(stdout) == 0 ? (int)frame->code : EXIT_INTERNAL;
+    close(fd);
+    if (server > 0)
+        (void)waitpid(server, NULL, 0);
+    return code;
+}
+
+static int print(const char *text, size_t size)
+{
+    errno = 0;
+    if (fwrite(text, 1, size, stdout) == size && fflush(stdout) == 0)
+        return 1;
+    fprintf(stderr, "antares-aot: cannot print the result: %s\n", strerror(errno));
+    return 0;
+}
+
+/* asked: the server mounted and waits for the answer. */
+static int end(int fd, pid_t server, const struct frame *frame, const char *text, int asked)
+{
+    if (!print(text, frame->size))
+        return refuse(fd, server, EXIT_INTERNAL);
+    if (frame->code != 0 || !asked)
+        return refuse(fd, server, (int)frame->code);
+    return write(fd, "y", 1) == 1 ? 0 : lost(server);
 }
 
 /* server: the child that serves; 0 when this is the child and its parent serves. */
 static int reporter(int fd, pid_t server)
 {
-    for (;;) {
+    for (int asked = 0;; asked = 1) {
         struct frame frame;
         struct stat root;
         char *body = NULL;
@@ -97,16 +129,11 @@ static int reporter(int fd, pid_t server)
             || !(body = calloc(1, frame.size + 1)) || !read_full(fd, body, frame.size))
             return lost(server);
         if (frame.kind == FRAME_END)
-            return end(server, &frame, body);
+            return end(fd, server, &frame, body, asked);
         if (stat(body, &root) != 0) {
             fprintf(stderr, "antares-aot: %s is mounted but its root does not answer: %s\n", body, strerror(errno));
-            close(fd); /* instead of an answer */
-            if (server > 0)
-                (void)waitpid(server, NULL, 0);
-            return EXIT_MOUNT;
+            return refuse(fd, server, EXIT_MOUNT);
         }
-        if (write(fd, "y", 1) != 1)
-            return lost(server);
         free(body);
     }
 }
@@ -115,6 +142,7 @@ int main(int argc, char **argv)
 {
     enum split split = NONE;
     sigset_t ours, before;
+    given = argv;
     unsetenv(READY_VARIABLE);
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return puts("antares-aot " ANTARES_VERSION) < 0 ? EXIT_INTERNAL : 0; /* needs no runtime */
