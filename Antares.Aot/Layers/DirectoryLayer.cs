@@ -395,7 +395,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         node = 0;
         lock (Gate)
         {
-            return _writer == null ? Errno.EROFS : _writer.Create(directory, name, in what, out node, attributes);
+            return _writer == null ? Errno.EROFS : _writer.Creation.Create(directory, name, in what, out node, attributes);
         }
     }
 
@@ -403,7 +403,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            return _writer == null ? Errno.EROFS : _writer.Link(node, directory, name, keepTimes);
+            return _writer == null ? Errno.EROFS : _writer.Creation.Link(node, directory, name, keepTimes);
         }
     }
 
@@ -411,7 +411,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            return _writer == null ? Errno.EROFS : _writer.Unlink(directory, name, whiteout, keep);
+            return _writer == null ? Errno.EROFS : _writer.Removal.Unlink(directory, name, whiteout, keep);
         }
     }
 
@@ -419,7 +419,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            return _writer == null ? Errno.EROFS : _writer.Rmdir(directory, name, whiteout, keep);
+            return _writer == null ? Errno.EROFS : _writer.Removal.Rmdir(directory, name, whiteout, keep);
         }
     }
 

@@ -158,7 +158,7 @@ public sealed unsafe class CopyUp
         Errno error = StageDirectory(in lacking, out uint number, out stat attributes);
         if (error == Errno.None)
         {
-            uint node = _tree.Upper.Writer.AdoptUnnamed(number, -1, attributes.st_ino, FileType.Directory);
+            uint node = _tree.Upper.Writer.Creation.AdoptUnnamed(number, -1, attributes.st_ino, FileType.Directory);
             _tree.Records.SetUpper(_tree.EnsureRecord(ref lacking), node);
             error = _tree.Resolve(target.NodeId, out target);
         }
@@ -175,7 +175,7 @@ public sealed unsafe class CopyUp
         }
 
         UpperWriter writer = _tree.Upper.Writer;
-        error = writer.Publish(number, -1, parent.Upper, name, attributes.st_ino, FileType.Directory, out uint node);
+        error = writer.Creation.Publish(number, -1, parent.Upper, name, attributes.st_ino, FileType.Directory, out uint node);
         if (error != Errno.None)
         {
             _ = writer.Work.RemoveTree(number);
@@ -311,7 +311,7 @@ public sealed unsafe class CopyUp
             if (error == Errno.None)
             {
                 error = node == 0
-                    ? writer.Publish(number, fd, parent.Upper, name, attributes.st_ino, type, out node)
+                    ? writer.Creation.Publish(number, fd, parent.Upper, name, attributes.st_ino, type, out node)
                     : _tree.Upper.Link(node, parent.Upper, name, keepTimes: true);
             }
 
@@ -335,7 +335,7 @@ public sealed unsafe class CopyUp
 
         if (node == 0)
         {
-            node = writer.AdoptUnnamed(number, fd, attributes.st_ino, type);
+            node = writer.Creation.AdoptUnnamed(number, fd, attributes.st_ino, type);
             _tree.Records.SetUpper(_tree.EnsureRecord(ref target), node);
         }
 

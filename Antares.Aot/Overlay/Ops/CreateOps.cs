@@ -76,7 +76,7 @@ public sealed unsafe class CreateOps
             NewNode what = Describe(in caller, (mode & 0xFFF) | TypeRegular, 0, null);
             fixed (stat* attributes = &reply.Attributes)
             {
-                error = _tree.Upper.Writer.CreateUnnamed(directory.Upper, in what, out uint node, attributes);
+                error = _tree.Upper.Writer.Creation.CreateUnnamed(directory.Upper, in what, out uint node, attributes);
                 return error == Errno.None ? Answer(node, attributes, ref reply) : error;
             }
         }

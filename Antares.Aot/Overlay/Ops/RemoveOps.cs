@@ -137,7 +137,7 @@ public sealed unsafe class RemoveOps
         Errno error;
         if (!inUpper)
         {
-            error = writer.AddWhiteout(directory.Upper, name);
+            error = writer.Removal.AddWhiteout(directory.Upper, name);
             if (error == Errno.None)
             {
                 if (isDirectory)

@@ -219,7 +219,7 @@ public sealed unsafe class RenameOps
             error = _copyUp.EnsureDirectory(ref target);
             if (error == Errno.None)
             {
-                error = _tree.Upper.Writer.ClearWhiteouts(target.Upper);
+                error = _tree.Upper.Writer.Removal.ClearWhiteouts(target.Upper);
                 if (error == Errno.None)
                 {
                     _tree.DetachLowers(in target);
