@@ -139,4 +139,20 @@ public sealed class LinkMountTests
             Thread.Sleep(100);
         _ = Probe.Check(mount.Root, "cat d/b => 'low+up'\napp d/b ! => ok\ncat d/b => 'low+up!'\nunlink d/b => ok\nls d => [0]\n");
     }
+
+    /// <summary>A name that only a listing has shown since the copy-up is linked when it is used, and is the same file in the next mount.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void ALinkSeenInAListingStaysALink(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "put a low\nmkdir d\nlink a d/b\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "app a +up => ok\n");
+        _ = Shell.Run("ls", ["-l", Path.Combine(mount.Root, "d")]).Must();
+        _ = Probe.Check(mount.Root, "cat d/b => 'low+up'\napp a ! => ok\n");
+        mount.Unmount();
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "cat d/b => 'low+up!'\nmark i a => ok\ncmp i d/b i => i=\n");
+    }
 }

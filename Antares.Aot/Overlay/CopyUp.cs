@@ -355,12 +355,7 @@ public sealed unsafe class CopyUp
     /// <returns>None, also when there was nothing to do; ENOSPC and others: the name leads to the copy only while this mount lives.</returns>
     public Errno KeepHardLink(ref readonly Target directory, ByteName name, ref readonly Target child)
     {
-        if (child.Record == 0 || child.Upper == 0 || _tree.Records[child.Record]->MissingNames == 0)
-        {
-            return Errno.None;
-        }
-
-        if (directory.HasUpper && _tree.Upper.Find(directory.Upper, name, out _) == Errno.None)
+        if (!LacksHardLink(in directory, name, in child))
         {
             return Errno.None;
         }
@@ -380,6 +375,11 @@ public sealed unsafe class CopyUp
 
         return error;
     }
+
+    /// <summary>True for a name of a lower hard link that the upper's copy does not have yet: see <see cref="KeepHardLink"/>.</summary>
+    public bool LacksHardLink(ref readonly Target directory, ByteName name, ref readonly Target child) =>
+        child.Record != 0 && child.Upper != 0 && _tree.Records[child.Record]->MissingNames != 0
+        && !(directory.HasUpper && _tree.Upper.Find(directory.Upper, name, out _) == Errno.None);
 
     // The upper's copy of a hard link keeps the lower st_ino only once it has all names: otherwise the names that still lead to the
     // lower file would, after the next mount, be another file with the same number.

@@ -27,7 +27,7 @@ public sealed unsafe class OverlayFs : IDisposable
         Removal = new RemoveOps(tree, attributes, listing, CopyUp);
         Renames = new RenameOps(tree, CopyUp, Removal);
         Data = new DataOps(tree, CopyUp);
-        Directories = new DirectoryOps(tree, attributes, listing);
+        Directories = new DirectoryOps(tree, attributes, listing, CopyUp);
         Xattrs = new XattrOps(tree, CopyUp);
         Ioctls = new IoctlOps(tree, CopyUp);
     }

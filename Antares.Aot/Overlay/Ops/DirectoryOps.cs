@@ -11,12 +11,14 @@ public sealed unsafe class DirectoryOps
     private readonly MergedTree _tree;
     private readonly MergedAttributes _attributes;
     private readonly MergedListing _listing;
+    private readonly CopyUp _copyUp;
 
-    public DirectoryOps(MergedTree tree, MergedAttributes attributes, MergedListing listing)
+    public DirectoryOps(MergedTree tree, MergedAttributes attributes, MergedListing listing, CopyUp copyUp)
     {
         _tree = tree;
         _attributes = attributes;
         _listing = listing;
+        _copyUp = copyUp;
     }
 
     /// <summary>Lists a directory from a cookie on.</summary>
@@ -234,6 +236,7 @@ public sealed unsafe class DirectoryOps
         item->Type = name.Type;
         item->NodeId = NodeId.None;
         child = default;
+        bool withNode = plus;
         if (!plus && name.Upper == 0 && name.StIno != 0)
         {
             item->StIno = name.StIno;
@@ -260,6 +263,9 @@ public sealed unsafe class DirectoryOps
                 if (error == Errno.None)
                 {
                     error = _attributes.Get(in child, &item->Attributes);
+
+                    // A name that the upper still has to be given: whoever uses it must look it up.
+                    withNode = plus && !_copyUp.LacksHardLink(in directory, name.Name, in child);
                 }
             }
         }
@@ -267,7 +273,7 @@ public sealed unsafe class DirectoryOps
         if (error == Errno.None)
         {
             item->StIno = item->Attributes.st_ino;
-            item->NodeId = plus ? child.NodeId : NodeId.None;
+            item->NodeId = withNode ? child.NodeId : NodeId.None;
         }
 
         return error;
