@@ -80,6 +80,12 @@ public sealed class LifecycleMountTests
         ShellResult nothing = first.Try("umount", first.Root);
         Assert.True(nothing.ExitCode == 3, nothing.ToString());
         Assert.Contains(first.Root, nothing.Error);
+        // A name that leads nowhere keeps none of the others mounted.
+        first.Mount();
+        ShellResult partly = first.Try("umount", scratch.Join("no-mount"), first.Root);
+        Assert.True(partly.ExitCode == 3, partly.ToString());
+        Assert.Contains("no-mount", partly.Error);
+        Assert.Null(MountTable.Find(first.Root));
         foreach (string verb in new[] { "stats", "errors" })
         {
             ShellResult result = first.Try(verb, first.Root);

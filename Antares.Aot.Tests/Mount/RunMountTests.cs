@@ -54,6 +54,24 @@ public sealed class RunMountTests
         Assert.Equal("0 /some/home", result.Must().Trim());
     }
 
+    /// <summary>As under nohup: a signal ignored from the start ends neither run nor its command. An ignored SIGCHLD loses no exit code.</summary>
+    [MountFact]
+    public void WhatWasIgnoredStaysIgnored()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        ShellResult result = Shell.Bash(
+            $"trap '' HUP CHLD; grep SigIgn /proc/self/status; \"$BIN\" run {mount.Source} --workspace-root {spaces} -- bash -c 'grep SigIgn /proc/self/status; kill -HUP $PPID $$; sleep 0.3; exit 6'",
+            environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
+        Assert.True(result.ExitCode == 6, result.ToString());
+        ulong[] ignored = [.. result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => Convert.ToUInt64(line.Split('\t')[1].Trim(), 16))];
+        const ulong hup = 1, child = 1 << 16;
+        Assert.Equal(hup, ignored[1] & hup);
+        Assert.Equal(ignored[0] & ~child, ignored[1] & ~child);
+        AssertNothingLeft(mount, spaces);
+    }
+
     [MountTheory, InlineData("TERM", 42), InlineData("INT", 43), InlineData("HUP", 44)]
     public void SignalsReachTheCommand(string signal, int code)
     {

@@ -29,10 +29,11 @@ internal static class UmountVerb
             }
 
             var mounts = new MountDirectory(context.State());
+            var code = ExitCode.Ok;
             var chosen = result.GetValue(all) ? mounts.All()
                 : result.GetValue(stale) ? mounts.All().FindAll(mount => mount.IsStale)
-                : Named(mounts, names, result.GetValue(lazy));
-            var code = UnmountEach(context, mounts, chosen, result.GetValue(lazy), result.GetValue(json));
+                : Named(context, mounts, names, result.GetValue(lazy), ref code);
+            UnmountEach(context, mounts, chosen, result.GetValue(lazy), result.GetValue(json), ref code);
             if (result.GetValue(stale))
             {
                 MountDirectory.CleanUnrecorded().ForEach(path => context.Error.WriteLine($"{CommandLine.ProgramName}: {path} was a dead mount without a record; unmounted"));
@@ -43,7 +44,8 @@ internal static class UmountVerb
         return command;
     }
 
-    private static List<KnownMount> Named(MountDirectory mounts, string[] names, bool lazy)
+    /// <summary>The mounts that names lead to. One that is recorded elsewhere is unmounted here; a name that leads nowhere is told.</summary>
+    private static List<KnownMount> Named(CommandContext context, MountDirectory mounts, string[] names, bool lazy, ref int code)
     {
         var chosen = new List<KnownMount>();
         foreach (var name in names)
@@ -55,7 +57,15 @@ internal static class UmountVerb
             }
             else
             {
-                UnmountUnrecorded(name, lazy);
+                try
+                {
+                    UnmountUnrecorded(name, lazy);
+                }
+                catch (MountProblem problem)
+                {
+                    context.Error.WriteLine($"{CommandLine.ProgramName}: {problem.Message}");
+                    code = ExitCode.Mount;
+                }
             }
         }
 
@@ -75,10 +85,9 @@ internal static class UmountVerb
         Unmounter.UnmountUnknown(real, lazy);
     }
 
-    /// <summary>Goes on after a failure, so that --all does what can be done; the first failure makes the exit code.</summary>
-    private static int UnmountEach(CommandContext context, MountDirectory mounts, List<KnownMount> chosen, bool lazy, bool json)
+    /// <summary>Goes on after a failure, so that what can be done is done; any failure makes the exit code.</summary>
+    private static void UnmountEach(CommandContext context, MountDirectory mounts, List<KnownMount> chosen, bool lazy, bool json, ref int code)
     {
-        var code = ExitCode.Ok;
         var done = new List<UnmountResult>();
         foreach (var mount in chosen)
         {
@@ -99,8 +108,6 @@ internal static class UmountVerb
         {
             context.Out.Write(RecordJson.Line(done));
         }
-
-        return code;
     }
 
     private static string Word(UnmountOutcome outcome) => outcome switch

@@ -34,11 +34,11 @@ internal sealed unsafe class MountEvents : IDisposable
     private readonly ServedMount _mount;
 
     /// <param name="mount">The mount; not disposed here.</param>
-    /// <param name="signals">Numbers to take. They are blocked for this thread too, for a start without that C main.</param>
+    /// <param name="signals">Numbers to take, but for those ignored from the start. They are blocked for this thread too, for a start without that C main.</param>
     /// <exception cref="MountProblem">Host: no descriptor to be had.</exception>
     public MountEvents(ServedMount mount, params ReadOnlySpan<int> signals)
     {
-        var set = Signals.SetOf(signals);
+        var set = GivenSignals.Without(Signals.SetOf(signals));
         var error = Signals.Block(set);
         var fd = -1;
         if (error == Errno.None)

@@ -73,7 +73,7 @@ public static unsafe partial class Spawn
     private static Errno Prepare(posix_spawn_file_actions_t* actions, posix_spawnattr_t* attributes, in SpawnOptions options)
     {
         sigset_t none = default;
-        sigset_t all = Signals.All();
+        sigset_t all = GivenSignals.Without(Signals.All());
         short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
         if (options.NewSession)
         {

@@ -259,6 +259,7 @@ static void calls(void)
     CALL(signalfd, int, int, const sigset_t *, int);
     CALL_NO_ARGUMENTS(antares_argv, char **);
     CALL_NO_ARGUMENTS(antares_environ, char **);
+    CALL_NO_ARGUMENTS(antares_ignored_signals, uint64_t);
     CALL(sigwaitinfo, int, const sigset_t *, siginfo_t *);
     CALL(waitpid, pid_t, pid_t, int *, int);
     CALL(writev, ssize_t, int, const struct iovec *, int);

@@ -34,6 +34,18 @@ static char **given;
 char **antares_argv(void) { return given; }
 char **antares_environ(void) { return environ; }
 
+/* For interop/Libc/GivenSignals.cs: what nohup or a shell's "&" told us to ignore stays ignored, for us and for the command of run. */
+static uint64_t ignored;
+uint64_t antares_ignored_signals(void) { return ignored; }
+static int is_ignored(int signal)
+{
+    struct sigaction now;
+    int is = sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+    if (is)
+        ignored |= UINT64_C(1) << (signal - 1);
+    return is;
+}
+
 /* Mounts/ReadyReport.cs writes these: four words of this machine's byte order, then size bytes. */
 struct frame { uint32_t magic, kind, code, size; };
 enum { FRAME_MAGIC = 0x31524141 /* "AAR1" */, FRAME_ASK = 1 /* a path */, FRAME_END = 2 /* text for stdout */, FRAME_MAX = 1 << 20 };
@@ -150,12 +162,16 @@ int main(int argc, char **argv)
         split = has(argc, argv, "--foreground") || has(argc, argv, "-f") ? FOREGROUND : BACKGROUND;
     if (split != NONE || (argc > 1 && strcmp(argv[1], "run") == 0)) {
         /* Every thread of the runtime inherits this; the one that waits for signals takes them (Mounts/MountEvents.cs). */
-        static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD };
+        static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
         sigemptyset(&ours);
+        sigaddset(&ours, SIGCHLD);
+        signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit codes of our children with it */
         for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
-            sigaddset(&ours, taken[i]);
+            if (!is_ignored(taken[i]))
+                sigaddset(&ours, taken[i]);
         sigprocmask(SIG_BLOCK, &ours, &before);
-        signal(SIGPIPE, SIG_IGN);
+        if (!is_ignored(SIGPIPE))
+            signal(SIGPIPE, SIG_IGN);
     }
     fill_standard();
     if (split == NONE)
