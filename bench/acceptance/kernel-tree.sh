@@ -3,21 +3,12 @@
 # empty; types, modes, owners, mtimes and symlinks equal.
 . "$(dirname "$0")/lib.sh"
 tree=$(realpath "${1:?usage: kernel-tree.sh TREE}")
+gcc -O2 -Wall -o "$scratch/start-time" "$repository/bench/start-time.c"
 for source in "dir:$tree" "$tree"; do
-    best=999999999
-    for _ in 1 2 3 4 5; do
-        mount_source "$source"
-        unmount
-        rm -rf "$upper" "$work"; mkdir "$upper" "$work"
-        start=$(now_us)
-        "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work"
-        ls "$mnt" > /dev/null
-        took=$(($(now_us) - start))
-        [ $took -lt $best ] && best=$took
-        unmount
-    done
-    echo "$source: ready and its root listed in $best µs (best of 5)"
-    [ $best -le 20000 ] || fail "ready after $best µs, 20,000 allowed"
+    # Timed by a small C program from exec to the answer of the root: a shell's own forks cost more than what is measured.
+    read -r least median < <("$scratch/start-time" 20 "$mnt" -- "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work")
+    echo "$source: ready within $least ms at best, $median ms in the median of 20 mounts"
+    awk -v t="$median" 'BEGIN { exit !(t > 0 && t <= 20) }' || fail "ready after $median ms, 20 allowed"
     mount_source "$source"
     start=$(now_us)
     same_tree "$tree" "$mnt"

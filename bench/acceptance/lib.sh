@@ -41,8 +41,9 @@ requests() {
     else "$ANTARES_BIN" stats "$mnt" --json | jq ".ops[\"$1\"].count"; fi
 }
 
-# A whole tree as text: path, type, mode, owner, mtime to the nanosecond, size (not of directories), symlink target.
-tree() { (cd "$1" && find . \( -type d -printf '%P|%y|%m|%U:%G|%T@||\n' \) -o -printf '%P|%y|%m|%U:%G|%T@|%s|%l\n' | LC_ALL=C sort); }
+# A whole tree as text: path, type, mode, owner, mtime to the nanosecond, size (not of directories), symlink target. Without
+# the root, which shows the attributes of the upper's folder, as in kernel overlayfs.
+tree() { (cd "$1" && find . -mindepth 1 \( -type d -printf '%P|%y|%m|%U:%G|%T@||\n' \) -o -printf '%P|%y|%m|%U:%G|%T@|%s|%l\n' | LC_ALL=C sort); }
 
 same_tree() {
     tree "$1" > "$scratch/tree1"
