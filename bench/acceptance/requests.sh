@@ -29,7 +29,7 @@ changes() { diff <(tr , '\n' < "$scratch/ops-$1") <(tr , '\n' < "$scratch/ops-$2
 # passes NAME OBJECTS COMMAND: on a fresh mount; the first pass is not judged
 passes() {
     local name=$1 objects=$2 try pass getattr lseek all other wrong reclaimed
-    for try in 1 2 3 4 5 6 7 8; do
+    for try in $(seq 40); do
         unmount
         mount_source "$source"
         trace_start
