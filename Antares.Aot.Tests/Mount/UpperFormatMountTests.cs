@@ -143,6 +143,107 @@ public sealed class UpperFormatMountTests
         _ = Probe.Check(ours.Root, MoreWork);
     }
 
+    /// <summary>
+    /// Renames below directories that a layer in the middle shows elsewhere by its redirects: what the upper notes must lead there
+    /// through that layer, in this mount, in the next and in kernel overlayfs.
+    /// </summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void RenamesBelowTheRedirectsOfAMiddleLayer(MountKind kind)
+    {
+        const string Base = """
+            mkdirp old/sub/deep/er
+            put old/sub/f low-f
+            put old/sub/deep/g low-g
+            put old/sub/deep/er/h low-h
+            mkdirp two/x/y
+            put two/x/y/z low-z
+            mkdirp three/k
+            put three/k/f low-k
+            """;
+        const string Middle = """
+            rename old new => ok
+            mkdir old => ok
+            put old/fresh fresh => ok
+            rename two/x crossed => ok
+            put crossed/mid m => ok
+            rename three/k three/l => ok
+            mkdir three/k => ok
+            """;
+        const string Calls = """
+            rename new/sub moved => ok
+            cat moved/f => 'low-f'
+            rename moved/deep old/deep => ok
+            cat old/deep/er/h => 'low-h'
+            rename old/deep/er er => ok
+            app er/h + => ok
+            rename crossed/y new/y => ok
+            cat new/y/z => 'low-z'
+            rename new newer => ok
+            rename newer/y three/l/y => ok
+            rename three/l three/k EXCHANGE => ok
+            cat three/k/y/z => 'low-z'
+            rename three quatre => ok
+            !remount
+            cat moved/f => 'low-f'
+            cat old/deep/g => 'low-g'
+            cat er/h => 'low-h+'
+            cat quatre/k/y/z => 'low-z'
+            cat quatre/k/f => 'low-k'
+            ls newer => [0]
+            rename quatre/k/y y => ok
+            rename moved newer/moved => ok
+            rename newer moved => ok
+            rename moved/moved/f f => ok
+            rename old/deep moved/deep => ok
+            !remount
+            cat y/z => 'low-z'
+            cat f => 'low-f'
+            cat moved/deep/g => 'low-g'
+            ls moved/moved => [0]
+            ls old => [1] 'fresh:f'
+            """;
+        using var layers = new ScratchFolder();
+        using var first = new KernelOverlay(layers);
+        _ = Probe.Check(first.Lower, AllOk(Base));
+        first.Mount();
+        _ = Probe.Check(first.Root, Middle);
+        first.Unmount();
+
+        using var expectedScratch = new ScratchFolder(layers.Path);
+        using var expected = new KernelOverlay(expectedScratch) { Layers = [first.Upper!, first.Lower] };
+        Parity.Play(expected, Calls);
+        string tree = Probe.Digest(expected.Root, "t");
+        expected.Unmount();
+
+        using var scratch = new ScratchFolder(layers.Path);
+        using var ours = new AntaresMount(scratch, kind, "--layer", first.Upper!) { Lower = first.Lower };
+        Parity.Play(ours, Calls);
+        Parity.AssertSameTree("kernel overlayfs", tree, "our mount", Probe.Digest(ours.Root, "t"));
+        ours.Unmount();
+        using var kernel = new KernelOverlay(scratch) { Layers = [first.Upper!, first.Lower] };
+        kernel.Mount();
+        Parity.AssertSameTree("our mount", tree, "kernel overlayfs on our upper", Probe.Digest(kernel.Root, "t"));
+    }
+
+    /// <summary>Marks of a layer's root say nothing: kernel overlayfs merges the roots of all layers.</summary>
+    [MountFact]
+    public void AnOpaqueRootHidesNothing()
+    {
+        using var scratch = new ScratchFolder();
+        string top = scratch.Make("top");
+        _ = Probe.Check(top, "put a top\nsetxattr . trusted.overlay.opaque y\n");
+        using var kernel = new KernelOverlay(scratch) { Layers = [top] };
+        _ = Probe.Check(kernel.Lower, "put b low\n");
+        _ = Probe.Check(kernel.Upper!, "setxattr . trusted.overlay.opaque y\n");
+        kernel.Mount();
+        const string Both = "ls . => [2] 'a:f' 'b:f'\n";
+        _ = Probe.Check(kernel.Root, Both);
+        kernel.Unmount();
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder, "--layer", top);
+        ours.Mount();
+        _ = Probe.Check(ours.Root, Both);
+    }
+
     /// <summary>Opaque marks in the user. namespace and of fuse-overlayfs hide what lies below; .wh. names are legal names and stay.</summary>
     [MountFact]
     public void OtherMarksAreRead()

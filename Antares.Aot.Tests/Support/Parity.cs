@@ -71,6 +71,14 @@ internal static class Parity
         AssertSameTree("the mount before", merged, "kernel overlayfs on the same layers", Probe.Digest(kernel.Root));
     }
 
+    /// <summary>Mounts and runs a script; each line must answer what it says. The mount stays.</summary>
+    public static void Play(IMountUnderTest mount, string script)
+    {
+        mount.Mount();
+        string? problem = Probe.Unexpected(RunParts(mount, script, 60));
+        Assert.True(problem == null, $"{mount.Kind}: {problem}");
+    }
+
     public static void AssertWorkIsClean(string work)
     {
         string left = Shell.Bash("find \"$W\" -mindepth 2 | head -5", environment: ("W", work)).Must();

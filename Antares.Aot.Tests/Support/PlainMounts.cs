@@ -31,9 +31,12 @@ internal sealed class KernelOverlay(ScratchFolder scratch) : IMountUnderTest
     public string? Upper { get; } = scratch.Make("upper");
     public string? Work { get; } = scratch.Make("work");
 
+    /// <summary>Further lower layers above <see cref="Lower"/>, topmost first.</summary>
+    public string[] Layers { get; init; } = [];
+
     /// <summary>With "volatile", since each unmount would otherwise sync the whole disk.</summary>
     public void Mount() =>
-        _ = Shell.Run("mount", ["-t", "overlay", "overlay", "-o", $"volatile,redirect_dir=on,lowerdir={Lower},upperdir={Upper},workdir={Work}", Root]).Must();
+        _ = Shell.Run("mount", ["-t", "overlay", "overlay", "-o", $"volatile,redirect_dir=on,lowerdir={string.Join(':', [.. Layers, Lower])},upperdir={Upper},workdir={Work}", Root]).Must();
 
     /// <summary>The mark of a volatile mount stays after a clean unmount too; it is taken away, since nothing crashed here.</summary>
     public void Unmount()

@@ -96,8 +96,8 @@ public sealed unsafe class InodeRecords : IDisposable
         _upper!.Table.Node(upper)->Tag = record;
     }
 
-    /// <summary>Gives a record back; the object is reached by no name and the kernel has forgotten it.</summary>
-    public void Remove(uint index)
+    /// <summary>Takes the lower parts away from a directory that was emptied; the nodes belong to nobody then.</summary>
+    public void DetachLowers(uint index)
     {
         InodeRecord* record = _records[index];
         for (int i = 1; i < record->LowerCount; i++)
@@ -105,6 +105,14 @@ public sealed unsafe class InodeRecords : IDisposable
             _ = _owners.Remove(record->Lowers[i].NodeId);
         }
 
+        record->LowerCount = 0;
+    }
+
+    /// <summary>Gives a record back; the object is reached by no name and the kernel has forgotten it.</summary>
+    public void Remove(uint index)
+    {
+        InodeRecord* record = _records[index];
+        DetachLowers(index);
         _ = _byNodeId.Remove(record->NodeId);
         _counts.SetTouched(NodeId.SlotOf(record->NodeId), NodeId.NodeOf(record->NodeId), false);
         NativeMemory.Free(record->Lowers);

@@ -48,10 +48,8 @@ public sealed unsafe class MergedTree : IDisposable
     /// <summary>Reserves the side tables and makes the root.</summary>
     public Errno Open()
     {
+        // As in kernel overlayfs the roots of all layers are merged, whatever marks they carry.
         LowerRef* roots = stackalloc LowerRef[_lowers.Length];
-        int count = 0;
-        bool open = true;
-        byte* redirect = stackalloc byte[16];
         for (uint slot = 1; slot <= _lowers.Length; slot++)
         {
             Errno error = Counts.Reserve(slot);
@@ -60,20 +58,10 @@ public sealed unsafe class MergedTree : IDisposable
                 return error;
             }
 
-            if (open)
-            {
-                roots[count++] = new LowerRef(slot, ILayer.RootNode);
-                error = Layer(slot).Merging(ILayer.RootNode, out bool opaque, redirect, 16, out _);
-                if (error != Errno.None && error != Errno.ERANGE)
-                {
-                    return error;
-                }
-
-                open = !opaque;
-            }
+            roots[slot - 1] = new LowerRef(slot, ILayer.RootNode);
         }
 
-        uint record = Records.Add(NodeId.Root, roots, count);
+        uint record = Records.Add(NodeId.Root, roots, _lowers.Length);
         System.Diagnostics.Debug.Assert(record == InodeRecords.Root, "the root comes first");
         if (_upper != null)
         {
@@ -274,7 +262,7 @@ public sealed unsafe class MergedTree : IDisposable
     {
         if (directory.Record != 0)
         {
-            Records[directory.Record]->LowerCount = 0;
+            Records.DetachLowers(directory.Record);
         }
     }
 

@@ -268,33 +268,59 @@ public sealed unsafe class RenameOps
         }
 
         byte* path = stackalloc byte[RedirectRoom];
-        int length = LowerPath(moved.Lower, path, RedirectRoom);
-        return length == 0
-            ? Failure.Note("overlay", "redirect longer than 4,096 bytes", Errno.EXDEV)
-            : _tree.Upper.Writer.SetRedirect(moved.Upper, path, length);
-    }
-
-    // Absolute path of a lower directory within its layer, written from the end of the room backwards, then moved to its beginning.
-    private int LowerPath(LowerRef lower, byte* path, int room)
-    {
-        ILayer layer = _tree.Layer(lower.Slot);
-        int at = room;
-        uint node = lower.Node;
-        while (node != ILayer.RootNode)
+        Errno found = PathBelow(moved.Upper, path, out int length, out bool marked);
+        if (found != Errno.None || marked)
         {
-            uint cursor = 0;
-            if (!layer.NextName(node, ref cursor, out uint directory, out ByteName name) || at < name.Length + 1)
-            {
-                return 0;
-            }
-
-            at -= name.Length;
-            name.Span.CopyTo(new Span<byte>(path + at, name.Length));
-            path[--at] = (byte)'/';
-            node = directory;
+            return found;
         }
 
-        Buffer.MemoryCopy(path + at, path, room, room - at);
-        return room - at;
+        return _tree.Upper.Writer.SetRedirect(moved.Upper, path, length);
+    }
+
+    // Absolute path at which the layers below the upper, all of them together, show the lower part of a directory of the upper: the
+    // nearest redirect on the way up, and the names from there on. The path within the one layer that has the directory would not do:
+    // a redirect of a layer above it may show it elsewhere, and a whiteout may hide it where it lies.
+    // Written from the end of the room backwards, then moved to its beginning. "marked": the directory itself has such a redirect.
+    [SkipLocalsInit]
+    private Errno PathBelow(uint node, byte* path, out int length, out bool marked)
+    {
+        byte* redirect = stackalloc byte[RedirectRoom];
+        DirectoryLayer upper = _tree.Upper;
+        uint directory = node;
+        int at = RedirectRoom;
+        length = 0;
+        marked = false;
+        while (directory != ILayer.RootNode)
+        {
+            Errno error = upper.Merging(directory, out _, redirect, RedirectRoom, out int size);
+            uint first = upper.Table.Node(directory)->FirstName;
+            if (error != Errno.None || first == 0)
+            {
+                return error != Errno.None ? error : Failure.Note("overlay", "directory without a name", Errno.ENOENT);
+            }
+
+            Dentry* dentry = upper.Table.Name(first);
+            bool absolute = size > 0 && redirect[0] == (byte)'/';
+            marked |= absolute && directory == node;
+            ReadOnlySpan<byte> part = size > 0 ? new ReadOnlySpan<byte>(redirect, size) : dentry->ByteName.Span;
+            if (at < part.Length + (absolute ? 0 : 1))
+            {
+                return Failure.Note("overlay", "redirect longer than 4,096 bytes", Errno.EXDEV);
+            }
+
+            at -= part.Length;
+            part.CopyTo(new Span<byte>(path + at, part.Length));
+            if (absolute)
+            {
+                break;
+            }
+
+            path[--at] = (byte)'/';
+            directory = dentry->Parent;
+        }
+
+        length = RedirectRoom - at;
+        Buffer.MemoryCopy(path + at, path, RedirectRoom, length);
+        return Errno.None;
     }
 }
