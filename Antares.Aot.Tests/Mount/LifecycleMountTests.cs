@@ -321,7 +321,7 @@ public sealed class LifecycleMountTests
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch);
         mount.Mount();
-        _ = Probe.Check(mount.Root, "put f x => ok\nopen t . TMPFILE|RDWR => ok\n");
+        _ = Probe.Check(mount.Root, "put f x => ok\nopen t gone RDWR|CREAT => ok\nunlink gone => ok\n");
         string other = scratch.Make("other"), work = scratch.Make("work2");
         foreach (string w in new[] { mount.Work!, work })
         {
