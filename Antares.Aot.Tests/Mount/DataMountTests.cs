@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Antares.Aot.Tests.Support;
 
 namespace Antares.Aot.Tests.Mount;
@@ -259,4 +260,29 @@ public sealed class DataMountTests
         @a ftruncate f 20000 => EFBIG
         stat low s => 10000
         """);
+
+    /// <summary>A lower file cut off while it is copied up ends the copy with EIO, though its missing part looks like a hole; nothing of the copy stays.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void ALowerFileThatBecomesShorterIsNoCopyOfZeros(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        string lower = Path.Combine(mount.Lower, "sparse");
+        _ = Shell.Bash("head -c 4096 /dev/urandom > \"$F\" && truncate -s 8M \"$F\" && printf end >> \"$F\"", environment: ("F", lower)).Must();
+        mount.Mount();
+        // The first extent is copied, then the copy stands still for a while.
+        using Process tracer = Shell.Start("strace", ["-f", "-p", $"{mount.ServerPid()}", "-o", scratch.Join("trace"), "-e", "inject=copy_file_range:delay_exit=2000000:when=1"]);
+        Assert.Contains("attached", tracer.StandardError.ReadLine());
+        using Process writer = Shell.Start("/bin/bash", ["-c", "exec 5>> sparse && printf x >&5"], mount.Root);
+        for (int i = 0; i < 200 && !Directory.GetFiles(Path.Combine(mount.Work!, "work")).Any(f => new FileInfo(f).Length >= 4096); i++)
+            Thread.Sleep(20);
+        using (FileStream file = File.OpenWrite(lower))
+            file.SetLength(4096);
+        string error = writer.StandardError.ReadToEnd();
+        Assert.True(writer.WaitForExit(20_000) && writer.ExitCode != 0 && error.Contains("Input/output error", StringComparison.Ordinal), error);
+        tracer.Kill();
+        Assert.Empty(Directory.GetFileSystemEntries(mount.Upper!));
+        mount.Unmount();
+        Parity.AssertWorkIsClean(mount.Work!);
+    }
 }

@@ -129,7 +129,7 @@ internal static unsafe class FileStage
             && (ulong)attributes.st_size == size
             && FileIo.Ficlone(fd, source) == Errno.None)
         {
-            return Errno.None;
+            return StillHas(source, size);
         }
 
         long offset = 0;
@@ -162,7 +162,18 @@ internal static unsafe class FileStage
         }
 
         // A hole at the end has the file's length all the same.
-        return Failure.Note("work", "ftruncate (copy-up)", FileIo.Ftruncate(fd, (long)size));
+        Errno sized = Failure.Note("work", "ftruncate (copy-up)", FileIo.Ftruncate(fd, (long)size));
+        return sized == Errno.None ? StillHas(source, size) : sized;
+    }
+
+    // A file cut off meanwhile looks, from its new end on, like one hole.
+    private static Errno StillHas(int source, ulong size)
+    {
+        stat attributes;
+        Errno error = Failure.Note("lower", "fstat", Antares.Interop.Attributes.Fstat(source, &attributes));
+        return error == Errno.None && (ulong)attributes.st_size < size
+            ? Failure.Note("lower", "fstat: file became shorter than its size", Errno.EIO)
+            : error;
     }
 
     private static Errno CopyExtent(int source, int fd, ref long offset, long end)
