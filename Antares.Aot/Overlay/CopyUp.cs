@@ -281,7 +281,10 @@ public sealed unsafe class CopyUp
         uint names = 0;
         uint cursor = 0;
         Errno error;
-        while (layer.NextName(lower.Node, ref cursor, out uint lowerDirectory, out ByteName name))
+
+        // The last name was removed, and perhaps its directory too, together with what hid the lower name there.
+        bool nameless = target.Record != 0 && _tree.Records[target.Record]->Unlinked;
+        while (!nameless && layer.NextName(lower.Node, ref cursor, out uint lowerDirectory, out ByteName name))
         {
             error = _tree.ResolveOwner(new LowerRef(lower.Slot, lowerDirectory), out Target parent);
             if (error != Errno.None)
