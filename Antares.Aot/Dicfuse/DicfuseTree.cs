@@ -67,6 +67,8 @@ public sealed unsafe class DicfuseTree : IDisposable
 
     internal ITreeSource Source => _source;
 
+    internal LinkTable Links => _links;
+
     internal TreeXattrs Xattrs { get; }
 
     /// <inheritdoc cref="ILayer.Find"/>

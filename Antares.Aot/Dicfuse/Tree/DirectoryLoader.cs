@@ -9,7 +9,7 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// <summary>Loads the names of a directory when it is first touched: lists, sorts, appends one block, publishes it by one store.</summary>
 /// <remarks>
 /// One load per directory at a time (<see cref="LoadGate"/>); while the source works only those wait who need this directory, and
-/// readers of loaded directories take no lock. A failed load leaves the directory unloaded: the next touch tries again. The names'
+/// readers of loaded directories take no lock. A failed load leaves the directory unloaded and nothing in the tables: the next touch tries again. The names'
 /// attributes are not asked for, except where a listing suggests that two names are one object.
 /// </remarks>
 internal sealed unsafe class DirectoryLoader
@@ -89,17 +89,7 @@ internal sealed unsafe class DirectoryLoader
         bool indexed = NameIndex.Wanted(count);
         if (count != 0)
         {
-            Errno error = _store.Names.Allocate(listing.NameBytes, out uint place);
-            if (error == Errno.None)
-            {
-                error = _store.Nodes.Allocate(count + (indexed ? NameIndex.RecordsFor(count) : 0), out first);
-            }
-
-            if (error == Errno.None)
-            {
-                error = Fill(directory, record, ref listing, first, place, indexed);
-            }
-
+            Errno error = Place(directory, record, ref listing, indexed, out first);
             if (error != Errno.None)
             {
                 return Failure.Note(_layer, "tree is full", error);
@@ -127,8 +117,52 @@ internal sealed unsafe class DirectoryLoader
         return Errno.None;
     }
 
-    private Errno Fill(uint directory, NodeRecord* record, ref DirectoryListing listing, uint first, uint place, bool indexed)
+    /// <summary>Puts the names into the store and the tables. A failure leaves nothing there, so that the next attempt numbers them alike.</summary>
+    private Errno Place(uint directory, NodeRecord* record, ref DirectoryListing listing, bool indexed, out uint first)
     {
+        uint count = (uint)listing.Count;
+        uint records = count + (indexed ? NameIndex.RecordsFor(count) : 0);
+        ulong bytes = listing.NameBytes;
+        first = 0;
+        Errno error = _store.Names.Allocate(bytes, out uint place);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = _store.Nodes.Allocate(records, out first);
+        bool unused = error != Errno.None;
+        if (error == Errno.None)
+        {
+            long suspicions = _links.Suspicions;
+            error = Fill(directory, record, ref listing, first, place, indexed, out uint filled);
+            if (error != Errno.None)
+            {
+                for (uint i = 0; i < filled; i++)
+                {
+                    _numbers.Withdraw(first + i);
+                    if (!_store[first + i]->IsDirectory)
+                    {
+                        _links.Withdraw(first + i);
+                    }
+                }
+
+                // Another directory's load that was told of one of these nodes may be about to ask for its attributes: they stay.
+                unused = _links.Suspicions == suspicions && _store.Nodes.TryGiveBack(first, records);
+            }
+        }
+
+        if (unused)
+        {
+            _store.Names.GiveBack(place, bytes);
+        }
+
+        return error;
+    }
+
+    private Errno Fill(uint directory, NodeRecord* record, ref DirectoryListing listing, uint first, uint place, bool indexed, out uint filled)
+    {
+        filled = 0;
         uint count = (uint)listing.Count;
         ulong device = listing.HasDirectory ? listing.Directory.st_dev : 0;
         if (directory == ILayer.RootNode)
@@ -141,6 +175,7 @@ internal sealed unsafe class DirectoryLoader
         {
             ListedName item = listing.Items[i];
             NodeRecord* child = _store[first + i];
+            filled = i + 1;
             // SAFETY: the places taken from the heap are NameBytes in all, the sum of these lengths.
             listing.NameOf((int)i).Span.CopyTo(new Span<byte>(_store.Names.At(place), item.Length));
             _store.Names.At(place)[item.Length] = 0;

@@ -21,6 +21,13 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
     private readonly TreeArena _nodes = nodes;
     private readonly Part[] _parts = new Part[PartCount];
     private readonly StripedLocks _locks = new(PartCount);
+    private long _suspicions;
+
+    /// <summary>How often a node was told as one that may be the same object.</summary>
+    public long Suspicions => Interlocked.Read(ref _suspicions);
+
+    /// <summary>Slots that a part may have; fewer than there is memory for only to make them run out.</summary>
+    internal uint MostSlots { get; set; } = uint.MaxValue;
 
     /// <summary>Native bytes of the tables.</summary>
     public long Bytes
@@ -60,6 +67,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
             suspect = part.FindObject(hash, device, inode);
             if (suspect != 0)
             {
+                _ = Interlocked.Increment(ref _suspicions);
                 return Errno.None;
             }
 
@@ -69,6 +77,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
                 NodeRecord* other = _nodes[suspect];
                 if (other->Size == inode && other->Time == device && !other->Has(NodeFlags.AttributesLoaded))
                 {
+                    _ = Interlocked.Increment(ref _suspicions);
                     return Errno.None;
                 }
             }
@@ -80,6 +89,24 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
 
             part.Pending.Add(hash, node);
             return Errno.None;
+        }
+    }
+
+    /// <summary>
+    /// Takes a node out again that was not published; one that was not entered is left alone. Whoever was told of it before
+    /// (<see cref="Suspicions"/>) may still ask for its attributes.
+    /// </summary>
+    public void Withdraw(uint node)
+    {
+        NodeRecord* record = _nodes[node];
+        ulong hash = Hash(record->Time, record->Size);
+        int index = (int)(hash >> PartShift);
+        lock (_locks[(uint)index])
+        {
+            if (!record->Has(NodeFlags.AttributesLoaded))
+            {
+                _parts[index].Pending.Remove(hash, node);
+            }
         }
     }
 
@@ -161,7 +188,7 @@ internal sealed unsafe class LinkTable(TreeArena nodes) : IDisposable
         }
 
         uint room = live * 4L >= pending.Room * 3L ? pending.NextRoom : pending.Room;
-        if (!NodeSlots.TryMake(room, out NodeSlots rebuilt))
+        if (room > MostSlots || !NodeSlots.TryMake(room, out NodeSlots rebuilt))
         {
             return false;
         }

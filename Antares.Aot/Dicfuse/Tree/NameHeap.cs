@@ -74,5 +74,17 @@ internal sealed unsafe class NameHeap : IDisposable
         }
     }
 
+    /// <summary>Gives bytes back that nothing refers to, if they are the last ones; otherwise they stay taken.</summary>
+    public void GiveBack(uint place, ulong count)
+    {
+        lock (_growth)
+        {
+            if (place + count == _used)
+            {
+                Volatile.Write(ref _used, place);
+            }
+        }
+    }
+
     public void Dispose() => _range.Dispose();
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Antares.Aot.Layers;
 
 namespace Antares.Aot.Dicfuse.Tree;
 
@@ -10,13 +11,15 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// bits 31..27  tag: bits 36..32 of the hash, so that a probe seldom has to look at a node that is not the one
 /// bits 26..0   node index (the arena holds no more); 0: free
 /// </code>
-/// Linear probing from the place that bits 31..0 of the hash give. Nothing is removed. Not for two threads at once.
+/// Linear probing from the place that bits 31..0 of the hash give. What is removed keeps its slot, as the root, which is in no set, until
+/// the set is made anew. Not for two threads at once.
 /// </remarks>
 internal unsafe struct NodeSlots
 {
     public const int NodeBits = 27;
 
     private const uint NodeMask = (1u << NodeBits) - 1;
+    private const uint Removed = ILayer.RootNode;
 
     private uint* _slots;
     private uint _room;
@@ -61,7 +64,7 @@ internal unsafe struct NodeSlots
         {
             uint slot = _slots[at];
             at = After(at);
-            if (slot == 0 || slot >> NodeBits == tag)
+            if (slot == 0 || (slot >> NodeBits == tag && (slot & NodeMask) != Removed))
             {
                 return slot & NodeMask;
             }
@@ -81,8 +84,27 @@ internal unsafe struct NodeSlots
         _used++;
     }
 
+    /// <summary>Takes a node out that was entered under this hash; does nothing when it was not.</summary>
+    public readonly void Remove(ulong hash, uint node)
+    {
+        if (_room == 0)
+        {
+            return;
+        }
+
+        uint tag = Tag(hash) << NodeBits;
+        for (uint at = Start(hash); _slots[at] != 0; at = After(at))
+        {
+            if (_slots[at] == (tag | node))
+            {
+                _slots[at] = tag | Removed;
+                return;
+            }
+        }
+    }
+
     /// <summary>The node in slot <paramref name="at"/>, or 0: for walks over all.</summary>
-    public readonly uint NodeAt(uint at) => _slots[at] & NodeMask;
+    public readonly uint NodeAt(uint at) => (_slots[at] & NodeMask) is var node and not Removed ? node : 0;
 
     public void Free()
     {

@@ -14,6 +14,10 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// 1       0       the inode number in the source, of an object on the device of the root
 /// 1       1       hash of device and inode number: other devices, and numbers of more than 58 bits
 /// </code>
+/// An object on another device than the root's (a mount point within the source) is told by st_dev, for want of anything that every file
+/// system keeps: f_fsid is made from the device number by some, is 0 with others, and can be asked of an opened object only. Block
+/// devices mostly have the same number after a reboot; what has none (tmpfs, btrfs, overlayfs, network file systems) gets another one
+/// when it is mounted anew, and its objects get other numbers then.
 /// What can have several names goes by its inode number, since names of one object must show one number, and a listing, which does not
 /// ask how many names an object has, must show the same one.
 /// The rule for a path: candidate k (0 to 15) is the low 59 bits of XXH64(name, seed = st_ino of the directory with k in bits 63..60),
@@ -81,8 +85,8 @@ internal sealed unsafe class StInoSet : IDisposable
         set => Volatile.Write(ref _device, value);
     }
 
-    /// <summary>The number of an object by what it is in the source.</summary>
-    /// <param name="device">Its device.</param>
+    /// <summary>The number of an object by what it is in the source: the same at each mount as long as both are.</summary>
+    /// <param name="device">Its device (st_dev), which for an object that is not on the root's may change when it is mounted anew.</param>
     /// <param name="inode">Its inode number there, not 0.</param>
     public ulong OfObject(ulong device, ulong inode)
     {
@@ -123,6 +127,23 @@ internal sealed unsafe class StInoSet : IDisposable
         }
     }
 
+    /// <summary>Takes back the number of a node that was never published; does nothing for one that has none by its path.</summary>
+    public void Withdraw(uint node)
+    {
+        ulong number = _nodes[node]->StIno;
+        if (number is 0 or >= ObjectBit)
+        {
+            return;
+        }
+
+        int index = PartOf(number);
+        lock (_locks[(uint)index])
+        {
+            _parts[index].Remove(number, node);
+            _nodes[node]->StIno = 0;
+        }
+    }
+
     public void Dispose()
     {
         foreach (ref NodeSlots part in _parts.AsSpan())
@@ -131,9 +152,11 @@ internal sealed unsafe class StInoSet : IDisposable
         }
     }
 
+    private static int PartOf(ulong number) => (int)(number >> 55) & (PartCount - 1);
+
     private Errno TryEnter(uint node, ulong number, out bool entered)
     {
-        int index = (int)(number >> 55) & (PartCount - 1);
+        int index = PartOf(number);
         lock (_locks[(uint)index])
         {
             entered = false;

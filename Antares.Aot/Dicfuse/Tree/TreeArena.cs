@@ -1,9 +1,11 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Tree;
 
-/// <summary>All nodes of one tree: index 0 is none, 1 the root. Blocks are handed out one after another and never given back.</summary>
+/// <summary>All nodes of one tree: index 0 is none, 1 the root. Blocks are handed out one after
+/// another; only the last one, should it turn out not to be needed, can be given back.</summary>
 internal sealed unsafe class TreeArena : IDisposable
 {
     /// <summary>Address space asked for: room for 89 million nodes.</summary>
@@ -79,6 +81,23 @@ internal sealed unsafe class TreeArena : IDisposable
             }
 
             return error;
+        }
+    }
+
+    /// <summary>Gives a block back that no node index leads to, if it is the last one.</summary>
+    /// <returns>False: another was taken after it, so it stays taken.</returns>
+    public bool TryGiveBack(uint first, uint count)
+    {
+        lock (_growth)
+        {
+            if (first + count != _used)
+            {
+                return false;
+            }
+
+            NativeMemory.Clear(_nodes + first, (nuint)count * NodeRecord.Bytes);
+            Volatile.Write(ref _used, first);
+            return true;
         }
     }
 
