@@ -168,6 +168,32 @@ public sealed class LifecycleMountTests
         Assert.True(user.WaitForExit(10_000));
     }
 
+    /// <summary>A server that goes on, or ends, otherwise than by an unmount says in one line of its log what happened.</summary>
+    /// <param name="way">What is done to the mount.</param>
+    /// <param name="said">What the line says.</param>
+    [MountTheory]
+    [InlineData("umount -l $M; sleep 1.5", "served until its last user lets go"), InlineData("umount $M; sleep 1.5", "served until its last user lets go")]
+    [InlineData("kill -TERM $P; sleep 7", "another mount namespace"), InlineData("echo 1 > /sys/fs/fuse/connections/$C/abort; sleep 1", "cut off")]
+    public void AMountThatIsCutOffIsTold(string way, string said)
+    {
+        using var scratch = new ScratchFolder();
+        string log = scratch.Join("log");
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir, "--log-file", log);
+        mount.Mount();
+        int pid = mount.ServerPid();
+        // A mount namespace of its own that keeps the mount, as a container does.
+        using Process user = Shell.Start("unshare", ["--mount", "--propagation", "private", "/bin/bash", "-c", "echo ready; read x"]);
+        Assert.Equal("ready", user.StandardOutput.ReadLine());
+        _ = Shell.Bash("mountpoint -q /sys/fs/fuse/connections || mount -t fusectl none /sys/fs/fuse/connections; " + way, 30,
+            environment: [("M", mount.Root), ("P", $"{pid}"), ("C", $"{MountTable.Find(mount.Root)!.Minor}")]).Must();
+        Assert.Null(MountTable.Find(mount.Root));
+        string line = Assert.Single(File.ReadAllLines(log), l => l.Contains(" warn ", StringComparison.Ordinal));
+        Assert.Contains(said, line);
+        user.StandardInput.Close();
+        Assert.True(user.WaitForExit(10_000));
+        Assert.True(AntaresMount.WaitGone(pid, 20), "the server does not end with its last user");
+    }
+
     /// <summary>By its path the mount is meant that is there, not one that was detached from it and is still in use.</summary>
     [MountFact]
     public void ThePathMeansTheMountThatIsThere()

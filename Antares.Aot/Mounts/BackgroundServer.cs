@@ -38,9 +38,14 @@ public static unsafe class BackgroundServer
             var next = events.Wait();
             switch (next.Kind)
             {
+                case MountEventKind.Ended when mount.TakeAwayDead():
+                    return false;
                 case MountEventKind.Ended:
                     log.Info($"{mount.MountPoint} was unmounted");
                     return true;
+                case MountEventKind.Detached:
+                    log.Warn(MountEnd.DetachedText(mount.MountPoint));
+                    break;
                 case MountEventKind.Signal when next.Signal == Signals.SIGCHLD:
                     _ = Process.Waitpid(-1, out _, Process.WNOHANG); // the reporter of --foreground has printed and ended
                     break;

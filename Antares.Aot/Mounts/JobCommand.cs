@@ -164,6 +164,11 @@ public static unsafe class JobCommand
                 case MountEventKind.Signal when isEarly || !next.FromTerminal:
                     _ = Process.Kill(pid, next.Signal); // gone already: its SIGCHLD is on the way
                     break;
+                case MountEventKind.Detached:
+                    log.Warn(MountEnd.DetachedText(mount.MountPoint));
+                    break;
+                case MountEventKind.Ended when mount.TakeAwayDead():
+                    break;
                 case MountEventKind.Ended:
                     log.Warn($"{mount.MountPoint} was unmounted while the command runs");
                     break;

@@ -24,7 +24,13 @@ internal static class MountEnd
         var error = mount.Unmount(lazy: false);
         if (error == Errno.None)
         {
-            return WaitForEnd(events, NormalPatienceMs);
+            var hasEnded = WaitForEnd(events, NormalPatienceMs);
+            if (!hasEnded)
+            {
+                log.Warn($"{mount.MountPoint} is unmounted here, but another mount namespace (a container) still has it: its users there are cut off now (\"Transport endpoint is not connected\")");
+            }
+
+            return hasEnded;
         }
 
         var end = usersPatienceMs == 0 ? "and its users are cut off" : $"its users have {usersPatienceMs / 1000} s";
@@ -50,6 +56,10 @@ internal static class MountEnd
         return false;
     }
 
+    /// <summary>What is logged when the mount goes on without being seen.</summary>
+    public static string DetachedText(string mountPoint) =>
+        $"{mountPoint} is not mounted here any more, but still in use (a lazy unmount, or another mount namespace such as a container's has it): it is served until its last user lets go; to end it now: kill {Process.Getpid()}";
+
     private static bool TakeOutOfSight(ServedMount mount, Errno refusal, Log log, string end)
     {
         var users = BusyProcesses.Describe(mount.MountPoint);
@@ -66,9 +76,10 @@ internal static class MountEnd
     /// <summary>Waits for the end; another signal to end makes it wait no longer.</summary>
     private static bool WaitForEnd(MountEvents events, int patienceMs)
     {
+        var deadline = Environment.TickCount64 + patienceMs;
         while (true)
         {
-            var next = events.Wait(patienceMs);
+            var next = events.Wait((int)Math.Max(0, deadline - Environment.TickCount64));
             switch (next.Kind)
             {
                 case MountEventKind.Ended:

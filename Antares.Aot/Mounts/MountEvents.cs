@@ -11,6 +11,9 @@ public enum MountEventKind
     /// <summary>The mount is gone.</summary>
     Ended,
 
+    /// <summary>The mount is not to be seen here any more, but has not ended: somebody still uses it. Told once.</summary>
+    Detached,
+
     /// <summary>Nothing happened in the time given.</summary>
     Timeout,
 }
@@ -22,16 +25,22 @@ public enum MountEventKind
 public readonly record struct MountEvent(MountEventKind Kind, int Signal = 0, bool FromTerminal = false);
 
 /// <summary>
-/// The one place where the process of a mount waits: for signals, questions to its control socket and the end of the mount. The
-/// signals are blocked in all threads since before the runtime started (interop/native/main.c), so none is lost and none runs code
+/// The one place where the process of a mount waits: for signals, questions to its control socket, the end of the mount and its
+/// disappearance from the mount table. The signals are blocked in all threads since before the runtime started (interop/native/main.c), so none is lost and none runs code
 /// in the middle of something.
 /// </summary>
 internal sealed unsafe class MountEvents : IDisposable
 {
     private const int FromKernel = 0x80; // SI_KERNEL
 
+    /// <summary>The end of a mount that is unmounted shows long before; and a host that mounts all the time is not looked at all the time.</summary>
+    private const int LookPauseMs = 1_000;
+
     private readonly OwnedFd _signals;
     private readonly ServedMount _mount;
+    private readonly OwnedFd? _mountTable;
+    private long _lookAt = long.MaxValue;
+    private bool _isDetached;
 
     /// <param name="mount">The mount; not disposed here.</param>
     /// <param name="signals">Numbers to take, but for those ignored from the start. They are blocked for this thread too, for a start without that C main.</param>
@@ -48,6 +57,8 @@ internal sealed unsafe class MountEvents : IDisposable
 
         _signals = error == Errno.None ? new OwnedFd(fd) : throw MountProblem.Host("cannot wait for signals", error);
         _mount = mount;
+        // Polled for changes, never read. Without /proc nobody is told that the mount was detached.
+        _mountTable = HostPath.Open("/proc/self/mountinfo", Fcntl.O_RDONLY, 0, out var table) == Errno.None ? new OwnedFd(table) : null;
     }
 
     /// <summary>Waits for the next event and answers questions meanwhile. The end of the mount is told once.</summary>
@@ -56,7 +67,8 @@ internal sealed unsafe class MountEvents : IDisposable
     {
         const int SignalPlace = 0;
         const int EndPlace = 1;
-        const int ControlPlace = 2;
+        const int TablePlace = 2;
+        const int ControlPlace = 3;
         const int Places = ControlPlace + ControlServer.Places;
         var deadline = timeoutMs < 0 ? long.MaxValue : Environment.TickCount64 + timeoutMs;
         var waits = stackalloc pollfd[Places];
@@ -64,8 +76,10 @@ internal sealed unsafe class MountEvents : IDisposable
         {
             waits[SignalPlace] = new pollfd { fd = _signals.Value, events = Signals.POLLIN };
             waits[EndPlace] = new pollfd { fd = _mount.HasEnded ? -1 : _mount.EndedDescriptor, events = Signals.POLLIN };
+            var watches = _mountTable is not null && _lookAt == long.MaxValue && !_isDetached && !_mount.HasEnded;
+            waits[TablePlace] = new pollfd { fd = watches ? _mountTable!.Value : -1, events = Signals.POLLPRI };
             _mount.Control.Prepare(waits + ControlPlace);
-            var error = Signals.Poll(waits, Places, Until(Math.Min(deadline, _mount.Control.Deadline)), out _);
+            var error = Signals.Poll(waits, Places, Until(Math.Min(_lookAt, Math.Min(deadline, _mount.Control.Deadline))), out _);
             if (error != Errno.None)
             {
                 throw MountProblem.Host("cannot wait for events", error);
@@ -83,6 +97,20 @@ internal sealed unsafe class MountEvents : IDisposable
             }
 
             _mount.Control.Serve(waits + ControlPlace);
+            if (waits[TablePlace].revents != 0)
+            {
+                _lookAt = Environment.TickCount64 + LookPauseMs;
+            }
+            else if (Environment.TickCount64 >= _lookAt)
+            {
+                _lookAt = long.MaxValue;
+                if (!_mount.HasEnded && !_mount.IsInPlace())
+                {
+                    _isDetached = true;
+                    return new MountEvent(MountEventKind.Detached);
+                }
+            }
+
             if (Environment.TickCount64 >= deadline)
             {
                 return new MountEvent(MountEventKind.Timeout);
@@ -90,7 +118,11 @@ internal sealed unsafe class MountEvents : IDisposable
         }
     }
 
-    public void Dispose() => _signals.Dispose();
+    public void Dispose()
+    {
+        _signals.Dispose();
+        _mountTable?.Dispose();
+    }
 
     private static int Until(long deadline) =>
         deadline == long.MaxValue ? -1 : (int)Math.Clamp(deadline - Environment.TickCount64, 0, int.MaxValue);

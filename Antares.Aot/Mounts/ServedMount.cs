@@ -111,6 +111,31 @@ public sealed class ServedMount : IDisposable
     /// <returns>None; EBUSY: in use; EPERM …: what the host answered.</returns>
     public Errno Unmount(bool lazy) => _server.Unmount(lazy);
 
+    /// <summary>True while the mount is to be seen in this mount namespace, at its mount point or moved elsewhere.</summary>
+    public bool IsInPlace() => MountTable.Read().Exists(entry => entry.Device == Record.Device);
+
+    /// <summary>Takes away a mount that ended without being unmounted, its connection cut off: it would answer nobody.</summary>
+    /// <returns>False: it was unmounted, as mounts end.</returns>
+    public bool TakeAwayDead()
+    {
+        if (!HasEnded || Record.Device is not { } device || !device.IsAt(MountPoint))
+        {
+            return false;
+        }
+
+        var error = Unmounter.Detach(MountPoint);
+        if (error == Errno.None)
+        {
+            _log.Warn($"{MountPoint} was cut off (its connection aborted from outside): its users get \"Transport endpoint is not connected\"; the dead mount was taken away");
+        }
+        else
+        {
+            _log.Error($"{MountPoint} was cut off (its connection aborted from outside) and cannot be unmounted: {ErrnoText.Of(error)}; umount -l {MountPoint}");
+        }
+
+        return true;
+    }
+
     /// <summary>Notes that <see cref="EndedDescriptor"/> was readable.</summary>
     public void NoteEnd() => HasEnded = true;
 

@@ -41,7 +41,7 @@ public static unsafe class Unmounter
 
         return WaitForEnd(record.Process)
             ? UnmountOutcome.Done
-            : throw MountProblem.Host($"{record.MountPoint} is unmounted, but its process {record.Process.Pid} has not ended yet; it may still be removing the workspace");
+            : throw MountProblem.Host($"{record.MountPoint} is unmounted, but its process {record.Process.Pid} has not ended yet: another mount namespace (a container) still has the mount, or the workspace is still being removed");
     }
 
     /// <summary>Unmounts a mount of this program that the state does not know.</summary>
