@@ -9,6 +9,15 @@ namespace Antares.Aot.Tests.Abi;
 public sealed unsafe partial class ProcessTests
 {
     [Fact]
+    public void GroupsOfThisProcess()
+    {
+        uint[] groups = [.. File.ReadLines("/proc/self/status").First(l => l.StartsWith("Groups:", StringComparison.Ordinal))[7..]
+            .Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries).Select(uint.Parse), Process.Getegid()];
+        Assert.All(groups, group => Assert.True(Process.IsInGroup(group)));
+        Assert.False(Process.IsInGroup(Enumerable.Range(60_000, 1000).Select(i => (uint)i).First(i => !groups.Contains(i))));
+    }
+
+    [Fact]
     public void AChildGetsArgumentsEnvironmentAndFolder()
     {
         string output = Shell("echo \"$0 $1 $ANTARES $(pwd)\"; exit 7", ["zero", "one two"], ["ANTARES=set", "PATH=/usr/bin:/bin"], "/usr", out int status);

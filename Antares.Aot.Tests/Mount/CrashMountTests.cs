@@ -54,27 +54,6 @@ public sealed class CrashMountTests
         mount.Unmount();
     }
 
-    /// <summary>A note that a killed server left of a mode that it had lent is made good by the next mount, if it is still about that object.</summary>
-    [MountFact]
-    public void AModeThatWasLentIsGivenBack()
-    {
-        using var scratch = new ScratchFolder();
-        using var mount = new AntaresMount(scratch);
-        mount.Mount();
-        _ = Probe.Check(mount.Root, "mkdirp a/b\nmkdir c\nmkdir d\nput a/f x\n");
-        mount.Unmount();
-        // 365 is 0555, 292 is 0444, 320 is 0500. The path of b leads through a, whose own mode lets nobody search.
-        _ = Shell.Bash("""
-            cd "$U"
-            note() { ln -s "$2 $(stat -c %i "$3") $4" "$W/work/lent-$1"; }
-            note 1 0 a a; note 2 320 a a; note 3 365 a/b a/b; note 4 292 a/f a/f; note 5 365 c d; note 6 365 c ../upper/c; ln -s nonsense "$W/work/lent-7"
-            """, environment: [("U", mount.Upper!), ("W", mount.Work!)]).Must();
-        mount.Mount();
-        Assert.Equal("0 555 444 755 755", Shell.Bash("cd \"$U\" && stat -c %a a a/b a/f c d | paste -sd ' '", environment: ("U", mount.Upper!)).Must().Trim());
-        mount.Unmount();
-        Parity.AssertWorkIsClean(mount.Work!);
-    }
-
     /// <summary>Clients of a dead server get an error at once, nobody hangs, and the mount point can be cleaned up.</summary>
     [MountFact]
     public void ClientsOfADeadServerGetAnError()

@@ -115,14 +115,16 @@ public sealed unsafe class FolderAccess : IDisposable
     /// <param name="directory">The directory.</param>
     /// <param name="parentFd">Where it is.</param>
     /// <param name="name">Its name there.</param>
+    /// <param name="newParent">Directory that it is moved to, or 0 for the work directory.</param>
+    /// <param name="newName">Its name there, in the upper.</param>
     /// <param name="lease">To be given back by <see cref="Release"/>, also when nothing was lent.</param>
-    public void LendToMove(uint directory, int parentFd, ByteName name, out DirectoryLease lease)
+    public void LendToMove(uint directory, int parentFd, ByteName name, uint newParent, ByteName newName, out DirectoryLease lease)
     {
         lease = new DirectoryLease(FdLease.Borrow(-1), default);
         if (Loans != null && (_table.Node(directory)->Flags & FolderNodeFlags.OwnerUnbound) == 0
             && OpenBeneath(parentFd, name, Fcntl.O_PATH | Fcntl.O_DIRECTORY, out int fd) == Errno.None)
         {
-            Loans.Lend(directory, fd, ModeLoans.Write, out ModeLoan loan);
+            Loans.Lend(directory, fd, ModeLoans.Write, newParent, newName, out ModeLoan loan);
             lease = new DirectoryLease(new FdLease(fd, FdLease.Uncached), loan);
         }
     }

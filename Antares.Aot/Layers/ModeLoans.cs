@@ -1,5 +1,3 @@
-using System.Buffers.Text;
-using System.Runtime.InteropServices;
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Interop;
@@ -10,8 +8,9 @@ namespace Antares.Aot.Layers;
 /// <param name="Fd">The object, open (O_PATH is enough) until the loan is returned.</param>
 /// <param name="Mode">Its own mode.</param>
 /// <param name="Note">Number of the note in the work directory, 0 without one.</param>
+/// <param name="MovedNote">Number of a second note, for the place that it is about to be moved to; 0 without one.</param>
 /// <param name="Active">False: nothing was lent.</param>
-public readonly record struct ModeLoan(int Fd, uint Mode, uint Note, bool Active);
+public readonly record struct ModeLoan(int Fd, uint Mode, uint Note, uint MovedNote, bool Active);
 
 /// <summary>
 /// Lends the owner's rights that an object of the upper lacks, for the length of one change. A server without privilege needs them where
@@ -20,8 +19,9 @@ public readonly record struct ModeLoan(int Fd, uint Mode, uint Note, bool Active
 /// </summary>
 /// <remarks>
 /// Called with the layer's gate held, under which attributes are shown too, so nobody in the mount sees a mode that is lent. A note
-/// in the work directory (a symbolic link whose target is mode, inode number and path) outlives a crash in between, and the next
-/// mount gives the mode back. Nothing is lent to a server that modes do not bind, nor for objects of other owners.
+/// in the work directory (<see cref="LoanNotes"/>) outlives a crash in between, and the next mount gives the mode back
+/// (<see cref="LoanRecovery"/>). Nothing is lent to a server that modes do not bind, nor for objects of other owners, nor where chmod
+/// would take a set-group-id bit away for good.
 /// </remarks>
 public sealed unsafe class ModeLoans
 {
@@ -29,16 +29,12 @@ public sealed unsafe class ModeLoans
     public const uint Write = 0x80;
     public const uint Search = 0x40;
     public const uint Change = Write | Search;
-
-    private const uint All = Read | Write | Search;
-    private const uint PermissionMask = 0xFFF;
-    private const int NoteRoom = 4096;
-    private const int MostNotes = 16;
+    public const uint All = Read | Write | Search;
+    private const uint SetGroupId = 0x400;
 
     private readonly DirectoryTable _table;
-    private readonly int _workFd;
+    private readonly LoanNotes _notes;
     private readonly uint _user = Process.Geteuid();
-    private uint _next;
     private int _active;
 
     /// <param name="table">Nodes of the upper.</param>
@@ -46,17 +42,31 @@ public sealed unsafe class ModeLoans
     public ModeLoans(DirectoryTable table, int workFd)
     {
         _table = table;
-        _workFd = workFd;
+        _notes = new LoanNotes(workFd);
     }
 
-    private static ReadOnlySpan<byte> NotePrefix => "lent-"u8;
+    /// <summary>
+    /// False when a change of the mode would clear the set-group-id bit, as chmod does for those who are not in the object's group: such a
+    /// mode could not be given back.
+    /// </summary>
+    public static bool KeepsMode(in stat attributes) =>
+        (attributes.st_mode & SetGroupId) == 0 || Process.IsInGroup(attributes.st_gid) || Process.HasCapability(Process.CAP_FSETID);
 
     /// <summary>Lends what is lacking. Should it fail, the call that needs the rights says so.</summary>
     /// <param name="node">The object.</param>
     /// <param name="fd">A descriptor of it.</param>
     /// <param name="rights">Of <see cref="Read"/>, <see cref="Write"/>, <see cref="Search"/>.</param>
     /// <param name="loan">To be returned, also when nothing was lent.</param>
-    public void Lend(uint node, int fd, uint rights, out ModeLoan loan)
+    public void Lend(uint node, int fd, uint rights, out ModeLoan loan) => Lend(node, fd, rights, 0, default, out loan);
+
+    /// <summary>As above, for an object that is moved while it has the rights.</summary>
+    /// <param name="node">The object.</param>
+    /// <param name="fd">A descriptor of it.</param>
+    /// <param name="rights">What it needs.</param>
+    /// <param name="newDirectory">Directory that it is moved to; 0: the work directory, or it stays.</param>
+    /// <param name="newName">Its name there.</param>
+    /// <param name="loan">To be returned.</param>
+    public void Lend(uint node, int fd, uint rights, uint newDirectory, ByteName newName, out ModeLoan loan)
     {
         loan = default;
         FolderNode* record = _table.Node(node);
@@ -73,21 +83,23 @@ public sealed unsafe class ModeLoans
             return;
         }
 
-        if ((attributes.st_mode & rights) == rights)
+        if ((attributes.st_mode & rights) == rights || !KeepsMode(in attributes))
         {
             return;
         }
 
-        uint mode = attributes.st_mode & PermissionMask;
-        uint note = TakeNote(node, default, attributes.st_ino, mode);
+        uint mode = attributes.st_mode & LoanNote.PermissionMask;
+        uint note = TakeNote(node, default, attributes.st_ino, mode, mode | rights);
+        uint moved = newDirectory == 0 ? 0 : TakeNote(newDirectory, newName, attributes.st_ino, mode, mode | rights);
         if (Attributes.Fchmodat(fd, Literal.Pointer(""u8), mode | rights, Fcntl.AT_EMPTY_PATH) != Errno.None)
         {
             DropNote(note);
+            DropNote(moved);
             return;
         }
 
         _active++;
-        loan = new ModeLoan(fd, mode, note, true);
+        loan = new ModeLoan(fd, mode, note, moved, true);
     }
 
     /// <summary>Gives the object its own mode back.</summary>
@@ -100,6 +112,7 @@ public sealed unsafe class ModeLoans
             if (Failure.Note("upper", "fchmodat (mode lent)", error) == Errno.None)
             {
                 DropNote(loan.Note);
+                DropNote(loan.MovedNote);
             }
         }
     }
@@ -109,11 +122,12 @@ public sealed unsafe class ModeLoans
     /// <param name="name">Name in that directory under which the object is or will be; default: the object itself.</param>
     /// <param name="inode">Inode number of the object in the upper's file system.</param>
     /// <param name="mode">Its mode.</param>
+    /// <param name="lent">The mode that it gets for the moment.</param>
     /// <returns>Number for <see cref="DropNote"/>; 0: no note (the path is too long for one, or the object has none).</returns>
-    public uint TakeNote(uint node, ByteName name, ulong inode, uint mode)
+    public uint TakeNote(uint node, ByteName name, ulong inode, uint mode, uint lent)
     {
-        byte* target = stackalloc byte[NoteRoom];
-        int at = NoteRoom - 1;
+        byte* target = stackalloc byte[LoanNotes.Room];
+        int at = LoanNotes.Room - 1;
         target[at] = 0;
         if (name.Length > 0 && !Prepend(target, ref at, name))
         {
@@ -132,120 +146,20 @@ public sealed unsafe class ModeLoans
             current = _table.Name(record->FirstName)->Parent;
         }
 
-        if (at == NoteRoom - 1)
+        if (at == LoanNotes.Room - 1)
         {
             target[--at] = (byte)'.';
         }
 
-        PrependNumber(target, ref at, inode);
-        PrependNumber(target, ref at, mode);
-        byte* noteName = stackalloc byte[16];
-        uint number = ++_next;
-        NoteName(number, noteName);
-        return PathOps.Symlinkat(target + at, _workFd, noteName) == Errno.None ? number : 0;
+        return _notes.Write(new LoanNote(mode, lent, inode), target, at);
     }
 
     /// <summary>The mode is as it should be again.</summary>
-    public void DropNote(uint number)
-    {
-        if (number != 0)
-        {
-            byte* name = stackalloc byte[16];
-            NoteName(number, name);
-            // A note that stays is harmless: it says what the mode is.
-            _ = PathOps.Unlinkat(_workFd, name, 0);
-        }
-    }
-
-    /// <summary>Gives back the modes that a server noted and, having crashed, did not give back itself. Before the work directory is cleaned.</summary>
-    public static void Recover(int workFd, int upperFd)
-    {
-        byte* buffer = (byte*)NativeMemory.Alloc(NoteRoom);
-        int* fds = stackalloc int[MostNotes];
-        uint* modes = stackalloc uint[MostNotes];
-        uint* numbers = stackalloc uint[MostNotes];
-        int count = 0;
-        Errno error = FileIo.Lseek(workFd, 0, Fcntl.SEEK_SET, out _);
-        while (error == Errno.None && Directories.Getdents64(workFd, buffer, NoteRoom, out int length) == Errno.None && length > 0)
-        {
-            for (int at = 0; at + 19 < length; at += Math.Max((int)*(ushort*)(buffer + at + 16), 20))
-            {
-                var name = ByteName.FromNulTerminated(buffer + at + 19);
-                if (count < MostNotes && name.Span.StartsWith(NotePrefix)
-                    && Utf8Parser.TryParse(name.Span[NotePrefix.Length..], out numbers[count], out _)
-                    && OpenNoted(workFd, name, upperFd, out fds[count], out modes[count]))
-                {
-                    count++;
-                }
-            }
-        }
-
-        NativeMemory.Free(buffer);
-
-        // All are open before the first mode is given back: without it a directory may bar the way to the next. The oldest note of an
-        // object comes last: it has the mode that was the object's own.
-        for (; count > 0; count--)
-        {
-            int newest = 0;
-            for (int i = 1; i < count; i++)
-            {
-                newest = numbers[i] > numbers[newest] ? i : newest;
-            }
-
-            _ = Failure.Note(
-                "upper", "fchmodat (mode lent)", Attributes.Fchmodat(fds[newest], Literal.Pointer(""u8), modes[newest], Fcntl.AT_EMPTY_PATH));
-            _ = Fd.Close(fds[newest]);
-            fds[newest] = fds[count - 1];
-            modes[newest] = modes[count - 1];
-            numbers[newest] = numbers[count - 1];
-        }
-    }
-
-    private static bool OpenNoted(int workFd, ByteName note, int upperFd, out int fd, out uint mode)
-    {
-        byte* target = stackalloc byte[NoteRoom];
-        fd = -1;
-        mode = 0;
-        if (PathOps.Readlinkat(workFd, note.Pointer, target, NoteRoom - 1, out int length) != Errno.None)
-        {
-            return false;
-        }
-
-        target[length] = 0;
-        var text = new ReadOnlySpan<byte>(target, length);
-        if (!Utf8Parser.TryParse(text, out mode, out int used) || used + 1 >= length
-            || !Utf8Parser.TryParse(text[(used + 1)..], out ulong inode, out int more) || used + more + 2 >= length)
-        {
-            return false;
-        }
-
-        byte* path = target + used + more + 2;
-        var how = new open_how
-        {
-            flags = Fcntl.O_PATH | Fcntl.O_NOFOLLOW | Fcntl.O_CLOEXEC,
-            resolve = Fcntl.RESOLVE_BENEATH | Fcntl.RESOLVE_NO_SYMLINKS | Fcntl.RESOLVE_NO_MAGICLINKS,
-        };
-        if (Fd.Openat2(upperFd, path, in how, out fd) != Errno.None)
-        {
-            return false;
-        }
-
-        // Another object has come to this place: the note is not about it.
-        stat attributes;
-        if (mode <= PermissionMask && Attributes.Fstat(fd, &attributes) == Errno.None && attributes.st_ino == inode
-            && FileTypes.FromMode(attributes.st_mode) is FileType.Directory or FileType.Regular)
-        {
-            return true;
-        }
-
-        _ = Fd.Close(fd);
-        return false;
-    }
+    public void DropNote(uint number) => _notes.Remove(number);
 
     private static bool Prepend(byte* target, ref int at, ByteName name)
     {
-        // Room for "mode inode " stays.
-        if (at - name.Length - 1 < 32)
+        if (at - name.Length - 1 < LoanNotes.NumbersRoom)
         {
             return false;
         }
@@ -258,23 +172,5 @@ public sealed unsafe class ModeLoans
         at -= name.Length;
         name.Span.CopyTo(new Span<byte>(target + at, name.Length));
         return true;
-    }
-
-    private static void PrependNumber(byte* target, ref int at, ulong number)
-    {
-        target[--at] = (byte)' ';
-        do
-        {
-            target[--at] = (byte)('0' + (number % 10));
-            number /= 10;
-        }
-        while (number != 0);
-    }
-
-    private static void NoteName(uint number, byte* name)
-    {
-        NotePrefix.CopyTo(new Span<byte>(name, 16));
-        _ = Utf8Formatter.TryFormat(number & 0xFFFFFF, new Span<byte>(name + NotePrefix.Length, 10), out int digits);
-        name[NotePrefix.Length + digits] = 0;
     }
 }

@@ -447,7 +447,7 @@ public sealed unsafe class UpperCreation
         bool widened = isDirectory && Widen(fromFd, staged, out mode, out inode);
         if (widened && directory != 0)
         {
-            note = _access.Loans!.TakeNote(directory, name, inode, mode);
+            note = _access.Loans!.TakeNote(directory, name, inode, mode, mode | ModeLoans.All);
         }
 
         Errno error = PathOps.Renameat2(fromFd, staged.Pointer, toFd, name.Pointer, flags);
@@ -479,7 +479,7 @@ public sealed unsafe class UpperCreation
 
         mode = attributes.st_mode & 0xFFF;
         inode = attributes.st_ino;
-        return (mode & 0x1C0) != 0x1C0
-            && Antares.Interop.Attributes.Fchmodat(directoryFd, staged.Pointer, mode | 0x1C0, 0) == Errno.None;
+        return (mode & ModeLoans.All) != ModeLoans.All && ModeLoans.KeepsMode(in attributes)
+            && Antares.Interop.Attributes.Fchmodat(directoryFd, staged.Pointer, mode | ModeLoans.All, 0) == Errno.None;
     }
 }

@@ -1,3 +1,5 @@
+using Antares.Aot.Diagnostics;
+
 namespace Antares.Aot.Layers;
 
 /// <summary>How an upper is used.</summary>
@@ -11,4 +13,7 @@ public sealed record UpperOptions
 
     /// <summary>Keep the overlay's marks under <c>user.overlay.</c> instead of <c>trusted.overlay.</c>.</summary>
     public bool UserXattrs { get; init; }
+
+    /// <summary>Told of what was found in the work directory.</summary>
+    public Log Log { get; init; } = Log.Off;
 }

@@ -187,7 +187,7 @@ public sealed unsafe class UpperRemoval
         {
             byte* workName = stackalloc byte[16];
             uint number;
-            _access.LendToMove(node, atFd, name, out DirectoryLease moved);
+            _access.LendToMove(node, atFd, name, 0, default, out DirectoryLease moved);
             if (whiteout)
             {
                 error = _writer.Work.MakeWhiteout(out number);

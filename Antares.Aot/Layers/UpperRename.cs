@@ -37,8 +37,8 @@ public sealed unsafe class UpperRename
 
         uint firstNode = _table.Name(first)->Node;
         uint secondNode = _table.Name(second)->Node;
-        LendToMove(firstNode, directory != newDirectory, from.Fd, name, out DirectoryLease moved);
-        LendToMove(secondNode, directory != newDirectory, to.Fd, newName, out DirectoryLease movedBack);
+        LendToMove(firstNode, directory != newDirectory, from.Fd, name, newDirectory, newName, out DirectoryLease moved);
+        LendToMove(secondNode, directory != newDirectory, to.Fd, newName, directory, name, out DirectoryLease movedBack);
         error = PathOps.Renameat2(from.Fd, name.Pointer, to.Fd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
         Unpin(moved, movedBack);
         Unpin(from, to);
@@ -86,8 +86,8 @@ public sealed unsafe class UpperRename
 
         if (error == Errno.None)
         {
-            LendToMove(node, directory != newDirectory, from.Fd, name, out DirectoryLease moved);
-            LendToMove(replaced, whiteout && directory != newDirectory, to.Fd, newName, out DirectoryLease movedBack);
+            LendToMove(node, directory != newDirectory, from.Fd, name, newDirectory, newName, out DirectoryLease moved);
+            LendToMove(replaced, whiteout && directory != newDirectory, to.Fd, newName, directory, name, out DirectoryLease movedBack);
             error = MoveOnDisk(from.Fd, name, to.Fd, newName, node, replaced, whiteout);
             Unpin(moved, movedBack);
             if (error != Errno.None)
@@ -234,11 +234,12 @@ public sealed unsafe class UpperRename
     }
 
     // The kernel asked the caller for the right to give a directory another parent; a privileged caller may have it where we have not.
-    private void LendToMove(uint node, bool moves, int directoryFd, ByteName name, out DirectoryLease lease)
+    private void LendToMove(
+        uint node, bool moves, int directoryFd, ByteName name, uint newDirectory, ByteName newName, out DirectoryLease lease)
     {
         if (moves && node > DirectoryTable.WhiteoutNode && _table.Node(node)->Type == FileType.Directory)
         {
-            _layer.Access.LendToMove(node, directoryFd, name, out lease);
+            _layer.Access.LendToMove(node, directoryFd, name, newDirectory, newName, out lease);
         }
         else
         {

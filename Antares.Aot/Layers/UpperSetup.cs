@@ -114,7 +114,7 @@ internal static unsafe class UpperSetup
 
         if (error == Errno.None)
         {
-            ModeLoans.Recover(innerFd, upperFd);
+            LoanRecovery.Run(innerFd, upperFd, options.Log);
             error = directory.Clean();
         }
 

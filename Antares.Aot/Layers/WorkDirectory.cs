@@ -52,8 +52,11 @@ public sealed unsafe class WorkDirectory
         return RemoveTree(_fd, FolderAccess.WorkName(number, buffer), 0);
     }
 
-    /// <summary>Removes what an earlier mount left here (of ours or of kernel overlayfs), all but the mark of a volatile mount.</summary>
-    public Errno Clean() => RemoveContents(_fd, 0, keepIncompat: true);
+    /// <summary>
+    /// Removes what an earlier mount left here (of ours or of kernel overlayfs), all but the mark of a volatile mount and notes of modes
+    /// lent that still say what is to be done.
+    /// </summary>
+    public Errno Clean() => RemoveContents(_fd, 0, keepMarks: true);
 
     /// <summary>Puts a whiteout at a name that is free or taken by a non-directory, in one atomic step.</summary>
     /// <param name="directoryFd">Directory in the upper.</param>
@@ -260,7 +263,7 @@ public sealed unsafe class WorkDirectory
 
             if (error == Errno.None)
             {
-                error = RemoveContents(fd, depth + 1, keepIncompat: false);
+                error = RemoveContents(fd, depth + 1, keepMarks: false);
                 _ = Antares.Interop.Fd.Close(fd);
             }
 
@@ -276,7 +279,9 @@ public sealed unsafe class WorkDirectory
     private static Errno RemoveEntry(int fd, ByteName name, byte type, int depth) =>
         type == (byte)FileType.Directory ? RemoveTree(fd, name, depth) : PathOps.Unlinkat(fd, name.Pointer, 0);
 
-    private static Errno RemoveContents(int fd, int depth, bool keepIncompat)
+    private static bool IsMark(ReadOnlySpan<byte> name) => name.SequenceEqual("incompat"u8) || LoanNotes.TryParseName(name, out _);
+
+    private static Errno RemoveContents(int fd, int depth, bool keepMarks)
     {
         if (depth > 64)
         {
@@ -309,7 +314,7 @@ public sealed unsafe class WorkDirectory
 
                     at += size;
                     var name = ByteName.FromNulTerminated(record + 19);
-                    if (name.IsDotOrDotDot || (keepIncompat && name.Span.SequenceEqual("incompat"u8)))
+                    if (name.IsDotOrDotDot || (keepMarks && IsMark(name.Span)))
                     {
                         continue;
                     }

@@ -56,7 +56,7 @@ internal static class MountAssembly
                 layers.Add(OpenLower(plan, i, files, descriptors));
             }
 
-            upper = OpenUpper(plan, files);
+            upper = OpenUpper(plan, files, diagnostics.Log);
             diagnostics.AddGauge("descriptors_cached", () => files.Used);
             var error = OverlayFs.Open(new OverlayOptions { Lowers = layers, Upper = upper }, out overlay);
             if (error == Errno.None && overlay is not null)
@@ -110,7 +110,7 @@ internal static class MountAssembly
         return error == Errno.None && layer is not null ? layer : throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);
     }
 
-    private static DirectoryLayer? OpenUpper(MountPlan plan, FdCache files)
+    private static DirectoryLayer? OpenUpper(MountPlan plan, FdCache files, Log log)
     {
         if (plan is not { Upper: { } upper, Work: { } work })
         {
@@ -122,6 +122,7 @@ internal static class MountAssembly
             Volatile = plan.Request.Durability == Durability.Volatile,
             Recover = plan.Request.Recover,
             UserXattrs = plan.UserXattrs,
+            Log = log,
         };
         var error = DirectoryLayer.OpenUpper(
             upper.Detach(), work.Detach(), options, files, IdMap.Identity, IdMap.Identity, out var layer, out var problem);

@@ -120,13 +120,28 @@ public sealed class MountPlan : IDisposable
         }
     }
 
-    /// <summary>Removes the work folder beside the upper, after a mount that used it has ended cleanly.</summary>
+    /// <summary>
+    /// Removes the work folder beside the upper, after a mount that used it has ended cleanly; not when it still holds what the next mount must
+    /// see: the mark of a volatile mount that could not be synced, or notes of modes lent.
+    /// </summary>
     public void RemoveOwnWork()
     {
-        if (WorkIsOurs && WorkPath is not null)
+        if (WorkIsOurs && WorkPath is not null && HoldsNothing($"{WorkPath}/work"))
         {
             _ = TreeRemover.Remove(WorkPath); // leftovers there are taken up by the next mount of the upper
         }
+    }
+
+    private static bool HoldsNothing(string folder)
+    {
+        var error = HostPath.OpenFolder(folder, out var fd);
+        if (error != Errno.None)
+        {
+            return error == Errno.ENOENT;
+        }
+
+        using var owned = new OwnedFd(fd);
+        return HostPath.List(fd, 1, out var names) == Errno.None && names.Count == 0;
     }
 
     /// <summary>The kernel keeps trusted.* to CAP_SYS_ADMIN in the first user namespace.</summary>

@@ -129,6 +129,29 @@ public static unsafe partial class Process
         return (data[capability >> 5].effective & (1u << (capability & 31))) != 0;
     }
 
+    /// <summary>Is <paramref name="group"/> the effective or a supplementary group of this process?</summary>
+    public static bool IsInGroup(uint group)
+    {
+        if (group == Getegid())
+        {
+            return true;
+        }
+
+        int count = getgroups_native(0, null);
+        if (count <= 0)
+        {
+            return false;
+        }
+
+        uint[] groups = new uint[count];
+        fixed (uint* list = groups)
+        {
+            count = getgroups_native(count, list);
+        }
+
+        return count > 0 && groups.AsSpan(0, count).Contains(group);
+    }
+
     /// <summary>Ends the process at once, running nothing: for a child or a server that must not flush twice.</summary>
     public static void ExitNow(int code) => LibC._exit(code);
 
@@ -145,6 +168,9 @@ public static unsafe partial class Process
 
     [LibraryImport("libc", EntryPoint = "prctl", SetLastError = true)]
     private static partial int prctl_native(int option, nuint a, nuint b, nuint c, nuint d);
+
+    [LibraryImport("libc", EntryPoint = "getgroups", SetLastError = true)]
+    private static partial int getgroups_native(int size, uint* list);
 
     [LibraryImport("libc", EntryPoint = "capget", SetLastError = true)]
     private static partial int capget_native(__user_cap_header_struct* header, __user_cap_data_struct* data);

@@ -230,6 +230,7 @@ static void calls(void)
     CALL(fstatat, int, int, const char *, struct stat *, int);
     CALL(fstatfs, int, int, struct statfs *);
     CALL(getdents64, ssize_t, int, void *, size_t);
+    CALL(getgroups, int, int, gid_t *);
     CALL_NO_ARGUMENTS(gettid, pid_t);
     CALL(getxattr, ssize_t, const char *, const char *, void *, size_t);
     CALL(lgetxattr, ssize_t, const char *, const char *, void *, size_t);
