@@ -80,15 +80,18 @@ public sealed unsafe class UpperRename
         if (last && keepTarget)
         {
             error = _table.Node(replaced)->Type == FileType.Directory
-                ? HoldEmptyDirectory(replaced, to.Fd, newName, out hold)
+                ? _writer.Orphans.HoldDirectory(replaced, to.Fd, newName, out hold)
                 : _writer.Orphans.Hold(replaced, to.Fd, newName, out hold);
         }
 
         if (error == Errno.None)
         {
             LendToMove(node, directory != newDirectory, from.Fd, name, newDirectory, newName, out DirectoryLease moved);
-            LendToMove(replaced, whiteout && directory != newDirectory, to.Fd, newName, directory, name, out DirectoryLease movedBack);
-            error = MoveOnDisk(from.Fd, name, to.Fd, newName, node, replaced, whiteout);
+            bool displaces = hold.InWork && _table.Node(replaced)->Type == FileType.Directory;
+            LendToMove(replaced, displaces || (whiteout && directory != newDirectory), to.Fd, newName, directory, name, out DirectoryLease movedBack);
+            error = displaces
+                ? Displace(from.Fd, name, to.Fd, newName, replaced, whiteout, out hold)
+                : MoveOnDisk(from.Fd, name, to.Fd, newName, node, replaced, whiteout);
             Unpin(moved, movedBack);
             if (error != Errno.None)
             {
@@ -220,14 +223,50 @@ public sealed unsafe class UpperRename
         return error;
     }
 
-    // A directory that is replaced is empty. Beyond the bound of descriptors it is not kept: an empty directory without a name holds
-    // no data, only attributes that nobody can reach but through a working directory or an open descriptor.
-    private Errno HoldEmptyDirectory(uint node, int directoryFd, ByteName name, out OrphanHold hold)
+    // A directory that is replaced and may be in use goes, beyond the bound of descriptors, into the work directory: it gives its place to
+    // the one that is moved and is then taken away from the old name. Should the server be killed in between, an empty directory is there.
+    private Errno Displace(int fromFd, ByteName name, int toFd, ByteName newName, uint replaced, bool whiteout, out OrphanHold hold)
     {
-        Errno error = _writer.Orphans.HoldDirectory(node, directoryFd, name, out hold);
-        if (error == Errno.None && hold.InWork)
+        hold = default;
+        uint number = 0;
+        Errno error = _writer.SetOpaque(replaced);
+        if (error == Errno.None && whiteout)
         {
-            hold = default;
+            error = _writer.Work.MarkDirectory(fromFd);
+            if (error == Errno.None)
+            {
+                error = _writer.Work.MakeWhiteout(out number);
+            }
+        }
+        else
+        {
+            number = _writer.Work.Take();
+        }
+
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        byte* workName = stackalloc byte[16];
+        ByteName kept = FolderAccess.WorkName(number, workName);
+        error = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+        if (error == Errno.None)
+        {
+            error = PathOps.Renameat2(fromFd, name.Pointer, _writer.Work.Fd, kept.Pointer, whiteout ? Fcntl.RENAME_EXCHANGE : 0);
+            if (error == Errno.None)
+            {
+                hold = new OrphanHold(-1, number, true);
+                return error;
+            }
+
+            // Back to how it was: what is on disk must be what the table says.
+            _ = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+        }
+
+        if (whiteout)
+        {
+            _writer.Work.Remove(number);
         }
 
         return error;
