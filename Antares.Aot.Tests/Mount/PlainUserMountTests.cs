@@ -34,8 +34,8 @@ public sealed class PlainUserMountTests
 
     [MountTheory, InlineData(MountKind.AntaresFolder, 64), InlineData(MountKind.AntaresDir, 64), InlineData(MountKind.AntaresDir, 1)]
     public void ReadOnlyDirectories(MountKind kind, int descriptors) => Check(kind, """
-        mkdir -p ro/sub/deep d e/f/g swap1/x swap2/y gone/in nest/a/b hidden
-        for f in ro/f ro/w ro/sub/g e/f/g/h nest/a/b/f hidden/f gone/in/f; do echo $f > $f; done
+        mkdir -p ro/sub/deep d e/f/g swap1/x swap2/y gone/in nest/a/b hidden red/sub acl2 over1 over2 mover gonedir
+        for f in ro/f ro/w ro/sub/g e/f/g/h nest/a/b/f hidden/f gone/in/f acl2/f gonedir/f; do echo $f > $f; done
         ln ro/w ro/sub/link
         chmod 444 ro/f ro/sub/g; chmod 555 ro/sub/deep ro/sub ro swap1 swap2 nest/a/b nest/a nest e/f/g e/f
         """, """
@@ -93,6 +93,47 @@ public sealed class PlainUserMountTests
         t rm -rf hidden2
         t rmdir hidden2
         t chmod 755 hidden2
+        t mv red red2
+        t chmod 311 red2
+        t stat -c '%n %a %h' red2/sub
+        t mkdir -m 600 listed
+        t setfacl -m u::rwx,g::rx,o::- listed
+        t getfacl -c listed
+        t chmod 400 listed
+        t setfacl -m u::rw,u:1001:rwx listed
+        t getfacl -c listed
+        t setfacl -m u::rx,u:1001:r,g::w,o::r acl2
+        t chmod 600 acl2/f
+        t rm -f acl2/f
+        t mkdir fresh over3
+        exec 6<over1 8<over2 9<over3
+        t mv -T fresh over1
+        t mv -T mover over2
+        t mkdir -m 500 fresh
+        t mv -T fresh over3
+        for fd in 6 8 9; do
+        t stat -Lc '%a %h' /proc/self/fd/$fd
+        t chmod 711 /proc/self/fd/$fd
+        t touch -d @5 /proc/self/fd/$fd
+        t touch /proc/self/fd/$fd/none
+        t ls /proc/self/fd/$fd
+        t stat -Lc '%a %h %Y' /proc/self/fd/$fd
+        done
+        exec 6<&- 8<&- 9<&-
+        exec 6<gonedir/f
+        t rm -rf gonedir
+        t chmod 640 /proc/self/fd/6
+        t touch -d @5 /proc/self/fd/6
+        t stat -Lc '%a %h %Y' /proc/self/fd/6
+        t cat /proc/self/fd/6
+        exec 6<&-
+        t mkfifo -m 600 pipe
+        exec 7<>pipe
+        t rm -f pipe
+        t chmod 640 /proc/self/fd/7
+        t touch -d @1000000000 /proc/self/fd/7
+        t stat -Lc '%a %Y %h' /proc/self/fd/7
+        exec 7>&-
         t mkdir -m 0 zero
         t rmdir zero
         t mkdir -m 0 zero

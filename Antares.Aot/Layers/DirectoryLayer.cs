@@ -226,12 +226,20 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Errno.None;
             }
 
-            Errno error = _xattrs.Get(directory, Literal.Pointer("trusted.overlay.redirect"u8), redirect, (nuint)capacity, out length);
+            // The attribute asks for the right to read the directory.
+            Errno error = _access.PinDirectory(directory, ModeLoans.Read | ModeLoans.Search, out DirectoryLease readable);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            error = _xattrs.Get(directory, Literal.Pointer("trusted.overlay.redirect"u8), redirect, (nuint)capacity, out length);
             if (error is Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM)
             {
                 error = _xattrs.Get(directory, Literal.Pointer("user.overlay.redirect"u8), redirect, (nuint)capacity, out length);
             }
 
+            _access.Release(readable);
             return Failure.Note(Name, "fgetxattr (redirect)", error);
         }
     }
@@ -485,8 +493,11 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Errno.EROFS;
             }
 
-            _table.Node(node)->Flags &= ~(FolderNodeFlags.Unadorned | FolderNodeFlags.OwnerUnbound);
+            _table.Node(node)->Flags &= ~FolderNodeFlags.Unadorned;
             Errno error = _xattrs.Set(node, OverlayMarks.Escape(name, escaped), value, size, flags);
+
+            // Only now: on the way to the object its mode was looked at, which an ACL changes.
+            _table.Node(node)->Flags &= ~FolderNodeFlags.OwnerUnbound;
             _writer.AclChanged(node);
             return Failure.Note(Name, "setxattr", error);
         }
@@ -502,8 +513,8 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Errno.EROFS;
             }
 
-            _table.Node(node)->Flags &= ~FolderNodeFlags.OwnerUnbound;
             Errno error = _xattrs.Remove(node, OverlayMarks.Escape(name, escaped));
+            _table.Node(node)->Flags &= ~FolderNodeFlags.OwnerUnbound;
             _writer.AclChanged(node);
             return Failure.Note(Name, "removexattr", error);
         }

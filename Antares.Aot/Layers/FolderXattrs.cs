@@ -105,16 +105,25 @@ public sealed unsafe class FolderXattrs
         byPath = false;
         if (record->Type == FileType.Directory)
         {
-            Errno error = _access.PinDirectory(node, ModeLoans.Search, out lease);
-            if (error == Errno.None && IsPathOnly(lease.Fd))
+            Errno error = _access.PinDirectory(node, out FdLease directory);
+            lease = new DirectoryLease(directory, default);
+            if (error != Errno.None || !IsPathOnly(directory.Fd))
+            {
+                return error;
+            }
+
+            _access.Release(lease);
+            if (record->Place == NodePlace.HeldByFd)
             {
                 // The magic link itself carries no attributes: "/." goes through it.
                 byPath = true;
+                error = _access.PinDirectory(node, ModeLoans.Search, out lease);
                 byte* dot = stackalloc byte[] { (byte)'.', 0 };
                 ProcPath(lease.Fd, new ByteName(dot, 1), path);
+                return error;
             }
 
-            return error;
+            // One that may not be read goes by its name, as below: nothing must be lent to it, since an ACL shows its mode.
         }
 
         if (record->Type == FileType.Regular)

@@ -34,7 +34,7 @@ public sealed unsafe class UpperAttributes
         if (error == Errno.None)
         {
             error = name.Length == 0
-                ? Attributes.Fchmod(lease.Fd, mode & 0xFFF)
+                ? Attributes.Fchmodat(lease.Fd, Literal.Pointer(""u8), mode & 0xFFF, Fcntl.AT_EMPTY_PATH) // perhaps O_PATH
                 : Attributes.Fchmodat(lease.Fd, name.Pointer, mode & 0xFFF, 0);
             _access.Release(lease);
         }
@@ -66,7 +66,7 @@ public sealed unsafe class UpperAttributes
         if (error == Errno.None)
         {
             error = name.Length == 0
-                ? Attributes.Futimens(lease.Fd, times)
+                ? Attributes.Utimensat(lease.Fd, Literal.Pointer(""u8), times, Fcntl.AT_EMPTY_PATH)
                 : Attributes.Utimensat(lease.Fd, name.Pointer, times, Fcntl.AT_SYMLINK_NOFOLLOW);
             _access.Release(lease);
         }
