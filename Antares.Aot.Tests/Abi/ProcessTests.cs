@@ -42,7 +42,7 @@ public sealed unsafe partial class ProcessTests
         {
             sigset_t set = Signals.SetOf(Signals.SIGUSR1, Signals.SIGTERM);
             Assert.Equal(Errno.None, Signals.Block(set));
-            text = Shell("grep -E '^Sig(Blk|Ign)' /proc/$$/status", [], ["PATH=/usr/bin:/bin"], null, out _);
+            text = Shell("exec grep -E '^Sig(Blk|Ign)' /proc/self/status", [], ["PATH=/usr/bin:/bin"], null, out _);
         });
         ulong[] sets = [.. text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => Convert.ToUInt64(line.Split('\t')[1], 16))];
         // glibc lets a child ignore 32 and 33, which are its own.
