@@ -275,6 +275,50 @@ public sealed unsafe class DicfuseAttributesTests
         Assert.Equal(64, layer.Names(layer.Find("n000")).Count);
     }
 
+    /// <summary>The first name is known for the object a moment before its own attributes are there: nobody may see what stands in their place.</summary>
+    [Fact]
+    public void A_further_name_shows_no_attributes_before_the_first_has_them()
+    {
+        using DicfuseFolder folder = new();
+        const int Pairs = 2000;
+        Directory.CreateDirectory(folder.At("a"));
+        Directory.CreateDirectory(folder.At("b"));
+        for (int i = 0; i < Pairs; i++)
+        {
+            folder.Write($"a/{i}", 3);
+            Link(folder, $"a/{i}", $"b/{i}");
+        }
+
+        ulong next = 1_000_000;
+        using DicfuseLayer layer = folder.Open((inner, _) => new DicfuseWatchedSource(inner) { Edit = item => item.Inode = next++ });
+        uint[][] nodes = [.. ((string[])["a", "b"]).Select(name => Enumerable.Range(0, Pairs).Select(i => layer.Find($"{name}/{i}")).ToArray())];
+        int turn = 0;
+        long wrong = 0;
+        Thread[] threads = [.. nodes.Select(names => new Thread(() =>
+        {
+            for (int i = 0; i < Pairs; i++)
+            {
+                // Both ask for names of one object at the same moment.
+                Interlocked.Increment(ref turn);
+                for (int spins = 0; Volatile.Read(ref turn) < (i + 1) * 2; spins++)
+                {
+                    if (spins > 1000)
+                    {
+                        Thread.Yield();
+                    }
+                }
+
+                if (layer.Getattr(names[i]).st_size != 3)
+                {
+                    Interlocked.Increment(ref wrong);
+                }
+            }
+        }))];
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        Assert.Equal(0, wrong);
+    }
+
     [Fact]
     public void Extended_attributes_pass_without_the_overlays_own_and_none_is_remembered()
     {

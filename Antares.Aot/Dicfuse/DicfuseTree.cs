@@ -132,7 +132,7 @@ public sealed unsafe class DicfuseTree : IDisposable
         }
 
         // A device that cannot be asked is none that hides anything; whoever wants its attributes gets the reason.
-        return _attributes.Ensure(node) == Errno.None && _store[_store.Canonical(node)]->Size == 0 ? FileType.Whiteout : type;
+        return Resolve(node, out _, out NodeRecord* record) == Errno.None && record->Size == 0 ? FileType.Whiteout : type;
     }
 
     /// <inheritdoc cref="ILayer.NextName"/>
@@ -178,6 +178,11 @@ public sealed unsafe class DicfuseTree : IDisposable
         {
             canonical = _store.Canonical(node);
             record = _store[canonical];
+            if (canonical != node)
+            {
+                // The first name is known for the object before its own attributes stand in the node.
+                error = _attributes.Ensure(canonical);
+            }
         }
 
         return error;
