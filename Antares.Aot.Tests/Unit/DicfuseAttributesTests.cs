@@ -238,10 +238,16 @@ public sealed unsafe class DicfuseAttributesTests
         uint late = layer.Find("b");
         Assert.NotEqual(first, late);
         ulong number = layer.Getattr(first).st_ino;
-        // Asked for, the second name's node is known for the same object, and from now on names are asked before they are answered.
+        // Asked for its attributes, the second name's node is known for the same object.
         Assert.Equal(number, layer.Getattr(late).st_ino);
-        Assert.Equal(first, layer.Find("b"));
-        Assert.Equal(first, layer.Find("c"));
+        Assert.Equal((first, first), (layer.ObjectOf(late), layer.Find("b")));
+        // No listing is believed any more: it tells no number for a name that was not asked.
+        Assert.Equal([number, number, 0UL], layer.List(ILayer.RootNode).Select(entry => entry.Entry.StIno));
+        uint third = layer.Find("c");
+        Assert.False(layer.IsLoaded(third, LayerPart.Attributes));
+        DicfuseFolder.Check(layer.Load(third, LayerPart.Attributes));
+        Assert.True(layer.IsLoaded(third, LayerPart.Attributes));
+        Assert.Equal((first, first), (layer.ObjectOf(third), layer.Find("c")));
         Assert.Equal(["1/a", "1/b", "1/c"], layer.Names(late));
         Assert.Equal(layer.Read(first, 0, 9), layer.Read(late, 0, 9));
         Assert.All(layer.List(ILayer.RootNode), entry => Assert.Equal((first, number), (entry.Entry.Node, entry.Entry.StIno)));
@@ -317,6 +323,45 @@ public sealed unsafe class DicfuseAttributesTests
         Array.ForEach(threads, thread => thread.Start());
         Array.ForEach(threads, thread => thread.Join());
         Assert.Equal(0, wrong);
+    }
+
+    [Fact]
+    public void Extended_attributes_kept_for_copy_up_are_the_sources()
+    {
+        using DicfuseFolder folder = new();
+        Directory.CreateDirectory(folder.At("with"));
+        Directory.CreateDirectory(folder.At("private"));
+        Directory.CreateDirectory(folder.At("without"));
+        SetXattr(folder, "with", "user.a", "one");
+        SetXattr(folder, "with", "user.overlay.opaque", "y");
+        SetXattr(folder, "with", "user.empty", "");
+        SetXattr(folder, "with", "user.long", new string('x', 3000));
+        SetXattr(folder, "private", "user.overlay.opaque", "y");
+        DicfuseWatchedSource? source = null;
+        using DicfuseLayer layer = folder.Open((inner, _) => source = new DicfuseWatchedSource(inner));
+        string[] names = ["with", "private", "without"];
+        uint[] nodes = [.. names.Select(layer.Find)];
+        string before = ListXattr(layer, nodes[0], 100).Names;
+        Assert.All(nodes, node => Assert.Equal(Errno.None, layer.Load(node, LayerPart.Xattrs)));
+        Assert.All(nodes, node => Assert.True(layer.IsLoaded(node, LayerPart.Xattrs)));
+        int asked = source!.XattrCalls;
+        Assert.Equal((Errno.None, before), ListXattr(layer, nodes[0], 100));
+        Assert.Equal((Errno.None, before.Length.ToString()), ListXattr(layer, nodes[0], 0));
+        Assert.Equal(Errno.ERANGE, ListXattr(layer, nodes[0], 5).Error);
+        Assert.Equal((Errno.None, "one"), GetXattr(layer, nodes[0], "user.a", 100));
+        Assert.Equal((Errno.None, "3"), GetXattr(layer, nodes[0], "user.a", 0));
+        Assert.Equal(Errno.ERANGE, GetXattr(layer, nodes[0], "user.a", 2).Error);
+        Assert.Equal((Errno.None, ""), GetXattr(layer, nodes[0], "user.empty", 100));
+        Assert.Equal((Errno.None, new string('x', 3000)), GetXattr(layer, nodes[0], "user.long", 4000));
+        Assert.Equal(Errno.ENODATA, GetXattr(layer, nodes[0], "user.overlay.opaque", 100).Error);
+        Assert.Equal(Errno.ENODATA, GetXattr(layer, nodes[0], "user.none", 100).Error);
+        foreach (uint node in nodes[1..])
+        {
+            Assert.Equal((Errno.None, ""), ListXattr(layer, node, 100));
+            Assert.Equal(Errno.ENODATA, GetXattr(layer, node, "user.a", 100).Error);
+        }
+
+        Assert.Equal(asked, source.XattrCalls);
     }
 
     [Fact]

@@ -205,6 +205,18 @@ internal sealed class DicfuseRootFactAttribute : FactAttribute
     }
 }
 
+/// <summary>As <see cref="DicfuseRootFactAttribute"/>, for several cases.</summary>
+internal sealed class DicfuseRootTheoryAttribute : TheoryAttribute
+{
+    public DicfuseRootTheoryAttribute()
+    {
+        if (Interop.Process.Geteuid() != 0)
+        {
+            Skip = "needs root: makes device files or changes owners";
+        }
+    }
+}
+
 /// <summary>A test that mounts something inside its folder.</summary>
 internal sealed class DicfuseMountFactAttribute : FactAttribute
 {

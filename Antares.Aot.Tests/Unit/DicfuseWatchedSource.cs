@@ -28,8 +28,12 @@ internal sealed unsafe class DicfuseWatchedSource(ITreeSource source) : ITreeSou
 
     public Action<uint>? OnStat { get; set; }
 
+    /// <summary>Called before anything is asked of the source: may wait.</summary>
+    public Action? OnAsk { get; set; }
+
     public Errno List(uint directory, ref DirectoryListing listing)
     {
+        OnAsk?.Invoke();
         OnList?.Invoke(directory);
         Interlocked.Increment(ref Lists);
         Thread.Sleep(ListDelayMs);
@@ -52,6 +56,7 @@ internal sealed unsafe class DicfuseWatchedSource(ITreeSource source) : ITreeSou
 
     public Errno Attributes(uint node, stat* attributes)
     {
+        OnAsk?.Invoke();
         OnStat?.Invoke(node);
         Interlocked.Increment(ref Stats);
         if (FailingStats > 0)
@@ -63,25 +68,35 @@ internal sealed unsafe class DicfuseWatchedSource(ITreeSource source) : ITreeSou
         return source.Attributes(node, attributes);
     }
 
-    public Errno Readlink(uint node, byte* buffer, int capacity, out int length) =>
-        source.Readlink(node, buffer, capacity, out length);
+    public Errno Readlink(uint node, byte* buffer, int capacity, out int length)
+    {
+        OnAsk?.Invoke();
+        return source.Readlink(node, buffer, capacity, out length);
+    }
 
     public Errno ReadContent(uint node, ulong offset, byte* buffer, uint size, out uint got, stat* after)
     {
+        OnAsk?.Invoke();
         Interlocked.Increment(ref Reads);
         return source.ReadContent(node, offset, buffer, size, out got, after);
     }
 
-    public Errno OpenContent(uint node, out int fd, stat* attributes) => source.OpenContent(node, out fd, attributes);
+    public Errno OpenContent(uint node, out int fd, stat* attributes)
+    {
+        OnAsk?.Invoke();
+        return source.OpenContent(node, out fd, attributes);
+    }
 
     public Errno Getxattr(uint node, byte* name, byte* value, nuint size, out int length)
     {
+        OnAsk?.Invoke();
         Interlocked.Increment(ref XattrCalls);
         return source.Getxattr(node, name, value, size, out length);
     }
 
     public Errno Listxattr(uint node, byte* list, nuint size, out int length)
     {
+        OnAsk?.Invoke();
         Interlocked.Increment(ref XattrCalls);
         return source.Listxattr(node, list, size, out length);
     }

@@ -18,6 +18,24 @@ public sealed unsafe class NativeMap : IDisposable
 
     public uint Count => _count;
 
+    /// <summary>The values in no order. For the end of an owner that must release what they stand for: allocates.</summary>
+    public IReadOnlyList<ulong> Values
+    {
+        get
+        {
+            List<ulong> values = [];
+            for (uint i = 0; _slots != null && i <= _mask; i++)
+            {
+                if (_slots[i].Key != 0)
+                {
+                    values.Add(_slots[i].Value);
+                }
+            }
+
+            return values;
+        }
+    }
+
     public bool TryGet(ulong key, out ulong value)
     {
         if (_count != 0)

@@ -87,7 +87,7 @@ public sealed unsafe class DicfuseTree : IDisposable
             return Errno.ENOENT;
         }
 
-        node = Settled(record->Body + (uint)position);
+        node = _store.Canonical(record->Body + (uint)position);
         return Errno.None;
     }
 
@@ -107,11 +107,14 @@ public sealed unsafe class DicfuseTree : IDisposable
         }
 
         uint child = record->Body + (uint)cookie;
-        uint node = Settled(child);
+        uint node = _store.Canonical(child);
+        NodeRecord* listed = _store[node];
+        bool told = listed->IsDirectory || !_attributes.ListingsUnreliable || listed->Has(NodeFlags.AttributesLoaded);
         entry.Cookie = cookie + 1;
-        entry.StIno = _store[node]->StIno;
+        // Where listings proved to tell other numbers, only the attributes tell the object's.
+        entry.StIno = told ? listed->StIno : 0;
         entry.Node = node;
-        entry.Type = TypeOf(node);
+        entry.Type = IsLoaded(node, LayerPart.Type) ? TypeOf(node) : listed->Type;
         entry.Name = _store.NameOf(_store[child]);
         return Errno.None;
     }
@@ -133,6 +136,40 @@ public sealed unsafe class DicfuseTree : IDisposable
 
         // A device that cannot be asked is none that hides anything; whoever wants its attributes gets the reason.
         return Resolve(node, out _, out NodeRecord* record) == Errno.None && record->Size == 0 ? FileType.Whiteout : type;
+    }
+
+    /// <inheritdoc cref="ILayer.IsLoaded"/>
+    public bool IsLoaded(uint node, LayerPart part)
+    {
+        if (!_store.Nodes.Contains(node))
+        {
+            return true;
+        }
+
+        NodeRecord* record = _store[node];
+        return part switch
+        {
+            LayerPart.Names => !record->IsDirectory || record->Has(NodeFlags.ChildrenLoaded),
+            LayerPart.Type => record->Type != FileType.CharDevice || HasAttributes(node),
+            LayerPart.Attributes => HasAttributes(node),
+            _ => Xattrs.AreLoaded(_store.Canonical(node)),
+        };
+    }
+
+    /// <inheritdoc cref="ILayer.Load"/>
+    public Errno Load(uint node, LayerPart part)
+    {
+        if (!_store.Nodes.Contains(node))
+        {
+            return Errno.ESTALE;
+        }
+
+        return part switch
+        {
+            LayerPart.Names => _directories.Ensure(node),
+            LayerPart.Type or LayerPart.Attributes => Resolve(node, out _, out _),
+            _ => Xattrs.Load(_store.Canonical(node)),
+        };
     }
 
     /// <inheritdoc cref="ILayer.NextName"/>
@@ -234,6 +271,7 @@ public sealed unsafe class DicfuseTree : IDisposable
     public void Dispose()
     {
         _source.Dispose();
+        Xattrs.Dispose();
         _links.Dispose();
         _numbers.Dispose();
         _owners.Dispose();
@@ -260,18 +298,14 @@ public sealed unsafe class DicfuseTree : IDisposable
         return _directories.Ensure(directory);
     }
 
-    /// <summary>
-    /// The node that a name leads to. Costs nothing where listings tell which names are one object; where they proved not to, the
-    /// attributes tell.
-    /// </summary>
-    private uint Settled(uint child)
+    private bool HasAttributes(uint node)
     {
-        if (_attributes.ListingsUnreliable && !_store[child]->IsDirectory)
+        if (!_store[node]->Has(NodeFlags.AttributesLoaded))
         {
-            // A name that cannot be asked now leads to a node of its own; whoever wants its attributes gets the reason.
-            _ = _attributes.Ensure(child);
+            return false;
         }
 
-        return _store.Canonical(child);
+        uint canonical = _store.Canonical(node);
+        return canonical == node || _store[canonical]->Has(NodeFlags.AttributesLoaded);
     }
 }

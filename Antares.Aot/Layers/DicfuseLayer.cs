@@ -149,6 +149,12 @@ public sealed unsafe class DicfuseLayer : ILayer
 
     public FileType TypeOf(uint node) => _tree.TypeOf(node);
 
+    public uint ObjectOf(uint node) => _tree.Store.Nodes.Contains(node) ? _tree.Store.Canonical(node) : node;
+
+    public bool IsLoaded(uint node, LayerPart part) => _tree.IsLoaded(node, part);
+
+    public Errno Load(uint node, LayerPart part) => _tree.Load(node, part);
+
     /// <inheritdoc/>
     /// <remarks>A Dicfuse directory is merged like any other: the overlay marks of a source are data of another overlay, and not shown.</remarks>
     public Errno Merging(uint directory, out bool opaque, byte* redirect, int capacity, out int length)

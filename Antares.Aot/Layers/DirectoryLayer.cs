@@ -204,6 +204,14 @@ public sealed unsafe class DirectoryLayer : ILayer
 
     public FileType TypeOf(uint node) => _table.Node(node)->Type;
 
+    /// <inheritdoc/>
+    /// <remarks><see cref="Find"/> and <see cref="Next"/> have looked at the file: the node is the object.</remarks>
+    public uint ObjectOf(uint node) => node;
+
+    public bool IsLoaded(uint node, LayerPart part) => true;
+
+    public Errno Load(uint node, LayerPart part) => Errno.None;
+
     public Errno Merging(uint directory, out bool opaque, byte* redirect, int capacity, out int length)
     {
         lock (Gate)

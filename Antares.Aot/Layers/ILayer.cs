@@ -26,7 +26,10 @@ public unsafe interface ILayer : IDisposable
     /// <summary>Finds one name in a directory, touching no sibling's attributes. Loads the directory when it is touched first.</summary>
     /// <param name="directory">Node index of a directory of this layer.</param>
     /// <param name="name">1 to 255 bytes.</param>
-    /// <param name="node">The node that the name leads to (hard links lead to one node); it may be a whiteout.</param>
+    /// <param name="node">
+    /// The node that the name leads to; it may be a whiteout. Names of one object lead to one node once the node's attributes are loaded: see
+    /// <see cref="ObjectOf"/>.
+    /// </param>
     /// <returns>None; ENOENT: no such name in this layer; EIO, ENOMEM: the directory or the node could not be loaded.</returns>
     Errno Find(uint directory, ByteName name, out uint node);
 
@@ -39,6 +42,24 @@ public unsafe interface ILayer : IDisposable
 
     /// <summary>Type of a node; <see cref="FileType.Whiteout"/> for one that hides its name below.</summary>
     FileType TypeOf(uint node);
+
+    /// <summary>
+    /// The node that stands for the object: of several names of one object the same. An id may be handed out only for this one, and only once
+    /// the attributes are loaded (<see cref="LayerPart.Attributes"/>), since these may tell that a node is a further name of another.
+    /// </summary>
+    uint ObjectOf(uint node);
+
+    /// <summary>
+    /// True when the members that need the part answer at once. What is loaded stays so. A layer in a folder of this machine answers each call
+    /// by system calls that it takes to be short, and has nothing to load.
+    /// </summary>
+    /// <param name="node">Node index; of one that does not exist everything is loaded.</param>
+    /// <param name="part">What is going to be asked for.</param>
+    bool IsLoaded(uint node, LayerPart part);
+
+    /// <summary>Loads a part, unless it is loaded. It may take as long as the place where the layer comes from likes: no lock may be held.</summary>
+    /// <returns>None; EIO, EACCES, ENOMEM: it could not be loaded, and the next call tries again; ENOTDIR; ESTALE.</returns>
+    Errno Load(uint node, LayerPart part);
 
     /// <summary>Tells whether a directory hides what lies below it (opaque), and whether it stands for another path below (redirect).</summary>
     /// <param name="directory">Node index of a directory.</param>

@@ -14,7 +14,10 @@ public struct LayerEntry
     /// <summary>Node index in the layer.</summary>
     public uint Node;
 
-    /// <summary>Type, never <see cref="FileType.Unknown"/>.</summary>
+    /// <summary>
+    /// Type, never <see cref="FileType.Unknown"/>. A <see cref="FileType.CharDevice"/> may be a whiteout as long as
+    /// <see cref="LayerPart.Type"/> is not loaded.
+    /// </summary>
     public FileType Type;
 
     /// <summary>Name; the memory belongs to the layer and stays valid until the name is removed from the layer.</summary>

@@ -58,7 +58,20 @@ public sealed unsafe class CopyUp
 
             if (_tree.TypeOf(in target) == FileType.Directory)
             {
-                return EnsureDirectory(ref target);
+                Errno made = EnsureDirectory(ref target);
+                if (made != Errno.ERESTART)
+                {
+                    return made;
+                }
+
+                released = true;
+                made = _tree.Lowers.LoadLacking(ref made) ? _tree.Resolve(target.NodeId, out target) : made;
+                if (made != Errno.None)
+                {
+                    return made;
+                }
+
+                continue;
             }
 
             int slot = FindSlot(target.NodeId, out bool busy);
@@ -89,6 +102,7 @@ public sealed unsafe class CopyUp
     }
 
     /// <summary>Makes sure that a directory, and all above it, exist in the upper. Never releases the gate.</summary>
+    /// <returns>None; ERESTART (<see cref="LowerLayers"/>); EROFS, ENOSPC, EIO and others: this one was not made.</returns>
     public Errno EnsureDirectory(ref Target target)
     {
         if (!_tree.HasUpper)
@@ -114,7 +128,7 @@ public sealed unsafe class CopyUp
                 uint cursor = 0;
                 LowerRef lower = lacking.Lower;
                 if ((lacking.Record != 0 && _tree.Records[lacking.Record]->Unlinked)
-                    || !_tree.Layer(lower.Slot).NextName(lower.Node, ref cursor, out uint directory, out name))
+                    || !_tree.Lowers[lower.Slot].NextName(lower.Node, ref cursor, out uint directory, out name))
                 {
                     return CopyUnlinkedDirectory(ref target, ref lacking);
                 }
@@ -191,10 +205,14 @@ public sealed unsafe class CopyUp
     private Errno StageDirectory(ref readonly Target directory, out uint number, out stat attributes)
     {
         WorkDirectory work = _tree.Upper.Writer.Work;
-        ILayer layer = _tree.Layer(directory.Lower.Slot);
         number = 0;
-        stat lower;
-        Errno error = layer.GetattrWithMapping(directory.Lower.Node, false, &lower);
+        stat lower = default;
+        Errno error = _tree.Lowers.Require(directory.Lower, LayerPart.Xattrs);
+        if (error == Errno.None)
+        {
+            error = _tree.Lowers.Getattr(directory.Lower, false, &lower);
+        }
+
         attributes = lower;
         if (error != Errno.None)
         {
@@ -213,7 +231,7 @@ public sealed unsafe class CopyUp
         error = FolderAccess.OpenBeneath(work.Fd, name, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out int fd);
         if (error == Errno.None)
         {
-            error = StagedAttributes.Apply(layer, directory.Lower.Node, fd, work.Fd, name, in lower, _tree.Upper.Marks);
+            error = StagedAttributes.Apply(_tree.Lowers[directory.Lower.Slot], directory.Lower.Node, fd, work.Fd, name, in lower, _tree.Upper.Marks);
             _ = Fd.Close(fd);
         }
 
@@ -237,7 +255,7 @@ public sealed unsafe class CopyUp
         Monitor.Exit(_tree.Gate);
         try
         {
-            error = FileStage.Make(_tree.Layer(lower.Slot), lower.Node, writer, _tree.Upper.Marks, limit, out number, out fd, &attributes, out long copied);
+            error = FileStage.Make(_tree.Lowers[lower.Slot], lower.Node, writer, _tree.Upper.Marks, limit, out number, out fd, &attributes, out long copied);
             _ = Interlocked.Add(ref _bytes, copied);
         }
         finally
@@ -245,10 +263,15 @@ public sealed unsafe class CopyUp
             Monitor.Enter(_tree.Gate);
         }
 
-        Errno resolved = _tree.Resolve(nodeId, out target);
         if (error == Errno.None)
         {
-            error = resolved == Errno.None ? PublishFile(ref target, number, fd, in attributes) : resolved;
+            do
+            {
+                error = _tree.Resolve(nodeId, out target);
+                error = error == Errno.None ? PublishFile(ref target, number, fd, in attributes) : error;
+            }
+            while (_tree.Lowers.LoadLacking(ref error));
+
             if (error != Errno.None)
             {
                 if (fd >= 0)
@@ -270,13 +293,14 @@ public sealed unsafe class CopyUp
     }
 
     // Gives the staged copy every name under which the lower object is visible now (hard links stay links); without any it stays a
-    // file without a name in the work directory.
+    // file without a name in the work directory. ERESTART: nothing was changed.
     private Errno PublishFile(ref Target target, uint number, int fd, in stat attributes)
     {
         UpperWriter writer = _tree.Upper.Writer;
         FileType type = FileTypes.FromMode(attributes.st_mode);
+        bool links = attributes.st_nlink > 1;
         LowerRef lower = target.Lower;
-        ILayer layer = _tree.Layer(lower.Slot);
+        ILayer layer = _tree.Lowers[lower.Slot];
         uint node = 0;
         uint names = 0;
         uint cursor = 0;
@@ -284,33 +308,35 @@ public sealed unsafe class CopyUp
 
         // The last name was removed, and perhaps its directory too, together with what hid the lower name there.
         bool nameless = target.Record != 0 && _tree.Records[target.Record]->Unlinked;
+        if (links && !nameless)
+        {
+            // What a later name needs of a lower is loaded before the first one is made. Any other failure shows again below.
+            while (layer.NextName(lower.Node, ref cursor, out uint lowerDirectory, out ByteName name))
+            {
+                error = FindVisible(in target, links, lowerDirectory, name, out Target parent, out bool shown);
+                error = error == Errno.None && shown ? EnsureDirectory(ref parent) : error;
+                if (error == Errno.ERESTART)
+                {
+                    return error;
+                }
+            }
+
+            cursor = 0;
+        }
+
         while (!nameless && layer.NextName(lower.Node, ref cursor, out uint lowerDirectory, out ByteName name))
         {
-            error = _tree.ResolveOwner(new LowerRef(lower.Slot, lowerDirectory), out Target parent);
-            if (error != Errno.None)
-            {
-                return node == 0 ? error : Errno.None;
-            }
-
-            error = _tree.FindChild(in parent, name, out Target visible);
-            bool shown = error == Errno.None && visible.NodeId == target.NodeId;
-            if (error == Errno.None && shown && attributes.st_nlink > 1)
-            {
-                error = CheckReachable(parent, out shown);
-            }
-
-            if (error != Errno.None && error != Errno.ENOENT)
-            {
-                // "Could not look" is not "nobody sees it".
-                return node == 0 ? error : Errno.None;
-            }
-
-            if (error == Errno.ENOENT || !shown)
+            error = FindVisible(in target, links, lowerDirectory, name, out Target parent, out bool shown);
+            if (error == Errno.None && !shown)
             {
                 continue;
             }
 
-            error = EnsureDirectory(ref parent);
+            if (error == Errno.None)
+            {
+                error = EnsureDirectory(ref parent);
+            }
+
             if (error == Errno.None)
             {
                 error = node == 0
@@ -325,7 +351,7 @@ public sealed unsafe class CopyUp
                     return error;
                 }
 
-                // The copy is in place under another name; this name is made when it is looked up.
+                // The copy is in place under another name; this name, and those after it, are made when they are looked up.
                 break;
             }
 
@@ -345,8 +371,30 @@ public sealed unsafe class CopyUp
         InodeRecord* record = _tree.Records[target.Record];
         uint all = (uint)Math.Min(attributes.st_nlink, uint.MaxValue);
         record->MissingNames = names == 0 || all <= names + record->RemovedNames ? 0 : all - names - record->RemovedNames;
-        NoteMissing(target.Record, attributes.st_nlink > 1);
+        NoteMissing(target.Record, links);
         return Errno.None;
+    }
+
+    // Whether a lower name of an object still leads to it, and the directory that has the name. "Could not look" is not "nobody sees it".
+    private Errno FindVisible(
+        ref readonly Target target, bool links, uint lowerDirectory, ByteName name, out Target parent, out bool shown)
+    {
+        shown = false;
+        Errno error = _tree.ResolveOwner(new LowerRef(target.Lower.Slot, lowerDirectory), out parent);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = _tree.FindChild(in parent, name, out Target visible);
+        if (error == Errno.None)
+        {
+            shown = visible.NodeId == target.NodeId
+                || (!visible.HasUpper && visible.HasLower && _tree.Lowers.IsSame(visible.Lower, target.Lower));
+            error = shown && links ? CheckReachable(parent, out shown) : Errno.None;
+        }
+
+        return error == Errno.ENOENT ? Errno.None : error;
     }
 
     /// <summary>
@@ -417,7 +465,7 @@ public sealed unsafe class CopyUp
             }
 
             uint cursor = 0;
-            ILayer layer = _tree.Layer(directory.Lower.Slot);
+            ILayer layer = _tree.Lowers[directory.Lower.Slot];
             if (!layer.NextName(directory.Lower.Node, ref cursor, out uint lowerParent, out ByteName name))
             {
                 return Errno.None;

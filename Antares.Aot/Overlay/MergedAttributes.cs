@@ -12,6 +12,7 @@ public sealed unsafe class MergedAttributes
     public MergedAttributes(MergedTree tree) => _tree = tree;
 
     /// <summary>Fills what the kernel is shown. Called with the gate held unless the object is pure lower.</summary>
+    /// <returns>None; ERESTART (<see cref="LowerLayers"/>); EIO and others: a layer could not be read.</returns>
     public Errno Get(ref readonly Target target, stat* attributes)
     {
         if (!target.HasUpper)
@@ -22,19 +23,14 @@ public sealed unsafe class MergedAttributes
         Errno error = _tree.Upper.GetattrWithMapping(target.Upper, true, attributes);
         if (error != Errno.None || target.Record == 0)
         {
-            if (error == Errno.None && FileTypes.FromMode(attributes->st_mode) == FileType.Directory && attributes->st_nlink != 0)
-            {
-                attributes->st_nlink = DirectoryLinks(in target);
-            }
-
-            return error;
+            return error == Errno.None ? CountDirectoryLinks(in target, attributes) : error;
         }
 
         InodeRecord* record = _tree.Records[target.Record];
         if (record->StIno == 0)
         {
             stat lower;
-            error = _tree.Layer(target.Lower.Slot).GetattrWithMapping(target.Lower.Node, false, &lower);
+            error = _tree.Lowers.Getattr(target.Lower, false, &lower);
             if (error != Errno.None)
             {
                 return error;
@@ -46,13 +42,10 @@ public sealed unsafe class MergedAttributes
         attributes->st_ino = record->StIno;
         if (FileTypes.FromMode(attributes->st_mode) == FileType.Directory)
         {
-            attributes->st_nlink = attributes->st_nlink == 0 ? 0 : DirectoryLinks(in target);
-        }
-        else
-        {
-            attributes->st_nlink += record->MissingNames;
+            return CountDirectoryLinks(in target, attributes);
         }
 
+        attributes->st_nlink += record->MissingNames;
         return Errno.None;
     }
 
@@ -67,7 +60,7 @@ public sealed unsafe class MergedAttributes
 
     private Errno GetLower(ref readonly Target target, stat* attributes)
     {
-        Errno error = _tree.Layer(target.Lower.Slot).GetattrWithMapping(target.Lower.Node, true, attributes);
+        Errno error = _tree.Lowers.Getattr(target.Lower, true, attributes);
         if (error == Errno.None && target.Record != 0)
         {
             InodeRecord* record = _tree.Records[target.Record];
@@ -86,51 +79,75 @@ public sealed unsafe class MergedAttributes
     }
 
     // 2 and one for each sub-directory, as ext4 has it; 1 ("unknown", which find and others respect) where the layers do not tell.
-    private ulong DirectoryLinks(ref readonly Target target)
+    private Errno CountDirectoryLinks(ref readonly Target target, stat* attributes)
     {
+        if (FileTypes.FromMode(attributes->st_mode) != FileType.Directory || attributes->st_nlink == 0)
+        {
+            return Errno.None;
+        }
+
+        attributes->st_nlink = 1;
         DirectoryLayer upper = _tree.Upper;
         if (upper.Load(target.Upper) != Errno.None)
         {
-            return 1;
+            return Errno.None;
         }
 
         uint own = upper.Table.Listing(target.Upper)->Subdirectories;
         if (target.Record == 0)
         {
-            return 2UL + own;
+            attributes->st_nlink = 2UL + own;
+            return Errno.None;
         }
 
         InodeRecord* record = _tree.Records[target.Record];
         if (record->LowerCount != 1)
         {
-            return 1;
+            return Errno.None;
         }
 
-        LowerRef lower = record->Lowers[0];
-        ILayer layer = _tree.Layer(lower.Slot);
         stat below;
-        if (layer.GetattrWithMapping(lower.Node, false, &below) != Errno.None || below.st_nlink < 2)
+        Errno error = _tree.Lowers.Getattr(record->Lowers[0], false, &below);
+        if (error != Errno.None || below.st_nlink < 2)
         {
-            return 1;
+            return error == Errno.ERESTART ? error : Errno.None;
         }
 
-        if (!record->OverlapKnown)
+        error = FindOverlap(target.Upper, record);
+        if (error == Errno.None)
         {
-            record->Overlap = 0;
-            ulong cookie = 0;
-            while (upper.Table.Next(target.Upper, cookie, out uint dentry))
+            attributes->st_nlink = (ulong)Math.Max(2, 2L + own + ((long)below.st_nlink - 2) - record->Overlap);
+        }
+
+        return error == Errno.ERESTART ? error : Errno.None;
+    }
+
+    // Counts the names that are a lower directory too.
+    private Errno FindOverlap(uint directory, InodeRecord* record)
+    {
+        if (record->OverlapKnown)
+        {
+            return Errno.None;
+        }
+
+        DirectoryTable table = _tree.Upper.Table;
+        int overlap = 0;
+        ulong cookie = 0;
+        while (table.Next(directory, cookie, out uint dentry))
+        {
+            Dentry* entry = table.Name(dentry);
+            cookie = entry->Cookie;
+            Errno error = _tree.Lowers.Find(record->Lowers[0], entry->ByteName, out _, out FileType type);
+            if (error is not (Errno.None or Errno.ENOENT))
             {
-                Dentry* entry = upper.Table.Name(dentry);
-                cookie = entry->Cookie;
-                if (layer.Find(lower.Node, entry->ByteName, out uint node) == Errno.None && layer.TypeOf(node) == FileType.Directory)
-                {
-                    record->Overlap++;
-                }
+                return error;
             }
 
-            record->OverlapKnown = true;
+            overlap += error == Errno.None && type == FileType.Directory ? 1 : 0;
         }
 
-        return (ulong)Math.Max(2, 2L + own + ((long)below.st_nlink - 2) - record->Overlap);
+        record->Overlap = overlap;
+        record->OverlapKnown = true;
+        return Errno.None;
     }
 }

@@ -46,7 +46,7 @@ public sealed unsafe class MergedListing
     /// <param name="directory">A directory.</param>
     /// <param name="cookie">Cookie of the name before; 0 from the start.</param>
     /// <param name="name">The name.</param>
-    /// <returns>None; ENOENT: no further name; EIO and others: a layer could not be read.</returns>
+    /// <returns>None; ENOENT: no further name; ERESTART (<see cref="LowerLayers"/>); EIO and others: a layer could not be read.</returns>
     public Errno Next(ref readonly Target directory, ulong cookie, out MergedName name)
     {
         ReadOnlySpan<LowerRef> lowers = _tree.LowersOf(in directory);
@@ -84,11 +84,10 @@ public sealed unsafe class MergedListing
     private Errno NextInLower(ref readonly Target directory, ReadOnlySpan<LowerRef> lowers, int part, ulong place, out MergedName name)
     {
         LowerRef lower = lowers[part];
-        ILayer layer = _tree.Layer(lower.Slot);
         name = default;
         while (true)
         {
-            Errno error = layer.Next(lower.Node, place, out LayerEntry entry);
+            Errno error = _tree.Lowers.Next(lower, place, out LayerEntry entry);
             if (error != Errno.None)
             {
                 return error;
@@ -98,7 +97,7 @@ public sealed unsafe class MergedListing
             bool above = false;
             for (int i = 0; i < part && !above; i++)
             {
-                error = _tree.Layer(lowers[i].Slot).Find(lowers[i].Node, entry.Name, out _);
+                error = _tree.Lowers.Find(lowers[i], entry.Name, out _, out _);
                 if (error != Errno.None && error != Errno.ENOENT)
                 {
                     return error;
@@ -162,7 +161,7 @@ public sealed unsafe class MergedListing
             bool listedBelow = entry.Type == FileType.Whiteout;
             for (int i = 0; i < lowers.Length && !listedBelow; i++)
             {
-                error = _tree.Layer(lowers[i].Slot).Find(lowers[i].Node, entry.Name, out _);
+                error = _tree.Lowers.Find(lowers[i], entry.Name, out _, out _);
                 if (error != Errno.None && error != Errno.ENOENT)
                 {
                     return error;

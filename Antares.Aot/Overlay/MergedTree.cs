@@ -16,14 +16,13 @@ namespace Antares.Aot.Overlay;
 /// </remarks>
 public sealed unsafe class MergedTree : IDisposable
 {
-    private readonly ILayer[] _lowers;
     private readonly DirectoryLayer? _upper;
 
     public MergedTree(ILayer[] lowers, DirectoryLayer? upper)
     {
-        _lowers = lowers;
         _upper = upper;
         Gate = upper?.Gate ?? new object();
+        Lowers = new LowerLayers(lowers, Gate);
         Counts = new LookupCounts(lowers.Length);
         Records = new InodeRecords(Counts, upper);
     }
@@ -33,6 +32,9 @@ public sealed unsafe class MergedTree : IDisposable
 
     public LookupCounts Counts { get; }
 
+    /// <summary>The layers below the upper. Members here that ask them answer ERESTART where these do.</summary>
+    public LowerLayers Lowers { get; }
+
     public InodeRecords Records { get; }
 
     /// <summary>The upper; only with <see cref="HasUpper"/>.</summary>
@@ -40,17 +42,12 @@ public sealed unsafe class MergedTree : IDisposable
 
     public bool HasUpper => _upper != null;
 
-    public int LowerCount => _lowers.Length;
-
-    /// <summary>The layer of a tree slot (1 = topmost).</summary>
-    public ILayer Layer(uint slot) => _lowers[slot - 1];
-
     /// <summary>Reserves the side tables and makes the root.</summary>
     public Errno Open()
     {
         // As in kernel overlayfs the roots of all layers are merged, whatever marks they carry.
-        LowerRef* roots = stackalloc LowerRef[_lowers.Length];
-        for (uint slot = 1; slot <= _lowers.Length; slot++)
+        LowerRef* roots = stackalloc LowerRef[Lowers.Count];
+        for (uint slot = 1; slot <= Lowers.Count; slot++)
         {
             Errno error = Counts.Reserve(slot);
             if (error != Errno.None)
@@ -61,7 +58,7 @@ public sealed unsafe class MergedTree : IDisposable
             roots[slot - 1] = new LowerRef(slot, ILayer.RootNode);
         }
 
-        uint record = Records.Add(NodeId.Root, roots, _lowers.Length);
+        uint record = Records.Add(NodeId.Root, roots, Lowers.Count);
         System.Diagnostics.Debug.Assert(record == InodeRecords.Root, "the root comes first");
         if (_upper != null)
         {
@@ -82,12 +79,15 @@ public sealed unsafe class MergedTree : IDisposable
             return false;
         }
 
-        layer = _lowers[slot - 1];
+        layer = Lowers[slot];
         return true;
     }
 
+    /// <summary>True for a lower node of which the overlay has no record: the object is what its layer says.</summary>
+    public bool IsPure(LowerRef node) => Counts.InRange(node.Slot, node.Node) && !Counts.IsTouched(node.Slot, node.Node);
+
     /// <summary>True for the slot below which nothing lies, so that its directories need no merging.</summary>
-    public bool IsBottom(uint slot) => slot == (uint)_lowers.Length;
+    public bool IsBottom(uint slot) => slot == (uint)Lowers.Count;
 
     /// <summary>The object of an id.</summary>
     /// <returns>None; ESTALE: no such object (any more).</returns>
@@ -155,7 +155,7 @@ public sealed unsafe class MergedTree : IDisposable
 
     /// <summary>Type of an object.</summary>
     public FileType TypeOf(in Target target) =>
-        target.HasUpper ? Upper.TypeOf(target.Upper) : Layer(target.Lower.Slot).TypeOf(target.Lower.Node);
+        target.HasUpper ? Upper.TypeOf(target.Upper) : Lowers[target.Lower.Slot].TypeOf(target.Lower.Node);
 
     /// <summary>The lower parts of an object, topmost first; a pure lower object has itself.</summary>
     /// <param name="target">The object; must stay where it is while the result is used.</param>
@@ -196,7 +196,7 @@ public sealed unsafe class MergedTree : IDisposable
     /// <param name="directory">A directory.</param>
     /// <param name="name">Name in it.</param>
     /// <param name="child">The object.</param>
-    /// <returns>None; ENOENT: nothing; EIO and others: a layer could not be read.</returns>
+    /// <returns>None; ENOENT: nothing; ERESTART; EIO and others: a layer could not be read.</returns>
     public Errno FindChild(ref readonly Target directory, ByteName name, out Target child)
     {
         child = default;
@@ -214,8 +214,13 @@ public sealed unsafe class MergedTree : IDisposable
             }
         }
 
-        LowerRef* found = stackalloc LowerRef[_lowers.Length];
-        Errno result = FindInLowers(LowersOf(in directory), name, found, out int count);
+        LowerRef* found = stackalloc LowerRef[Lowers.Count];
+        Errno result = FindInLowers(LowersOf(in directory), name, found, out int count, out FileType type);
+        if (result == Errno.None && type != FileType.Directory)
+        {
+            result = Lowers.Settle(ref found[0]);
+        }
+
         if (result != Errno.None)
         {
             return result;
@@ -238,10 +243,9 @@ public sealed unsafe class MergedTree : IDisposable
     /// <param name="shown">The answer.</param>
     public Errno ShownBelow(ref readonly Target directory, ByteName name, out FileType type, out bool shown)
     {
-        LowerRef* found = stackalloc LowerRef[_lowers.Length];
-        Errno error = FindInLowers(LowersOf(in directory), name, found, out int count);
+        LowerRef* found = stackalloc LowerRef[Lowers.Count];
+        Errno error = FindInLowers(LowersOf(in directory), name, found, out int count, out type);
         shown = error == Errno.None && count > 0;
-        type = shown ? Layer(found[0].Slot).TypeOf(found[0].Node) : FileType.Unknown;
         return error == Errno.ENOENT ? Errno.None : error;
     }
 
@@ -303,7 +307,8 @@ public sealed unsafe class MergedTree : IDisposable
         }
 
         int count = 0;
-        LowerRef* found = stackalloc LowerRef[_lowers.Length];
+        FileType type = FileType.Directory;
+        LowerRef* found = stackalloc LowerRef[Lowers.Count];
         if (length > 0 && redirect[0] == (byte)'/')
         {
             error = WalkBelow(1, new ReadOnlySpan<byte>(redirect, length), found, ref count);
@@ -317,7 +322,7 @@ public sealed unsafe class MergedTree : IDisposable
 
             redirect[length] = 0;
             ByteName lowerName = length > 0 ? new ByteName(redirect, length) : name;
-            error = FindInLowers(LowersOf(in directory), lowerName, found, out count);
+            error = FindInLowers(LowersOf(in directory), lowerName, found, out count, out type);
         }
 
         if (error != Errno.None && error != Errno.ENOENT)
@@ -326,7 +331,7 @@ public sealed unsafe class MergedTree : IDisposable
         }
 
         Upper.Table.Node(node)->Flags |= FolderNodeFlags.MergeChecked;
-        if (count == 0 || Layer(found[0].Slot).TypeOf(found[0].Node) != FileType.Directory)
+        if (count == 0 || type != FileType.Directory)
         {
             return Errno.None;
         }
@@ -344,16 +349,16 @@ public sealed unsafe class MergedTree : IDisposable
     }
 
     [SkipLocalsInit]
-    private Errno FindInLowers(ReadOnlySpan<LowerRef> parents, ByteName name, LowerRef* found, out int count)
+    private Errno FindInLowers(ReadOnlySpan<LowerRef> parents, ByteName name, LowerRef* found, out int count, out FileType shown)
     {
         const int RedirectRoom = 4096;
         count = 0;
+        shown = FileType.Unknown;
         byte* redirect = stackalloc byte[RedirectRoom + 1];
         byte* renamed = stackalloc byte[ByteName.MaxLength + 1];
         foreach (LowerRef parent in parents)
         {
-            ILayer layer = Layer(parent.Slot);
-            Errno error = layer.Find(parent.Node, name, out uint node);
+            Errno error = Lowers.Find(parent, name, out LowerRef node, out FileType type);
             if (error == Errno.ENOENT)
             {
                 continue;
@@ -364,7 +369,6 @@ public sealed unsafe class MergedTree : IDisposable
                 return error;
             }
 
-            FileType type = layer.TypeOf(node);
             if (type == FileType.Whiteout)
             {
                 break;
@@ -374,19 +378,22 @@ public sealed unsafe class MergedTree : IDisposable
             {
                 if (count == 0)
                 {
-                    found[count++] = new LowerRef(parent.Slot, node);
+                    shown = type;
+                    found[count++] = node;
                 }
 
                 break;
             }
 
-            found[count++] = new LowerRef(parent.Slot, node);
+            shown = FileType.Directory;
+            found[count++] = node;
             if (IsBottom(parent.Slot))
             {
                 break;
             }
 
-            error = layer.Merging(node, out bool opaque, redirect, RedirectRoom, out int length);
+            ILayer layer = Lowers[node.Slot];
+            error = layer.Merging(node.Node, out bool opaque, redirect, RedirectRoom, out int length);
             if (error != Errno.None)
             {
                 return error;
@@ -423,7 +430,7 @@ public sealed unsafe class MergedTree : IDisposable
     // all of them at once, as any name is, so that whiteouts, opaque directories and further redirects on the way count.
     private Errno WalkBelow(uint fromSlot, ReadOnlySpan<byte> path, LowerRef* found, ref int count)
     {
-        int layers = _lowers.Length;
+        int layers = Lowers.Count;
         LowerRef* parents = stackalloc LowerRef[layers];
         LowerRef* children = stackalloc LowerRef[layers];
         byte* component = stackalloc byte[ByteName.MaxLength + 1];
@@ -457,8 +464,8 @@ public sealed unsafe class MergedTree : IDisposable
                 return Failure.Note("overlay", "redirect", Errno.EIO);
             }
 
-            Errno error = FindInLowers(new ReadOnlySpan<LowerRef>(parents, width), name, children, out width);
-            if (error == Errno.ENOENT || (error == Errno.None && Layer(children[0].Slot).TypeOf(children[0].Node) != FileType.Directory))
+            Errno error = FindInLowers(new ReadOnlySpan<LowerRef>(parents, width), name, children, out width, out FileType type);
+            if (error == Errno.ENOENT || (error == Errno.None && type != FileType.Directory))
             {
                 width = 0;
                 break;

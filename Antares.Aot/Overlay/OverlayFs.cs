@@ -161,7 +161,7 @@ public sealed unsafe class OverlayFs : IDisposable
         }
 
         uint cursor = 0;
-        if (!_tree.Layer(target.Lower.Slot).NextName(target.Lower.Node, ref cursor, out uint directory, out name))
+        if (!_tree.Lowers[target.Lower.Slot].NextName(target.Lower.Node, ref cursor, out uint directory, out name))
         {
             parent = 0;
             return false;

@@ -38,8 +38,8 @@ internal sealed unsafe class AttributeLoader
     public long Loads => Volatile.Read(ref _loads);
 
     /// <summary>
-    /// True once the source was seen to list other inode numbers than it stats: hard links are then told by attributes alone, so
-    /// that a name has to be asked for them before it is said which node it leads to.
+    /// True once the source was seen to list other inode numbers than it stats: hard links and st_ino are then told by attributes alone,
+    /// so that a listing tells no number for a name that was not asked for them.
     /// </summary>
     public bool ListingsUnreliable => Volatile.Read(ref _listingsUnreliable);
 

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Antares.Aot.Base;
 using Antares.Aot.Dicfuse.Sources;
 using Antares.Interop;
 
@@ -6,12 +7,55 @@ namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>
 /// Extended attributes of a tree's nodes: those of the source, without the private marks of an overlay. That a node has none is
-/// remembered, since builds ask for the same missing attribute over and over.
+/// remembered, since builds ask for the same missing attribute over and over; all of a node's are kept once somebody wants them
+/// <see cref="Load">loaded</see>.
 /// </summary>
-internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source)
+internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source) : IDisposable
 {
     private readonly NodeStore _store = store;
     private readonly ITreeSource _source = source;
+    private readonly NativeMap _kept = new();
+    private readonly Lock _lock = new();
+    private long _keptCount;
+
+    /// <summary>True when <see cref="Get"/> and <see cref="List"/> answer without asking the source.</summary>
+    public bool AreLoaded(uint node) => _store[node]->Has(NodeFlags.NoXattrs) || Kept(node) != null;
+
+    /// <summary>Asks the source for all attributes of a node and keeps them.</summary>
+    /// <returns>None; ENOMEM; as the source answers.</returns>
+    public Errno Load(uint node)
+    {
+        if (AreLoaded(node))
+        {
+            return Errno.None;
+        }
+
+        Errno error = KeptXattrs.Read(_source, node, &IsPrivate, out byte* kept);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        if (kept == null)
+        {
+            _store[node]->Publish(NodeFlags.NoXattrs);
+            return Errno.None;
+        }
+
+        lock (_lock)
+        {
+            if (!_kept.TryGet(node, out _))
+            {
+                _kept.Set(node, (ulong)kept);
+                Volatile.Write(ref _keptCount, _kept.Count);
+                kept = null;
+            }
+        }
+
+        // Somebody else was faster.
+        NativeMemory.Free(kept);
+        return Errno.None;
+    }
 
     /// <summary>Reads one attribute; with size 0 its length.</summary>
     /// <returns>None; ENODATA: none of this name, or a private mark; ERANGE; EOPNOTSUPP is ENODATA from the second time on.</returns>
@@ -22,6 +66,12 @@ internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source)
         if (record->Has(NodeFlags.NoXattrs) || IsPrivate(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name)))
         {
             return Errno.ENODATA;
+        }
+
+        byte* kept = Kept(node);
+        if (kept != null)
+        {
+            return KeptXattrs.Get(kept, MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name), value, size, out length);
         }
 
         Errno error = _source.Getxattr(node, name, value, size, out length);
@@ -42,6 +92,12 @@ internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source)
         if (record->Has(NodeFlags.NoXattrs))
         {
             return Errno.None;
+        }
+
+        byte* kept = Kept(node);
+        if (kept != null)
+        {
+            return CopyVisible(KeptXattrs.Names(kept), list, size, out length);
         }
 
         if (!NativeBlock.TryAlloc(Xattr.XATTR_LIST_MAX, out byte* all))
@@ -68,6 +124,30 @@ internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source)
 
         NativeMemory.Free(all);
         return error;
+    }
+
+    public void Dispose()
+    {
+        foreach (ulong kept in _kept.Values)
+        {
+            NativeMemory.Free((void*)kept);
+        }
+
+        _kept.Dispose();
+    }
+
+    // What is kept stays where it is, so it is read without the lock.
+    private byte* Kept(uint node)
+    {
+        if (Volatile.Read(ref _keptCount) == 0)
+        {
+            return null;
+        }
+
+        lock (_lock)
+        {
+            return _kept.TryGet(node, out ulong kept) ? (byte*)kept : null;
+        }
     }
 
     private void NoteWhetherNone(uint node, NodeRecord* record)

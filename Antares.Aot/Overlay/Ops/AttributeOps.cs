@@ -34,8 +34,15 @@ public sealed unsafe class AttributeOps
 
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(nodeId, out Target target);
-            return error == Errno.None ? _attributes.Get(in target, attributes) : error;
+            Errno error;
+            do
+            {
+                error = _tree.Resolve(nodeId, out Target target);
+                error = error == Errno.None ? _attributes.Get(in target, attributes) : error;
+            }
+            while (_tree.Lowers.LoadLacking(ref error));
+
+            return error;
         }
     }
 
@@ -51,19 +58,14 @@ public sealed unsafe class AttributeOps
 
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(nodeId, out Target target);
-            if (error == Errno.None && request.Fields != SetattrFields.None)
+            Errno error;
+            do
             {
-                bool truncates = (request.Fields & SetattrFields.Size) != 0;
-                error = _copyUp.Ensure(ref target, truncates ? request.Size : CopyUp.Whole, out _);
+                error = SetattrMerged(nodeId, in request, attributes);
             }
+            while (_tree.Lowers.LoadLacking(ref error));
 
-            if (error == Errno.None && request.Fields != SetattrFields.None)
-            {
-                error = Apply(target.Upper, in request);
-            }
-
-            return error == Errno.None ? _attributes.Get(in target, attributes) : error;
+            return error;
         }
     }
 
@@ -75,19 +77,23 @@ public sealed unsafe class AttributeOps
             return layer.Readlink(node, buffer, capacity, out length);
         }
 
+        Target target;
         lock (_tree.Gate)
         {
             length = 0;
-            Errno error = _tree.Resolve(nodeId, out Target target);
+            Errno error = _tree.Resolve(nodeId, out target);
             if (error != Errno.None)
             {
                 return error;
             }
 
-            return target.HasUpper
-                ? _tree.Upper.Readlink(target.Upper, buffer, capacity, out length)
-                : _tree.Layer(target.Lower.Slot).Readlink(target.Lower.Node, buffer, capacity, out length);
+            if (target.HasUpper)
+            {
+                return _tree.Upper.Readlink(target.Upper, buffer, capacity, out length);
+            }
         }
+
+        return _tree.Lowers[target.Lower.Slot].Readlink(target.Lower.Node, buffer, capacity, out length);
     }
 
     /// <summary>What is free: the upper's file system; a mount without an upper has nothing free.</summary>
@@ -106,6 +112,25 @@ public sealed unsafe class AttributeOps
         result->f_frsize = 4096;
         result->f_namemax = ByteName.MaxLength;
         return Errno.None;
+    }
+
+    private Errno SetattrMerged(ulong nodeId, in SetattrRequest request, stat* attributes)
+    {
+        Errno error = _tree.Resolve(nodeId, out Target target);
+        if (error == Errno.None && request.Fields != SetattrFields.None)
+        {
+            bool truncates = (request.Fields & SetattrFields.Size) != 0;
+            error = _copyUp.Ensure(ref target, truncates ? request.Size : CopyUp.Whole, out _);
+            if (error == Errno.None && _tree.TypeOf(in target) == FileType.Directory)
+            {
+                // Its link count may need lower directories that are not loaded: found out before anything changes.
+                error = _attributes.Get(in target, attributes);
+            }
+
+            error = error == Errno.None ? Apply(target.Upper, in request) : error;
+        }
+
+        return error == Errno.None ? _attributes.Get(in target, attributes) : error;
     }
 
     private Errno Apply(uint node, in SetattrRequest request)

@@ -62,11 +62,14 @@ public sealed unsafe class CreateOps
 
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(parent, out Target directory);
-            if (error == Errno.None)
+            Target directory;
+            Errno error;
+            do
             {
-                error = _copyUp.EnsureDirectory(ref directory);
+                error = _tree.Resolve(parent, out directory);
+                error = error == Errno.None ? _copyUp.EnsureDirectory(ref directory) : error;
             }
+            while (_tree.Lowers.LoadLacking(ref error));
 
             if (error != Errno.None)
             {
@@ -94,33 +97,36 @@ public sealed unsafe class CreateOps
 
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(nodeId, out Target target);
-            if (error == Errno.None)
+            Errno error;
+            do
             {
-                error = _copyUp.Ensure(ref target, CopyUp.Whole, out _);
+                error = LinkMerged(nodeId, newParent, newName, ref reply);
             }
+            while (_tree.Lowers.LoadLacking(ref error));
 
-            if (error == Errno.None)
-            {
-                error = _tree.Resolve(newParent, out Target directory);
-                if (error == Errno.None)
-                {
-                    error = CheckFree(in directory, newName);
-                }
-
-                if (error == Errno.None)
-                {
-                    error = _copyUp.EnsureDirectory(ref directory);
-                }
-
-                if (error == Errno.None)
-                {
-                    error = _tree.Upper.Link(target.Upper, directory.Upper, newName, keepTimes: false);
-                }
-            }
-
-            return error == Errno.None ? _lookups.Reply(in target, ref reply) : error;
+            return error;
         }
+    }
+
+    private Errno LinkMerged(ulong nodeId, ulong newParent, ByteName newName, ref EntryReply reply)
+    {
+        Errno error = _tree.Resolve(nodeId, out Target target);
+        if (error == Errno.None)
+        {
+            error = _copyUp.Ensure(ref target, CopyUp.Whole, out _);
+        }
+
+        if (error == Errno.None)
+        {
+            error = PrepareParent(newParent, newName, out Target directory);
+            if (error == Errno.None)
+            {
+                error = _tree.Upper.Link(target.Upper, directory.Upper, newName, keepTimes: false);
+            }
+        }
+
+        // No directory, and its attributes were loaded before the kernel came to know it: no lower is asked for something new.
+        return error == Errno.None ? _lookups.Reply(in target, ref reply) : error;
     }
 
     private Errno Make(in Caller caller, ulong parent, ByteName name, uint mode, ulong rdev, byte* target, ref EntryReply reply)
@@ -135,43 +141,53 @@ public sealed unsafe class CreateOps
             return Errno.ENAMETOOLONG;
         }
 
+        NewNode what = Describe(in caller, mode, rdev, target);
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(parent, out Target directory);
-            if (error == Errno.None)
+            Errno error;
+            do
             {
-                error = CheckFree(in directory, name);
+                error = MakeMerged(parent, name, ref what, (mode & TypeMask) == TypeDirectory, ref reply);
             }
+            while (_tree.Lowers.LoadLacking(ref error));
 
-            if (error == Errno.None)
-            {
-                error = _copyUp.EnsureDirectory(ref directory);
-            }
-
-            if (error != Errno.None)
-            {
-                return error;
-            }
-
-            NewNode what = Describe(in caller, mode, rdev, target);
-            if ((mode & TypeMask) == TypeDirectory)
-            {
-                // A directory made where a lower one was removed must not let that one's contents through.
-                error = _tree.ShownBelow(in directory, name, out FileType below, out bool shown);
-                if (error != Errno.None)
-                {
-                    return error;
-                }
-
-                what.Opaque = shown && below == FileType.Directory;
-            }
-
-            fixed (stat* attributes = &reply.Attributes)
-            {
-                error = _tree.Upper.Create(directory.Upper, name, in what, out uint node, attributes);
-                return error == Errno.None ? Answer(node, attributes, ref reply) : error;
-            }
+            return error;
         }
+    }
+
+    private Errno MakeMerged(ulong parent, ByteName name, ref NewNode what, bool isDirectory, ref EntryReply reply)
+    {
+        Errno error = PrepareParent(parent, name, out Target directory);
+        if (error == Errno.None && isDirectory)
+        {
+            // A directory made where a lower one was removed must not let that one's contents through.
+            error = _tree.ShownBelow(in directory, name, out FileType below, out bool shown);
+            what.Opaque = shown && below == FileType.Directory;
+        }
+
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        fixed (stat* attributes = &reply.Attributes)
+        {
+            error = _tree.Upper.Create(directory.Upper, name, in what, out uint node, attributes);
+            return error == Errno.None ? Answer(node, attributes, ref reply) : error;
+        }
+    }
+
+    // The directory of a new name, in the upper; the name is free.
+    private Errno PrepareParent(ulong parent, ByteName name, out Target directory)
+    {
+        Errno error = _tree.Resolve(parent, out directory);
+        if (error == Errno.None)
+        {
+            error = _tree.FindChild(in directory, name, out _);
+            error = error == Errno.None ? Errno.EEXIST : error == Errno.ENOENT ? Errno.None : error;
+        }
+
+        return error == Errno.None ? _copyUp.EnsureDirectory(ref directory) : error;
     }
 
     private Errno Answer(uint node, stat* attributes, ref EntryReply reply)
@@ -188,12 +204,6 @@ public sealed unsafe class CreateOps
         reply.NodeId = made.NodeId;
         _tree.RaiseLookups(in made);
         return Errno.None;
-    }
-
-    private Errno CheckFree(ref readonly Target directory, ByteName name)
-    {
-        Errno error = _tree.FindChild(in directory, name, out _);
-        return error == Errno.None ? Errno.EEXIST : error == Errno.ENOENT ? Errno.None : error;
     }
 
     private NewNode Describe(in Caller caller, uint mode, ulong rdev, byte* target) => new()

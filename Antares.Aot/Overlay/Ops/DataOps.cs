@@ -43,7 +43,7 @@ public sealed unsafe class DataOps
 
         if (!target.HasUpper)
         {
-            return _tree.Layer(target.Lower.Slot).Read(target.Lower.Node, offset, buffer, size, out got);
+            return _tree.Lowers[target.Lower.Slot].Read(target.Lower.Node, offset, buffer, size, out got);
         }
 
         error = FileIo.ReadFull(lease.Fd, buffer, size, (long)offset, out nuint read);
@@ -148,7 +148,7 @@ public sealed unsafe class DataOps
             return error;
         }
 
-        ILayer layer = _tree.Layer(target.Lower.Slot);
+        ILayer layer = _tree.Lowers[target.Lower.Slot];
         error = layer.OpenContent(target.Lower.Node, out int fd);
         if (error == Errno.None)
         {
@@ -198,7 +198,7 @@ public sealed unsafe class DataOps
             int content = -1;
             error = source.HasUpper
                 ? Errno.None
-                : _tree.Layer(source.Lower.Slot).OpenContent(source.Lower.Node, out content);
+                : _tree.Lowers[source.Lower.Slot].OpenContent(source.Lower.Node, out content);
             if (error == Errno.None)
             {
                 error = CopyBetween(source.HasUpper ? from.Fd : content, to.Fd, (long)offsetIn, (long)offsetOut, length, out copied);

@@ -34,13 +34,21 @@ public sealed unsafe class DirectoryOps
         if (_tree.TryPure(nodeId, out _, out uint node, out uint slot) && _tree.IsBottom(slot))
         {
             Target pure = new() { NodeId = nodeId, Lower = new LowerRef(slot, node) };
-            return List(ref pure, cookie, plus, add, context, locked: false);
+            return List(ref pure, ref cookie, plus, add, context, locked: false);
         }
 
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(nodeId, out Target directory);
-            return error == Errno.None ? List(ref directory, cookie, plus, add, context, locked: true) : error;
+            Errno error;
+            do
+            {
+                // Goes on after the last entry that was given away.
+                error = _tree.Resolve(nodeId, out Target directory);
+                error = error == Errno.None ? List(ref directory, ref cookie, plus, add, context, locked: true) : error;
+            }
+            while (_tree.Lowers.LoadLacking(ref error));
+
+            return error;
         }
     }
 
@@ -75,12 +83,13 @@ public sealed unsafe class DirectoryOps
         return Failure.Note("upper", "fsync (directory)", synced == Errno.EBADF ? FileIo.Syncfs(_tree.Upper.Access.RootFd) : synced);
     }
 
-    private Errno List(ref Target directory, ulong cookie, bool plus, delegate*<void*, DirectoryItem*, bool> add, void* context, bool locked)
+    private Errno List(
+        ref Target directory, ref ulong cookie, bool plus, delegate*<void*, DirectoryItem*, bool> add, void* context, bool locked)
     {
         DirectoryItem item = default;
         if (cookie < 2)
         {
-            Errno error = Dots(ref directory, ref cookie, &item, add, context, out bool full);
+            Errno error = Dots(ref directory, ref cookie, &item, add, context, locked, out bool full);
             if (error != Errno.None || full)
             {
                 return error;
@@ -100,11 +109,11 @@ public sealed unsafe class DirectoryOps
                 return error;
             }
 
-            cookie = name.Cookie;
             error = Fill(in directory, in name, plus, locked, &item, out Target child);
             if (error == Errno.ENOENT)
             {
                 // Gone from a folder that was changed behind our back.
+                cookie = name.Cookie;
                 continue;
             }
 
@@ -128,6 +137,8 @@ public sealed unsafe class DirectoryOps
 
                 return Errno.None;
             }
+
+            cookie = name.Cookie;
         }
     }
 
@@ -147,11 +158,23 @@ public sealed unsafe class DirectoryOps
     }
 
     private Errno Dots(
-        ref Target directory, ref ulong cookie, DirectoryItem* item, delegate*<void*, DirectoryItem*, bool> add, void* context, out bool full)
+        ref Target directory,
+        ref ulong cookie,
+        DirectoryItem* item,
+        delegate*<void*, DirectoryItem*, bool> add,
+        void* context,
+        bool locked,
+        out bool full)
     {
         full = false;
         stat attributes;
+        ulong above = 0;
         Errno error = _attributes.Get(in directory, &attributes);
+        if (error == Errno.None)
+        {
+            error = ParentIno(in directory, attributes.st_ino, locked, out above);
+        }
+
         if (error != Errno.None)
         {
             return error;
@@ -164,7 +187,7 @@ public sealed unsafe class DirectoryOps
             item->NextCookie = cookie + 1;
             item->NodeId = NodeId.None;
             item->Type = FileType.Directory;
-            item->StIno = cookie == 0 ? attributes.st_ino : ParentIno(in directory, attributes.st_ino);
+            item->StIno = cookie == 0 ? attributes.st_ino : above;
             item->Attributes = default;
             item->Attributes.st_ino = item->StIno;
             item->Attributes.st_mode = FileTypes.ToMode(FileType.Directory);
@@ -178,55 +201,57 @@ public sealed unsafe class DirectoryOps
         return Errno.None;
     }
 
-    private ulong ParentIno(ref readonly Target directory, ulong own)
+    // st_ino of the directory above; its own for the root and for a directory that lies in no other.
+    private Errno ParentIno(ref readonly Target directory, ulong own, bool locked, out ulong above)
     {
-        Target parent;
+        above = own;
         if (directory.NodeId == NodeId.Root)
         {
-            return own;
+            return Errno.None;
         }
 
+        stat attributes = default;
+        lock (_tree.Gate)
+        {
+            Errno error;
+            do
+            {
+                error = Above(in directory, out Target parent);
+                error = error == Errno.None ? _attributes.Get(in parent, &attributes) : error;
+            }
+            while (!locked && _tree.Lowers.LoadLacking(ref error));
+
+            if (error != Errno.None)
+            {
+                // A number that is not known hinders nobody from listing.
+                return error == Errno.ERESTART ? error : Errno.None;
+            }
+        }
+
+        above = attributes.st_ino;
+        return Errno.None;
+    }
+
+    private Errno Above(ref readonly Target directory, out Target parent)
+    {
         if (directory.HasUpper)
         {
             uint first = _tree.Upper.Table.Node(directory.Upper)->FirstName;
-            if (first == 0)
+            uint node = first == 0 ? 0 : _tree.Upper.Table.Name(first)->Parent;
+            if (node is 0 or ILayer.RootNode)
             {
-                return own;
+                return _tree.Resolve(node == 0 ? directory.NodeId : NodeId.Root, out parent);
             }
 
-            uint node = _tree.Upper.Table.Name(first)->Parent;
-            if (node == ILayer.RootNode)
-            {
-                _ = _tree.Resolve(NodeId.Root, out parent);
-            }
-            else
-            {
-                parent = _tree.OfUpper(node);
-            }
-        }
-        else
-        {
-            uint cursor = 0;
-            ILayer layer = _tree.Layer(directory.Lower.Slot);
-            if (!layer.NextName(directory.Lower.Node, ref cursor, out uint node, out _))
-            {
-                return own;
-            }
-
-            lock (_tree.Gate)
-            {
-                if (_tree.ResolveOwner(new LowerRef(directory.Lower.Slot, node), out parent) != Errno.None)
-                {
-                    return own;
-                }
-            }
+            parent = _tree.OfUpper(node);
+            return Errno.None;
         }
 
-        lock (_tree.Gate)
-        {
-            stat attributes;
-            return _attributes.Get(in parent, &attributes) == Errno.None ? attributes.st_ino : own;
-        }
+        uint cursor = 0;
+        LowerRef lower = directory.Lower;
+        return _tree.Lowers[lower.Slot].NextName(lower.Node, ref cursor, out uint above, out _)
+            ? _tree.ResolveOwner(new LowerRef(lower.Slot, above), out parent)
+            : _tree.Resolve(directory.NodeId, out parent);
     }
 
     private Errno Fill(ref readonly Target directory, ref readonly MergedName name, bool plus, bool locked, DirectoryItem* item, out Target child)
@@ -246,27 +271,27 @@ public sealed unsafe class DirectoryOps
             return Errno.None;
         }
 
-        bool pure = !locked && _tree.Counts.InRange(name.Lower.Slot, name.Lower.Node)
-            && !_tree.Counts.IsTouched(name.Lower.Slot, name.Lower.Node);
-        Errno error;
+        // An object that the overlay has nothing to do with. Its attributes may tell that the name is a further one of an object that it has.
+        Errno error = Errno.None;
+        bool pure = !locked && name.Upper == 0 && _tree.IsPure(name.Lower);
         if (pure)
         {
-            child.NodeId = name.Lower.NodeId;
             child.Lower = name.Lower;
-            error = _attributes.Get(in child, &item->Attributes);
+            error = _tree.Lowers.Getattr(child.Lower, true, &item->Attributes);
+            error = error == Errno.None ? _tree.Lowers.Settle(ref child.Lower) : error;
+            child.NodeId = child.Lower.NodeId;
+            pure = error != Errno.None || _tree.IsPure(child.Lower);
         }
-        else
+
+        if (!pure)
         {
             lock (_tree.Gate)
             {
-                error = _tree.FindChild(in directory, name.Name, out child);
-                if (error == Errno.None)
+                do
                 {
-                    error = _attributes.Get(in child, &item->Attributes);
-
-                    // A name that the upper still has to be given: whoever uses it must look it up.
-                    withNode = plus && !_copyUp.LacksHardLink(in directory, name.Name, in child);
+                    error = FillMerged(in directory, name.Name, item, out child, ref withNode);
                 }
+                while (!locked && _tree.Lowers.LoadLacking(ref error));
             }
         }
 
@@ -274,6 +299,20 @@ public sealed unsafe class DirectoryOps
         {
             item->StIno = item->Attributes.st_ino;
             item->NodeId = withNode ? child.NodeId : NodeId.None;
+        }
+
+        return error;
+    }
+
+    private Errno FillMerged(ref readonly Target directory, ByteName name, DirectoryItem* item, out Target child, ref bool withNode)
+    {
+        Errno error = _tree.FindChild(in directory, name, out child);
+        if (error == Errno.None)
+        {
+            error = _attributes.Get(in child, &item->Attributes);
+
+            // A name that the upper still has to be given: whoever uses it must look it up.
+            withNode = withNode && !_copyUp.LacksHardLink(in directory, name, in child);
         }
 
         return error;

@@ -37,42 +37,32 @@ public sealed unsafe class LookupOps
         // An untouched directory of the bottom layer: no lock, and no system call once it is loaded.
         if (_tree.TryPure(parent, out ILayer layer, out uint directory, out uint slot) && _tree.IsBottom(slot))
         {
-            Errno error = layer.Find(directory, name, out uint node);
+            Errno error = _tree.Lowers.Find(new LowerRef(slot, directory), name, out LowerRef found, out FileType type);
             if (error != Errno.None)
             {
                 return error == Errno.ENOENT ? Errno.None : error;
             }
 
-            if (layer.TypeOf(node) == FileType.Whiteout)
+            if (type == FileType.Whiteout)
             {
                 return Errno.None;
             }
 
-            if (_tree.Counts.InRange(slot, node) && !_tree.Counts.IsTouched(slot, node))
+            error = PureReply(layer, found, ref reply, out bool done);
+            if (done)
             {
-                return PureReply(layer, slot, node, ref reply);
+                return error;
             }
         }
 
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(parent, out Target target);
-            if (error == Errno.None)
+            Errno error;
+            do
             {
-                error = _tree.FindChild(in target, name, out Target child);
-                if (error == Errno.ENOENT)
-                {
-                    return Errno.None;
-                }
-
-                if (error == Errno.None)
-                {
-                    // Should it fail (disk full), the name leads to the copy all the same while this mount lives.
-                    _ = _copyUp.KeepHardLink(in target, name, in child);
-                    Failure.Clear();
-                    error = Reply(in child, ref reply);
-                }
+                error = LookupMerged(parent, name, ref reply);
             }
+            while (_tree.Lowers.LoadLacking(ref error));
 
             return error;
         }
@@ -143,19 +133,62 @@ public sealed unsafe class LookupOps
         }
     }
 
-    private Errno PureReply(ILayer layer, uint slot, uint node, ref EntryReply reply)
+    private Errno LookupMerged(ulong parent, ByteName name, ref EntryReply reply)
     {
+        Errno error = _tree.Resolve(parent, out Target directory);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = _tree.FindChild(in directory, name, out Target child);
+        if (error == Errno.ENOENT)
+        {
+            return Errno.None;
+        }
+
+        if (error == Errno.None && _copyUp.KeepHardLink(in directory, name, in child) is not Errno.None and var kept)
+        {
+            if (kept == Errno.ERESTART)
+            {
+                return kept;
+            }
+
+            // Should it fail (disk full), the name leads to the copy all the same while this mount lives.
+            Failure.Clear();
+        }
+
+        return error == Errno.None ? Reply(in child, ref reply) : error;
+    }
+
+    // Not done: the object is no longer just what the layer says.
+    private Errno PureReply(ILayer layer, LowerRef found, ref EntryReply reply, out bool done)
+    {
+        done = false;
+        if (!_tree.IsPure(found))
+        {
+            return Errno.None;
+        }
+
         fixed (stat* attributes = &reply.Attributes)
         {
-            Errno error = layer.GetattrWithMapping(node, true, attributes);
+            Errno error = layer.GetattrWithMapping(found.Node, true, attributes);
             if (error != Errno.None)
             {
+                done = true;
                 return error;
             }
         }
 
-        reply.NodeId = NodeId.Lower(slot, node);
-        _tree.Counts.Raise(slot, node);
+        // The attributes may have told that the name is a further one of an object known by another.
+        found = new LowerRef(found.Slot, layer.ObjectOf(found.Node));
+        if (_tree.IsPure(found))
+        {
+            done = true;
+            reply.NodeId = found.NodeId;
+            _tree.Counts.Raise(found.Slot, found.Node);
+        }
+
         return Errno.None;
     }
 

@@ -73,9 +73,10 @@ public sealed unsafe class RemoveOps
             return;
         }
 
+        // Whoever resolved the name has loaded the attributes: this asks no source.
         record->RemovedNames++;
         stat attributes;
-        bool known = _tree.Layer(child.Lower.Slot).GetattrWithMapping(child.Lower.Node, false, &attributes) == Errno.None;
+        bool known = _tree.Lowers.Getattr(child.Lower, false, &attributes) == Errno.None;
         bool isDirectory = _tree.TypeOf(in child) == FileType.Directory;
         record->Unlinked = isDirectory || !known || attributes.st_nlink <= record->RemovedNames;
         if (record->Unlinked && _tree.LookupsOf(in child) == 0)
@@ -93,41 +94,53 @@ public sealed unsafe class RemoveOps
 
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(parent, out Target directory);
-            if (error != Errno.None)
+            Errno error;
+            do
             {
-                return error;
+                error = RemoveMerged(parent, name, directoryWanted);
             }
-
-            error = _tree.FindChild(in directory, name, out Target child);
-            if (error != Errno.None)
-            {
-                return error;
-            }
-
-            bool isDirectory = _tree.TypeOf(in child) == FileType.Directory;
-            if (isDirectory != directoryWanted)
-            {
-                return isDirectory ? Errno.EISDIR : Errno.ENOTDIR;
-            }
-
-            error = isDirectory ? CheckEmpty(in child) : Errno.None;
-            if (error == Errno.None)
-            {
-                error = _tree.ShownBelow(in directory, name, out _, out bool shown);
-                if (error == Errno.None && shown)
-                {
-                    error = _copyUp.EnsureDirectory(ref directory);
-                }
-
-                if (error == Errno.None)
-                {
-                    error = RemoveFrom(ref directory, name, ref child, isDirectory, shown);
-                }
-            }
+            while (_tree.Lowers.LoadLacking(ref error));
 
             return error;
         }
+    }
+
+    private Errno RemoveMerged(ulong parent, ByteName name, bool directoryWanted)
+    {
+        Errno error = _tree.Resolve(parent, out Target directory);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = _tree.FindChild(in directory, name, out Target child);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        bool isDirectory = _tree.TypeOf(in child) == FileType.Directory;
+        if (isDirectory != directoryWanted)
+        {
+            return isDirectory ? Errno.EISDIR : Errno.ENOTDIR;
+        }
+
+        error = isDirectory ? CheckEmpty(in child) : Errno.None;
+        if (error == Errno.None)
+        {
+            error = _tree.ShownBelow(in directory, name, out _, out bool shown);
+            if (error == Errno.None && shown)
+            {
+                error = _copyUp.EnsureDirectory(ref directory);
+            }
+
+            if (error == Errno.None)
+            {
+                error = RemoveFrom(ref directory, name, ref child, isDirectory, shown);
+            }
+        }
+
+        return error;
     }
 
     private Errno RemoveFrom(ref Target directory, ByteName name, ref Target child, bool isDirectory, bool shown)

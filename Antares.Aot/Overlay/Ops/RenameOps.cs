@@ -59,11 +59,11 @@ public sealed unsafe class RenameOps
 
         lock (_tree.Gate)
         {
-            // Copying up releases the gate; then all is looked at anew, until nothing needs copying any more.
+            // Copying up, and loading from a lower, releases the gate; then all is looked at anew, until nothing needs copying any more.
             while (true)
             {
                 Errno error = Attempt(parent, name, newParent, newName, flags, out bool again);
-                if (!again)
+                if (!again && !_tree.Lowers.LoadLacking(ref error))
                 {
                     return error;
                 }

@@ -48,18 +48,22 @@ public sealed unsafe class XattrOps
             return layer.Getxattr(node, name, value, size, out length);
         }
 
+        Target target;
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(nodeId, out Target target);
+            Errno error = _tree.Resolve(nodeId, out target);
             if (error != Errno.None)
             {
                 return error;
             }
 
-            return target.HasUpper
-                ? _tree.Upper.Getxattr(target.Upper, name, value, size, out length)
-                : _tree.Layer(target.Lower.Slot).Getxattr(target.Lower.Node, name, value, size, out length);
+            if (target.HasUpper)
+            {
+                return _tree.Upper.Getxattr(target.Upper, name, value, size, out length);
+            }
         }
+
+        return _tree.Lowers[target.Lower.Slot].Getxattr(target.Lower.Node, name, value, size, out length);
     }
 
     /// <summary>Lists the attributes.</summary>
@@ -71,32 +75,48 @@ public sealed unsafe class XattrOps
             return layer.Listxattr(node, list, size, out length);
         }
 
+        Target target;
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(nodeId, out Target target);
+            Errno error = _tree.Resolve(nodeId, out target);
             if (error != Errno.None)
             {
                 return error;
             }
 
-            return target.HasUpper
-                ? _tree.Upper.Listxattr(target.Upper, list, size, out length)
-                : _tree.Layer(target.Lower.Slot).Listxattr(target.Lower.Node, list, size, out length);
+            if (target.HasUpper)
+            {
+                return _tree.Upper.Listxattr(target.Upper, list, size, out length);
+            }
         }
+
+        return _tree.Lowers[target.Lower.Slot].Listxattr(target.Lower.Node, list, size, out length);
     }
 
     /// <summary>Removes an attribute; a lower object that has it is copied up first.</summary>
     /// <returns>None; ENODATA: no such attribute; EROFS and others.</returns>
     public Errno Removexattr(ulong nodeId, byte* name)
     {
+        Target target;
+        Errno error;
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(nodeId, out Target target);
-            if (error == Errno.None && !target.HasUpper)
-            {
-                error = _tree.Layer(target.Lower.Slot).Getxattr(target.Lower.Node, name, null, 0, out _);
-            }
+            error = _tree.Resolve(nodeId, out target);
+        }
 
+        if (error == Errno.None && !target.HasUpper)
+        {
+            error = _tree.Lowers[target.Lower.Slot].Getxattr(target.Lower.Node, name, null, 0, out _);
+        }
+
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        lock (_tree.Gate)
+        {
+            error = _tree.Resolve(nodeId, out target);
             if (error == Errno.None)
             {
                 error = _copyUp.Ensure(ref target, CopyUp.Whole, out _);

@@ -1,0 +1,66 @@
+using System.Diagnostics;
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>A source that stands still (here: a folder on a FUSE mount whose server is stopped) stops only who needs something of it.</summary>
+public sealed class StalledSourceMountTests
+{
+    [MountFact]
+    public void OthersWorkOnWhileTheSourceStandsStill()
+    {
+        using var below = new ScratchFolder();
+        using var scratch = new ScratchFolder();
+        using var source = new AntaresMount(below, MountKind.AntaresFolder) { Upper = null };
+        _ = Probe.Check(source.Lower, "mkdir warm\nput warm/file low\nmkdir merged\nput merged/a 1\nmkdir cold\nput cold/a 1\nmkdir gone\nmkdir gone/sub\nmkdir from\nput from/a 1\n");
+        source.Mount();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir) { Lower = source.Root };
+        mount.Mount();
+        // The names of "merged" are in the source alone; the directory itself is in the upper.
+        _ = Probe.Check(mount.Root, "app warm/file +up => ok\nput warm/mine 1 => ok\nchmod merged 700 => ok\n");
+        int server = source.ServerPid();
+        _ = Shell.Run("kill", ["-STOP", $"{server}"]).Must();
+        try
+        {
+            // Within one directory: a rename between two holds a lock of the kernel's for the whole file system while it waits.
+            string[] needing = ["ls merged", "touch cold/new", "mv from/a from/moved", "mkdir gone/sub/x", "rmdir gone/sub"];
+            Process[] waiting = [.. needing.Select(command => Shell.Start("bash", ["-c", command], mount.Root))];
+            Thread.Sleep(500);
+            _ = Shell.Run("timeout", ["20", "bash", "-c", "printf '!' >> warm/file && mkdir warm/d && mv warm/mine warm/d/ && touch top && rm top && ls warm && cat warm/file"], 30, mount.Root).Must();
+            Assert.Contains(waiting, process => !process.HasExited);
+            _ = Shell.Run("kill", ["-CONT", $"{server}"]).Must();
+            Assert.All(waiting, process => Assert.True(process.WaitForExit(20_000)));
+            Assert.All(waiting[..3], process => Assert.Equal(0, process.ExitCode));
+        }
+        finally
+        {
+            _ = Shell.Run("kill", ["-CONT", $"{server}"]);
+        }
+
+        _ = Probe.Check(mount.Root, "cat warm/file => 'low+up!'\nls merged => [1] 'a:f'\nls cold => [2] 'a:f' 'new:f'\nls from => [1] 'moved:f'\ncat from/moved => '1'\ncat warm/d/mine => '1'\n");
+        mount.Unmount();
+        source.Unmount();
+    }
+
+    /// <summary>
+    /// A file with several names, mounted over a further name of another number: only its attributes tell that it is the same file. What is
+    /// written through any of the names is in all of them.
+    /// </summary>
+    [MountTheory]
+    [InlineData("lookup")]
+    [InlineData("list")]
+    public void AFileMountedOverANameOfTheSourceIsOneFile(string way)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir);
+        _ = Probe.Check(mount.Lower, "put a low\nlink a b\nmkdir d\nput d/c other\nput c other\n");
+        _ = Shell.Bash("mount --bind a d/c && mount --bind a c", 20, mount.Lower).Must();
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "cat a => 'low'\n");
+        _ = Shell.Run(way == "list" ? "ls" : "stat", way == "list" ? ["-l", "d", "."] : ["d/c", "c"], 20, mount.Root).Must();
+        _ = Probe.Check(mount.Root, "app d/c +one => ok\napp c +two => ok\napp b +three => ok\n");
+        _ = Probe.Check(mount.Root, "mark i a => ok\ncmp i b i => i=\ncmp i c i => i=\ncmp i d/c i => i=\ncat a => 'low+one+two+three'\ncat b => 'low+one+two+three'\ncat c => 'low+one+two+three'\ncat d/c => 'low+one+two+three'\n");
+        mount.Unmount();
+        _ = Shell.Bash("umount d/c c", 20, mount.Lower).Must();
+    }
+}
