@@ -20,7 +20,11 @@ internal static class Program
         using var report = ReadyReport.FromEnvironment();
         using var output = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
         using var errors = new StringWriter(CultureInfo.InvariantCulture) { NewLine = "\n" };
-        var code = Run(args, new CommandContext(WordsAsBytes.Given(args), output, errors, report, () => new StateFile(StateDirectory.Find())));
+        var context = new CommandContext(WordsAsBytes.Given(args), output, errors, report, () => new StateFile(StateDirectory.Find()))
+        {
+            CalledAs = GivenWords.Program() is { } name ? Utf8.Print(name) : CommandLine.ProgramName,
+        };
+        var code = Run(args, context);
         _ = Write(StandardError, errors.ToString()); // nowhere else to say it
         if (report is { IsSent: false })
         {

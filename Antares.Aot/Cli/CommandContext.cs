@@ -8,4 +8,8 @@ namespace Antares.Aot.Cli;
 /// <param name="Error">For messages about the command line.</param>
 /// <param name="Report">Whom a mount tells that it is ready; null: nobody waits.</param>
 /// <param name="State">Finds the state of this user's mounts; throws <see cref="MountProblem"/> when there is no folder for it.</param>
-public sealed record CommandContext(WordsAsBytes Words, TextWriter Out, TextWriter Error, ReadyReport? Report, Func<StateFile> State);
+public sealed record CommandContext(WordsAsBytes Words, TextWriter Out, TextWriter Error, ReadyReport? Report, Func<StateFile> State)
+{
+    /// <summary>Path by which the program was started: as a helper of mount(8) it has another name, and another grammar.</summary>
+    public string CalledAs { get; init; } = CommandLine.ProgramName;
+}

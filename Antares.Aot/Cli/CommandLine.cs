@@ -38,26 +38,24 @@ public static class CommandLine
     /// <returns>The exit code.</returns>
     public static int Run(IReadOnlyList<string> args, CommandContext context)
     {
+        var form = new CallForm(context.CalledAs, args);
         try
         {
             context.Words.Check();
-            return Invoke(MountHelperForm(args), context);
+            return form.ExitCode(form.ToWords() is { } words ? Invoke(words, context) : ExitCode.Ok);
         }
         catch (MountProblem problem)
         {
             context.Error.WriteLine($"{ProgramName}: {problem.Message}");
-            return problem.Kind == ProblemKind.Usage ? ExitCode.Usage : ExitCode.Mount;
+            return form.ExitCode(problem.Kind == ProblemKind.Usage ? ExitCode.Usage : ExitCode.Mount);
         }
     }
 
-    /// <summary>
-    /// <c>-o … MNT</c> (as fuse-overlayfs is called) and <c>SOURCE MNT -o …</c> (as mount(8) calls its helpers) are mounts too. The C
-    /// main decides by the same rule who serves in the background.
-    /// </summary>
-    internal static IReadOnlyList<string> MountHelperForm(IReadOnlyList<string> args) =>
-        args.Count > 0 && (args[0] == "-o" || (args.Count == 4 && args[2] == "-o" && !IsVerb(args[0]))) ? [MountVerb.Name, .. args] : args;
+    /// <summary>Whether a word is one of our verbs.</summary>
+    internal static bool IsVerb(string word) => Array.Exists(s_verbs, verb => verb.Name == word);
 
-    private static bool IsVerb(string word) => Array.Exists(s_verbs, verb => verb.Name == word);
+    /// <summary>The verbs; the C main knows them too.</summary>
+    internal static IEnumerable<string> Verbs => s_verbs.Select(verb => verb.Name);
 
     private static int Invoke(IReadOnlyList<string> args, CommandContext context)
     {

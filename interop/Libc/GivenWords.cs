@@ -11,6 +11,9 @@ public static unsafe partial class GivenWords
     /// <summary>The words after the program's name; null without the C main.</summary>
     public static IReadOnlyList<byte[]>? Arguments() => Find(&antares_argv) is { } words ? words.GetRange(Math.Min(1, words.Count), Math.Max(0, words.Count - 1)) : null;
 
+    /// <summary>The program's name as it was called; null without the C main, or without a name.</summary>
+    public static byte[]? Program() => Find(&antares_argv) is [var name, ..] ? name : null;
+
     /// <summary>Lines NAME=VALUE; null without the C main.</summary>
     public static IReadOnlyList<byte[]>? Environment() => Find(&antares_environ);
 

@@ -61,13 +61,43 @@ static int has(int argc, char **argv, const char *word)
     return 0;
 }
 
-/* `mount …`; `-o … MNT` as fuse-overlayfs is called; `SOURCE MNT -o …` as mount(8) calls its helpers (Cli/CommandLine.cs). */
-static int is_mount(int argc, char **argv)
+/* All verbs of Cli/CommandLine.cs (a test compares them). */
+static const char *const verbs[] = { "mount", "run", "umount", "list", "stats", "errors" };
+
+static int is_verb(const char *word)
 {
-    if (argc < 2)
-        return 0;
-    return strcmp(argv[1], "mount") == 0 || strcmp(argv[1], "-o") == 0
-        || (argc == 5 && strcmp(argv[3], "-o") == 0 && strcmp(argv[1], "run") != 0);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(word, verbs[i]) == 0)
+            return 1;
+    return 0;
+}
+
+/* Started by mount(8) under the name mount.TYPE: SOURCE MNT [-sfnv] [-o …], where -f means "do nothing". */
+static int is_helper(char **argv)
+{
+    const char *slash = argv[0] ? strrchr(argv[0], '/') : NULL;
+    return argv[0] && strncmp(slash ? slash + 1 : argv[0], "mount.", 6) == 0;
+}
+
+/* `mount …`, and without a verb but with -o as fuse-overlayfs is called. Cli/CallForm.cs decides by the same rule. */
+static enum split split_of(int argc, char **argv)
+{
+    int mounts = is_helper(argv) || (argc > 1 && strcmp(argv[1], "mount") == 0), own = mounts;
+    if (argc < 2 || has(argc, argv, "--help") || has(argc, argv, "-h") || has(argc, argv, "-?"))
+        return NONE;
+    for (int i = 1; !mounts && !is_verb(argv[1]) && i < argc && strcmp(argv[i], "--") != 0; i++)
+        mounts = strncmp(argv[i], "-o", 2) == 0;
+    if (!mounts)
+        return NONE;
+    if (is_helper(argv)) {
+        for (int i = 3; i < argc; i += 1 + (strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "-t") == 0 || strcmp(argv[i], "-N") == 0))
+            if (argv[i][0] == '-' && strchr(argv[i], 'f') && strspn(argv[i] + 1, "sfnv") == strlen(argv[i] + 1))
+                return NONE;
+        return BACKGROUND;
+    }
+    if (has(argc, argv, "--foreground") || has(argc, argv, "-f") || (!own && (has(argc, argv, "-d") || has(argc, argv, "--debug"))))
+        return FOREGROUND;
+    return BACKGROUND;
 }
 
 /*
@@ -152,15 +182,13 @@ static int reporter(int fd, pid_t server)
 
 int main(int argc, char **argv)
 {
-    enum split split = NONE;
+    enum split split = split_of(argc, argv);
     sigset_t ours, before;
     given = argv;
     unsetenv(READY_VARIABLE);
-    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
         return puts("antares-aot " ANTARES_VERSION) < 0 ? EXIT_INTERNAL : 0; /* needs no runtime */
-    if (is_mount(argc, argv) && !has(argc, argv, "--help") && !has(argc, argv, "-h") && !has(argc, argv, "-?"))
-        split = has(argc, argv, "--foreground") || has(argc, argv, "-f") ? FOREGROUND : BACKGROUND;
-    if (split != NONE || (argc > 1 && strcmp(argv[1], "run") == 0)) {
+    if (split != NONE || (argc > 1 && !is_helper(argv) && strcmp(argv[1], "run") == 0)) {
         /* Every thread of the runtime inherits this; the one that waits for signals takes them (Mounts/MountEvents.cs). */
         static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
         sigemptyset(&ours);
