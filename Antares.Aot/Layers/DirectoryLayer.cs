@@ -28,23 +28,21 @@ public sealed unsafe class DirectoryLayer : ILayer
     private readonly NativeMap _links = new();
     private readonly UpperWriter? _writer;
     private readonly UpperAttributes? _change;
-    private readonly IdMap _uids;
-    private readonly IdMap _gids;
+    private readonly FolderOptions _options;
     private readonly uint _number;
     private readonly ulong _device;
 
     private DirectoryLayer(
-        string name, int rootFd, int workFd, in stat root, uint number, OverlayMarks marks, UpperOptions? upper, FdCache fds, IdMap uids, IdMap gids)
+        string name, int rootFd, int workFd, in stat root, uint number, OverlayMarks marks, UpperOptions? upper, FdCache fds, FolderOptions options)
     {
         Name = name;
         _marks = marks;
-        _uids = uids;
-        _gids = gids;
+        _options = options;
         _number = number;
         _device = root.st_dev;
         _access = new FolderAccess(name, rootFd, workFd, _table, fds, Process.HasCapability(Process.CAP_DAC_OVERRIDE));
         _xattrs = new FolderXattrs(_table, _access);
-        _loader = new FolderLoader(name, _table, _access, _xattrs);
+        _loader = new FolderLoader(name, _table, _access, _xattrs, options.ReadsAufsWhiteouts);
         FolderNode* record = _table.Node(ILayer.RootNode);
         record->BackingIno = root.st_ino;
         record->StIno = StInoOf(root);
@@ -71,24 +69,17 @@ public sealed unsafe class DirectoryLayer : ILayer
 
     public OverlayMarks Marks => _marks;
 
-    /// <summary>Owners as the mount shows them.</summary>
-    public IdMap Uids => _uids;
-
-    /// <summary>Groups as the mount shows them.</summary>
-    public IdMap Gids => _gids;
-
     /// <summary>Changes to the folder; only an upper has it.</summary>
     public UpperWriter Writer => _writer ?? throw new InvalidOperationException("a read-only layer has no writer");
 
     /// <summary>Opens a read-only folder layer.</summary>
     /// <param name="name">Name for messages, such as "lower0".</param>
     /// <param name="rootFd">The folder, opened O_RDONLY|O_DIRECTORY|O_CLOEXEC; owned by the layer from now on, also on failure.</param>
-    /// <param name="layerNumber">Place in the stack, 1 to 255: part of st_ino, so it must be the same at each mount.</param>
+    /// <param name="layerNumber">Place in the stack, from 1 on: part of st_ino, so it must be the same at each mount.</param>
     /// <param name="fds">Shared cache.</param>
-    /// <param name="uids">Owners as the mount shows them.</param>
-    /// <param name="gids">Groups as the mount shows them.</param>
+    /// <param name="options">How it is read.</param>
     /// <param name="layer">The layer.</param>
-    public static Errno OpenLower(string name, int rootFd, uint layerNumber, FdCache fds, IdMap uids, IdMap gids, out DirectoryLayer? layer)
+    public static Errno OpenLower(string name, int rootFd, uint layerNumber, FdCache fds, FolderOptions options, out DirectoryLayer? layer)
     {
         layer = null;
         stat root;
@@ -99,7 +90,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             return error;
         }
 
-        layer = new DirectoryLayer(name, rootFd, -1, in root, layerNumber, new OverlayMarks(user: false), null, fds, uids, gids);
+        layer = new DirectoryLayer(name, rootFd, -1, in root, layerNumber, new OverlayMarks(user: false), null, fds, options);
         return Errno.None;
     }
 
@@ -108,13 +99,12 @@ public sealed unsafe class DirectoryLayer : ILayer
     /// <param name="workFd">The work folder on the same file system, likewise.</param>
     /// <param name="options">How it is used.</param>
     /// <param name="fds">Shared cache.</param>
-    /// <param name="uids">Owners as the mount shows them.</param>
-    /// <param name="gids">Groups as the mount shows them.</param>
+    /// <param name="reading">How it is read.</param>
     /// <param name="layer">The layer.</param>
     /// <param name="problem">What is wrong, for the user, when the result is not None.</param>
     /// <returns>None; EBUSY: in use by a live mount; EXDEV: two file systems; EINVAL: left by a crashed volatile mount; others.</returns>
     public static Errno OpenUpper(
-        int upperFd, int workFd, UpperOptions options, FdCache fds, IdMap uids, IdMap gids, out DirectoryLayer? layer, out string? problem)
+        int upperFd, int workFd, UpperOptions options, FdCache fds, FolderOptions reading, out DirectoryLayer? layer, out string? problem)
     {
         layer = null;
         int innerFd = -1;
@@ -126,7 +116,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             return error;
         }
 
-        layer = new DirectoryLayer("upper", upperFd, innerFd, in root, 0, new OverlayMarks(options.UserXattrs), options, fds, uids, gids);
+        layer = new DirectoryLayer("upper", upperFd, innerFd, in root, 0, new OverlayMarks(options.UserXattrs), options, fds, reading);
         layer.Writer.KeepOpen(workFd);
         error = layer.Writer.Start(out problem);
         if (error != Errno.None)
@@ -143,7 +133,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         lock (Gate)
         {
             node = 0;
-            Errno error = _loader.Load(directory);
+            Errno error = LoadDirectory(directory);
             if (error != Errno.None)
             {
                 return error;
@@ -164,7 +154,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         lock (Gate)
         {
             entry = default;
-            Errno error = _loader.Load(directory);
+            Errno error = LoadDirectory(directory);
             if (error != Errno.None)
             {
                 return error;
@@ -234,6 +224,11 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Errno.None;
             }
 
+            if (!_options.FollowsRedirects)
+            {
+                return Failure.Note(Name, "redirect, which is not to be followed", Errno.EPERM);
+            }
+
             // The attribute asks for the right to read the directory.
             Errno error = _access.PinDirectory(directory, ModeLoans.Read | ModeLoans.Search, out DirectoryLease readable);
             if (error != Errno.None)
@@ -291,8 +286,8 @@ public sealed unsafe class DirectoryLayer : ILayer
             attributes->st_dev = 0;
             if (mapping)
             {
-                attributes->st_uid = _uids.ToMount(attributes->st_uid);
-                attributes->st_gid = _gids.ToMount(attributes->st_gid);
+                attributes->st_uid = _options.Uids.ToMount(attributes->st_uid);
+                attributes->st_gid = _options.Gids.ToMount(attributes->st_gid);
             }
 
             return Errno.None;
@@ -357,8 +352,36 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return type == FileType.Directory ? Errno.EISDIR : Errno.EINVAL;
             }
 
-            return _access.PinFile(node, writable, out lease);
+            Errno error = _access.PinFile(node, writable, out lease);
+            if (error == Errno.None)
+            {
+                error = CheckContent(node, lease.Fd);
+                if (error != Errno.None)
+                {
+                    _access.Cache.Release(lease);
+                }
+            }
+
+            return error;
         }
+    }
+
+    /// <summary>
+    /// True for a file that has attributes only, while its content is still in a layer below (kernel overlayfs' metacopy): it cannot be read
+    /// here, and must stay under its name, by which that content is found.
+    /// </summary>
+    public bool LacksContent(uint node)
+    {
+        FolderNode* record = _table.Node(node);
+        if (record->Type != FileType.Regular || (record->Flags & FolderNodeFlags.MarksKnown) != 0
+            || _access.PinFile(node, false, out FdLease lease) != Errno.None)
+        {
+            return false;
+        }
+
+        Errno error = CheckContent(node, lease.Fd);
+        _access.Cache.Release(lease);
+        return error != Errno.None;
     }
 
     public Errno OpenContent(uint node, out int fd)
@@ -371,7 +394,18 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Fd.DupCloexec(record->OrphanFd, out fd);
             }
 
-            return _access.OpenFile(node, false, out fd);
+            Errno error = _access.OpenFile(node, false, out fd);
+            if (error == Errno.None)
+            {
+                error = CheckContent(node, fd);
+                if (error != Errno.None)
+                {
+                    _ = Fd.Close(fd); // only opened
+                    fd = -1;
+                }
+            }
+
+            return error;
         }
     }
 
@@ -461,7 +495,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            return _change == null ? Errno.EROFS : _change.Truncate(node, size);
+            return _change == null ? Errno.EROFS : LacksContent(node) ? Errno.EIO : _change.Truncate(node, size);
         }
     }
 
@@ -531,7 +565,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     /// <summary>st_ino shown for an object of this folder.</summary>
     public ulong StInoOf(in stat attributes)
     {
-        if (attributes.st_dev == _device && attributes.st_ino <= NumberMask)
+        if (attributes.st_dev == _device && attributes.st_ino <= NumberMask && _number <= byte.MaxValue)
         {
             return FolderBit | ((ulong)(_number & 0xFF) << 52) | attributes.st_ino;
         }
@@ -558,7 +592,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            return _loader.Load(directory);
+            return LoadDirectory(directory);
         }
     }
 
@@ -572,6 +606,16 @@ public sealed unsafe class DirectoryLayer : ILayer
             _links.Dispose();
             _table.Dispose();
         }
+    }
+
+    // An upper is brought into the one form that is written, so that later changes need to know of no other.
+    private Errno LoadDirectory(uint directory)
+    {
+        bool fresh = !_table.IsLoaded(directory);
+        Errno error = _loader.Load(directory);
+        return fresh && error == Errno.None && _writer != null && _table.Listing(directory)->HasAufsMarks
+            ? _writer.Conversion.Convert(directory)
+            : error;
     }
 
     // Names of one file on disk lead to one node, found by its (device, number) the first time each name is looked at.
@@ -636,6 +680,28 @@ public sealed unsafe class DirectoryLayer : ILayer
         return new ByteName((byte*)key, 16).Hash(1) | 1;
     }
 
+    // A file with a metacopy mark reads as zeros, which nobody must take for its content.
+    private Errno CheckContent(uint node, int fd)
+    {
+        FolderNode* record = _table.Node(node);
+        if ((record->Flags & FolderNodeFlags.MarksKnown) != 0)
+        {
+            return Errno.None;
+        }
+
+        for (int form = 0; form < 2; form++)
+        {
+            byte* mark = Literal.Pointer(form == 0 ? "trusted.overlay.metacopy"u8 : "user.overlay.metacopy"u8);
+            if (Antares.Interop.Xattrs.Fgetxattr(fd, mark, null, 0, out _) == Errno.None)
+            {
+                return Failure.Note(Name, "content left in a layer below (metacopy)", Errno.EIO);
+            }
+        }
+
+        record->Flags |= FolderNodeFlags.MarksKnown;
+        return Errno.None;
+    }
+
     // A directory that may not be read tells no marks (EACCES); kernel overlayfs takes it for one without, too. One of the upper's own is
     // lent the right to be read.
     private Errno ReadMarks(uint directory, FolderNode* record)
@@ -643,17 +709,25 @@ public sealed unsafe class DirectoryLayer : ILayer
         Errno error = _access.PinDirectory(directory, ModeLoans.Read | ModeLoans.Search, out DirectoryLease readable);
         if (error == Errno.None)
         {
-            error = ReadReadableMarks(directory, record);
+            error = ReadReadableMarks(directory, readable.Fd, record);
             _access.Release(readable);
         }
 
         return error;
     }
 
-    private Errno ReadReadableMarks(uint directory, FolderNode* record)
+    private Errno ReadReadableMarks(uint directory, int directoryFd, FolderNode* record)
     {
         byte* value = stackalloc byte[8];
         FolderNodeFlags found = FolderNodeFlags.MarksKnown;
+        stat attributes;
+        if ((record->Flags & FolderNodeFlags.HiddenBelow) != 0
+            || (_options.ReadsAufsWhiteouts
+                && Antares.Interop.Attributes.Fstatat(directoryFd, AufsMarks.OpaqueMark, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW) == Errno.None))
+        {
+            found |= FolderNodeFlags.Opaque;
+        }
+
         for (int form = 0; form < OverlayMarks.OpaqueForms; form++)
         {
             Errno error = _xattrs.Get(directory, OverlayMarks.OtherOpaque(form), value, 8, out int length);

@@ -28,7 +28,7 @@ public enum FolderNodeFlags : ushort
     /// <summary>Type, link count and st_ino were checked against the file itself.</summary>
     Identified = 1 << 0,
 
-    /// <summary>Opaque and redirect marks were read.</summary>
+    /// <summary>Directory: opaque and redirect marks were read. File: its content is known to be in it (no metacopy mark).</summary>
     MarksKnown = 1 << 1,
     Opaque = 1 << 2,
     HasRedirect = 1 << 3,
@@ -47,6 +47,9 @@ public enum FolderNodeFlags : ushort
 
     /// <summary>Upper: the owner has all rights, or is somebody else, so that there is nothing to lend (<see cref="ModeLoans"/>).</summary>
     OwnerUnbound = 1 << 8,
+
+    /// <summary>A file <c>.wh.NAME</c> lies beside it, so that nothing below its name is merged in.</summary>
+    HiddenBelow = 1 << 9,
 }
 
 /// <summary>An object of a folder layer. Lives in native memory and never moves.</summary>
@@ -120,6 +123,9 @@ public unsafe struct FolderListing
 
     /// <summary>The directory may be searched but not read: names are looked up one by one, and those found so far stand here.</summary>
     public bool Unlistable;
+
+    /// <summary>The directory holds marks of the other form (<see cref="AufsMarks"/>), which the listing stands for.</summary>
+    public bool HasAufsMarks;
 }
 
 /// <summary>

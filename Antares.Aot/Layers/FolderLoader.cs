@@ -17,10 +17,17 @@ public sealed unsafe class FolderLoader : IDisposable
     private readonly DirectoryTable _table;
     private readonly FolderAccess _access;
     private readonly FolderXattrs _xattrs;
+    private readonly bool _readsAufs;
     private byte* _buffer;
 
-    public FolderLoader(string layer, DirectoryTable table, FolderAccess access, FolderXattrs xattrs)
+    /// <param name="layer">Name for messages.</param>
+    /// <param name="table">Filled.</param>
+    /// <param name="access">To the folder.</param>
+    /// <param name="xattrs">Of the folder.</param>
+    /// <param name="readsAufs">True: files named .wh.NAME are whiteouts, and are not shown.</param>
+    public FolderLoader(string layer, DirectoryTable table, FolderAccess access, FolderXattrs xattrs, bool readsAufs)
     {
+        _readsAufs = readsAufs;
         _layer = layer;
         _table = table;
         _access = access;
@@ -102,6 +109,11 @@ public sealed unsafe class FolderLoader : IDisposable
     public Errno FindUnlisted(uint directory, ByteName name, out uint dentry)
     {
         dentry = 0;
+        if (_readsAufs && AufsMarks.IsReserved(name))
+        {
+            return Errno.ENOENT;
+        }
+
         Errno error = _access.PinDirectory(directory, out FdLease lease);
         if (error != Errno.None)
         {
@@ -110,6 +122,12 @@ public sealed unsafe class FolderLoader : IDisposable
 
         FileType type = FileType.Unknown;
         error = Examine(lease.Fd, name, false, ref type);
+        if (error == Errno.ENOENT && _readsAufs && HasWhiteoutOf(lease.Fd, name))
+        {
+            type = FileType.Whiteout;
+            error = Errno.None;
+        }
+
         _access.Cache.Release(lease);
         if (error == Errno.None)
         {
@@ -149,6 +167,12 @@ public sealed unsafe class FolderLoader : IDisposable
                 return Errno.EIO;
             }
 
+            if (_readsAufs && AufsMarks.IsReserved(name))
+            {
+                AddMark(directory, name);
+                continue;
+            }
+
             var type = (FileType)record[18];
             bool suspect = type is FileType.Unknown or FileType.CharDevice || (markedWhiteouts && type == FileType.Regular);
             if (suspect)
@@ -171,10 +195,49 @@ public sealed unsafe class FolderLoader : IDisposable
                 _table.Node(node)->BackingIno = *(ulong*)record;
             }
 
-            _ = _table.Add(directory, name, node);
+            uint marked = _readsAufs ? _table.Find(directory, name) : 0;
+            if (marked == 0)
+            {
+                _ = _table.Add(directory, name, node);
+                continue;
+            }
+
+            // Its mark came first: what lies beside a whiteout of its own name was made after it.
+            _table.Repoint(marked, node);
+            if (type == FileType.Directory)
+            {
+                _table.Node(node)->Flags |= FolderNodeFlags.HiddenBelow;
+            }
         }
 
         return Errno.None;
+    }
+
+    private void AddMark(uint directory, ByteName mark)
+    {
+        _table.Listing(directory)->HasAufsMarks = true;
+        if (!AufsMarks.TryHiddenName(mark, out ByteName hidden))
+        {
+            return;
+        }
+
+        uint beside = _table.Find(directory, hidden);
+        if (beside == 0)
+        {
+            _ = _table.Add(directory, hidden, DirectoryTable.WhiteoutNode);
+        }
+        else if (_table.Node(_table.Name(beside)->Node)->Type == FileType.Directory)
+        {
+            _table.Node(_table.Name(beside)->Node)->Flags |= FolderNodeFlags.HiddenBelow;
+        }
+    }
+
+    private static bool HasWhiteoutOf(int directoryFd, ByteName name)
+    {
+        byte* mark = stackalloc byte[ByteName.MaxLength + 1];
+        stat attributes;
+        return AufsMarks.TryMarkOf(name, mark)
+            && Antares.Interop.Attributes.Fstatat(directoryFd, mark, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW) == Errno.None;
     }
 
     private Errno Examine(int directoryFd, ByteName name, bool markedWhiteouts, ref FileType type)

@@ -240,6 +240,11 @@ public sealed unsafe class UpperCreation
             return Errno.ENOENT;
         }
 
+        if (_layer.LacksContent(node))
+        {
+            return Errno.EIO;
+        }
+
         byte* sourceWork = stackalloc byte[16];
         byte* targetWork = stackalloc byte[16];
         error = _access.Locate(node, sourceWork, out DirectoryLease from, out ByteName source);

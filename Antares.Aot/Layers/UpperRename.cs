@@ -37,6 +37,12 @@ public sealed unsafe class UpperRename
 
         uint firstNode = _table.Name(first)->Node;
         uint secondNode = _table.Name(second)->Node;
+        if (_layer.LacksContent(firstNode) || _layer.LacksContent(secondNode))
+        {
+            Unpin(from, to);
+            return Errno.EIO;
+        }
+
         LendToMove(firstNode, directory != newDirectory, from.Fd, name, newDirectory, newName, out DirectoryLease moved);
         LendToMove(secondNode, directory != newDirectory, to.Fd, newName, directory, name, out DirectoryLease movedBack);
         error = PathOps.Renameat2(from.Fd, name.Pointer, to.Fd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
@@ -67,6 +73,11 @@ public sealed unsafe class UpperRename
         }
 
         uint node = _table.Name(source)->Node;
+        if (_layer.LacksContent(node))
+        {
+            return Errno.EIO;
+        }
+
         uint target = _table.Find(newDirectory, newName);
         uint replaced = target == 0 ? 0 : _table.Name(target)->Node;
         Errno error = Pin(directory, newDirectory, out DirectoryLease from, out DirectoryLease to);

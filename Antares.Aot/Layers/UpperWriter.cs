@@ -30,6 +30,7 @@ public sealed unsafe class UpperWriter : IDisposable
         _orphans = new Orphans(layer, work);
         Creation = new UpperCreation(layer, this);
         Removal = new UpperRemoval(layer, this);
+        Conversion = new UpperConversion(layer, this);
     }
 
     public WorkDirectory Work { get; }
@@ -45,6 +46,9 @@ public sealed unsafe class UpperWriter : IDisposable
     /// <summary>Names taken away.</summary>
     public UpperRemoval Removal { get; }
 
+    /// <summary>Marks of the other form, brought into the one that is written.</summary>
+    public UpperConversion Conversion { get; }
+
     /// <summary>True: the folder is thrown away after the mount, so closing it need not make it durable.</summary>
     public bool DiscardOnClose { get; set; }
 
@@ -57,6 +61,13 @@ public sealed unsafe class UpperWriter : IDisposable
             return Errno.None;
         }
 
+        return WriteOpaque(directory);
+    }
+
+    /// <summary>As <see cref="SetOpaque"/>, also where the directory is known to be opaque by another mark.</summary>
+    public Errno WriteOpaque(uint directory)
+    {
+        FolderNode* record = _table.Node(directory);
         byte value = (byte)'y';
         Errno error = Failure.Note("upper", "fsetxattr (opaque)", SetMark(directory, _layer.Marks.Opaque, &value, 1));
         if (error == Errno.None)
