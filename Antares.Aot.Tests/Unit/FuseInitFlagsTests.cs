@@ -27,7 +27,6 @@ public class FuseInitFlagsTests
     [InlineData(FUSE_SECURITY_CTX)]
     [InlineData(FUSE_CREATE_SUPP_GROUP)]
     [InlineData(FUSE_PASSTHROUGH)]
-    [InlineData(FUSE_ALLOW_IDMAP)]
     [InlineData(FUSE_OVER_IO_URING)]
     [InlineData(FUSE_ABORT_ERROR)]
     public void MustBeOff(ulong bit) => Assert.Equal(0UL, InitFlags.Accept(ulong.MaxValue) & bit);
@@ -50,6 +49,14 @@ public class FuseInitFlagsTests
         Assert.Equal(bit, InitFlags.Accept(Linux618) & bit);
         Assert.Equal(bit, InitFlags.Accept(InitFlags.Linux515) & bit);
         Assert.Equal(0UL, InitFlags.Accept(~bit) & bit);
+    }
+
+    /// <summary>Linux 6.12 and later: a mount of the mount may have its ids mapped.</summary>
+    [Fact]
+    public void IdsMayBeMappedWhereTheKernelCan()
+    {
+        Assert.NotEqual(0UL, InitFlags.Accept(Linux618) & FUSE_ALLOW_IDMAP);
+        Assert.Equal(0UL, InitFlags.Accept(InitFlags.Linux515) & FUSE_ALLOW_IDMAP);
     }
 
     [Fact]

@@ -60,7 +60,7 @@ public static class InitFlags
         new("PASSTHROUGH", FUSE_PASSTHROUGH, false, "excludes NO_OPEN, and gives up one page cache per file over copy-up"),
         new("NO_EXPORT_SUPPORT", FUSE_NO_EXPORT_SUPPORT, false, "would refuse even the handles that work"),
         new("HAS_RESEND", FUSE_HAS_RESEND, false, "no takeover by another server process"),
-        new("ALLOW_IDMAP", FUSE_ALLOW_IDMAP, false, "takes uid and gid out of all requests but creating ones"),
+        new("ALLOW_IDMAP", FUSE_ALLOW_IDMAP, true, "mounts of this mount may have their ids mapped; takes uid and gid out of all requests but creating ones, which need them"),
         new("OVER_IO_URING", FUSE_OVER_IO_URING, false, "blocks every request until rings are registered"),
         new("REQUEST_TIMEOUT", FUSE_REQUEST_TIMEOUT, false, "the administrator's limit holds without it; a limit of ours would abort the whole mount"),
     ];

@@ -224,9 +224,14 @@ public sealed unsafe class DataOps
         return copied > 0 ? Errno.None : error;
     }
 
-    // These two requests carry no word about set-id bits, unlike WRITE: whoever is not root loses them, as on a local disk (there
-    // CAP_FSETID decides, which a request does not tell).
-    private static Errno KillSetIdFor(in Caller caller, int fd) => caller.Uid == 0 ? Errno.None : UpperAttributes.KillSetId(fd);
+    // These two requests carry no word about set-id bits, unlike WRITE: who lacks CAP_FSETID loses them, as on a local disk.
+    private static Errno KillSetIdFor(in Caller caller, int fd)
+    {
+        stat attributes;
+        Errno error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(fd, &attributes));
+        bool has = error == Errno.None && UpperAttributes.WithoutSetId(attributes.st_mode) != attributes.st_mode;
+        return has && !CallerRights.MayKeepSetId(in caller) ? UpperAttributes.KillSetId(fd) : error;
+    }
 
     private Errno Pin(ulong nodeId, out FdLease lease, out Target target)
     {
