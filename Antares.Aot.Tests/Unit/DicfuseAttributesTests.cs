@@ -77,7 +77,7 @@ public sealed unsafe class DicfuseAttributesTests
             DicfuseFolder.Check(Attributes.Fchownat(folder.Fd, name, 1234, 70_000, 0));
         }
 
-        using DicfuseLayer layer = folder.Open(new DicfuseOptions { Uids = new IdMap((5, 1200, 100)), Gids = new IdMap((0, 70_000, 1)) });
+        using DicfuseLayer layer = folder.Open(new DicfuseOptions { Uids = new IdMap([new(5, 1200, 100)]), Gids = new IdMap([new(0, 70_000, 1)]) });
         uint file = layer.Find("file");
         stat shown = layer.Getattr(file, mapping: true);
         stat kept = layer.Getattr(file, mapping: false);

@@ -41,6 +41,15 @@ internal sealed class MountOptionSet
 
     private readonly Option<string?> _job = new("--job") { Description = "Name of the job, by which the other verbs find the mount", HelpName = "ID" };
     private readonly Option<bool?> _allowOther = new("--allow-other") { Description = "Let other users in (as root: on unless =false)" };
+    private readonly Option<string?> _uidMap = Map("--uid-map", "Owners: INSIDE the mount, OUTSIDE in the layers; others show as nobody");
+    private readonly Option<string?> _gidMap = Map("--gid-map", "Groups, likewise");
+    private readonly Option<string> _whiteouts = new("--whiteouts")
+    {
+        Description = "Marks of deleted files in the layers: overlay, or aufs for files named .wh.NAME too",
+        HelpName = "FORM",
+        DefaultValueFactory = _ => "overlay",
+    };
+
     private readonly Option<int> _threads = new("--threads")
     {
         Description = "Threads that serve requests",
@@ -64,7 +73,7 @@ internal sealed class MountOptionSet
     {
         Option[] all =
         [
-            _upper, _work, _layers, _readOnly, _keep, _volatile, _fsync, _recover, _engine, _workspaceRoot, _job, _allowOther, _threads,
+            _upper, _work, _layers, _readOnly, _keep, _volatile, _fsync, _recover, _engine, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads,
             _logLevel, _logFile, _fdCache, _initMask,
         ];
         foreach (var option in all)
@@ -117,9 +126,10 @@ internal sealed class MountOptionSet
     /// <param name="result">The parsed command line.</param>
     /// <param name="source">SOURCE.</param>
     /// <param name="mountPoint">MNT or null.</param>
-    /// <param name="otherwise">Durability when neither option is given.</param>
+    /// <param name="otherwise">Durability when nothing is given.</param>
+    /// <param name="list">What stands after -o, or null.</param>
     /// <exception cref="MountProblem">Usage.</exception>
-    public MountRequest ToRequest(ParseResult result, string source, string? mountPoint, Durability otherwise)
+    public MountRequest ToRequest(ParseResult result, string source, string? mountPoint, Durability otherwise, OverlayOptionList? list = null)
     {
         var lowers = new List<SourceSpec>();
         foreach (var layer in result.GetValue(_layers) ?? [])
@@ -129,12 +139,13 @@ internal sealed class MountOptionSet
         }
 
         lowers.Add(SourceSpec.Parse(source));
-        return Complete(result, new MountRequest { Lowers = lowers, MountPoint = mountPoint }, otherwise);
+        var request = new MountRequest { Lowers = lowers, MountPoint = mountPoint };
+        return Complete(result, list?.AddTo(request) ?? request, otherwise, list);
     }
 
     /// <summary>Adds the options given to a request that already has its layers.</summary>
     /// <exception cref="MountProblem">Usage.</exception>
-    public MountRequest Complete(ParseResult result, MountRequest request, Durability otherwise)
+    public MountRequest Complete(ParseResult result, MountRequest request, Durability otherwise, OverlayOptionList? list = null)
     {
         var upper = result.GetValue(_upper) ?? request.Upper;
         var work = result.GetValue(_work) ?? request.Work;
@@ -152,16 +163,31 @@ internal sealed class MountOptionSet
             Work = work,
             ReadOnly = request.ReadOnly || result.GetValue(_readOnly),
             Keep = result.GetValue(_keep),
-            Durability = isVolatile ? Durability.Volatile : fsync ? Durability.Fsync : otherwise,
+            Durability = isVolatile ? Durability.Volatile : fsync ? Durability.Fsync : list?.Durability ?? otherwise,
             Recover = result.GetValue(_recover),
             WorkspaceRoot = result.GetValue(_workspaceRoot) ?? "/tmp",
             Job = JobId.Check(result.GetValue(_job)),
             AllowOther = result.GetValue(_allowOther) ?? request.AllowOther,
-            Threads = InRange("--threads", result.GetValue(_threads), 1, 64),
+            Behaviour = Behaviour(result, request.Behaviour),
+            Threads = InRange("--threads", Threads(result, list), 1, 64),
             FdCache = result.GetValue(_fdCache) is { } files ? InRange("--fd-cache", files, 1, 1 << 20) : null,
             InitMask = InitMaskOf(result.GetValue(_initMask)),
         };
     }
+
+    private int Threads(ParseResult result, OverlayOptionList? list) =>
+        IsGiven(result, _threads) ? result.GetValue(_threads) : list?.Threads ?? result.GetValue(_threads);
+
+    private MountBehaviour Behaviour(ParseResult result, MountBehaviour list) => list with
+    {
+        Uids = IdMapText.Parse("--uid-map", result.GetValue(_uidMap)) ?? list.Uids,
+        Gids = IdMapText.Parse("--gid-map", result.GetValue(_gidMap)) ?? list.Gids,
+        ReadsAufsWhiteouts = IsGiven(result, _whiteouts)
+            ? WhiteoutsText.Parse("--whiteouts", result.GetValue(_whiteouts) ?? "")
+            : list.ReadsAufsWhiteouts,
+    };
+
+    private static bool IsGiven(ParseResult result, Option option) => result.GetResult(option) is { Implicit: false };
 
     private void CheckFolders(ParseResult result, MountRequest request, string? upper, string? work)
     {
@@ -196,6 +222,9 @@ internal sealed class MountOptionSet
         value >= least && value <= most
             ? value
             : throw MountProblem.Usage(string.Create(CultureInfo.InvariantCulture, $"{option} {value}: give {least} to {most}"));
+
+    private static Option<string?> Map(string name, string description) =>
+        new(name) { Description = description, HelpName = "INSIDE:OUTSIDE:COUNT[,…]" };
 
     private static Option<string?> Path(string name, string description, string helpName = "DIR") =>
         new(name) { Description = description, HelpName = helpName };

@@ -38,15 +38,21 @@ internal static class MountVerb
         {
             using var log = shared.OpenLog(result);
             shared.ChooseEngine(result, log);
-            var request = Request(result, shared, result.GetValue(source), result.GetValue(mountPoint), result.GetValue(overlayOptions) ?? []);
+            var lists = result.GetValue(overlayOptions) ?? [];
+            var options = OverlayOptionList.Parse(lists);
+            if (options.Idle.Count > 0)
+            {
+                log.Info($"-o: without effect here: {string.Join("; ", options.Idle)}");
+            }
+
+            var request = Request(result, shared, result.GetValue(source), result.GetValue(mountPoint), lists.Length > 0, options);
             return Mount(context, request, result.GetValue(json), result.GetValue(foreground), log);
         });
         return command;
     }
 
-    private static MountRequest Request(ParseResult result, MountOptionSet shared, string? source, string? mountPoint, string[] lists)
+    private static MountRequest Request(ParseResult result, MountOptionSet shared, string? source, string? mountPoint, bool hasList, OverlayOptionList options)
     {
-        var options = OverlayOptionList.Parse(lists);
         if (options.Lowers.Count == 0)
         {
             if (source is null)
@@ -54,26 +60,17 @@ internal static class MountVerb
                 throw MountProblem.Usage("mount: SOURCE is missing");
             }
 
-            if (mountPoint is null && lists.Length > 0)
+            if (mountPoint is null && hasList)
             {
                 throw MountProblem.Usage("mount: -o with MNT alone needs lowerdir=FOLDER[:FOLDER…] in it; otherwise give SOURCE and MNT");
             }
 
-            var plain = shared.ToRequest(result, source, mountPoint, options.Volatile ? Durability.Volatile : Durability.Fsync);
-            return plain with
-            {
-                Upper = plain.Upper ?? options.Upper,
-                Work = plain.Work ?? options.Work,
-                ReadOnly = plain.ReadOnly || options.ReadOnly,
-                AllowOther = plain.AllowOther ?? options.AllowOther,
-                UserXattrs = options.UserXattrs,
-                MountOptions = options.MountOptions,
-            };
+            return shared.ToRequest(result, source, mountPoint, Durability.Fsync, options);
         }
 
         // mount(8) gives a device name before the mount point; with lowerdir it names nothing.
         var target = mountPoint ?? source ?? throw MountProblem.Usage("mount: MNT is missing after -o lowerdir=…");
-        var request = shared.Complete(result, options.ToRequest(target), options.Volatile ? Durability.Volatile : Durability.Fsync);
+        var request = shared.Complete(result, options.ToRequest(target), Durability.Fsync, options);
 
         // An upper may come by either way of saying it.
         return options.Upper is null && request.Upper is not null ? request with { ReadOnly = options.ReadOnly || shared.AsksForReadOnly(result) } : request;

@@ -4,26 +4,15 @@ using Antares.Aot.Mounts;
 namespace Antares.Aot.Cli;
 
 /// <summary>
-/// The list after <c>-o</c>, as mount(8) and the kernel's overlay read it: options separated by ',', folders of lowerdir by ':', and a
-/// backslash before either (or before a backslash) takes its meaning away.
+/// The list after <c>-o</c>, as fuse-overlayfs, mount(8) and the kernel's overlay read it: options separated by ',', folders of lowerdir by
+/// ':', and a backslash before either (or before a backslash) takes its meaning away; what stands in double quotes is one value.
 /// </summary>
 public sealed class OverlayOptionList
 {
-    /// <summary>Options that change what the mount itself does; they are handed to the kernel.</summary>
-    private static readonly HashSet<string> s_mountOptions = new(StringComparer.Ordinal)
-    {
-        "suid", "nosuid", "dev", "nodev", "exec", "noexec", "atime", "noatime", "sync", "async", "dirsync",
-    };
-
-    /// <summary>Options that say what is so anyway, or that are meant for mount(8).</summary>
-    private static readonly HashSet<string> s_ignored = new(StringComparer.Ordinal)
-    {
-        "defaults", "rw", "relatime", "diratime", "nodiratime", "default_permissions", "auto", "noauto", "user", "nouser", "users", "owner", "group",
-        "_netdev", "nofail", "index=off", "nfs_export=off", "metacopy=off", "redirect_dir=on", "redirect_dir=follow", "xino=on", "xino=auto",
-    };
-
     private readonly List<string> _lowers = [];
     private readonly List<string> _mountOptions = [];
+    private readonly List<string> _idle = [];
+    private bool _isSloppy;
 
     private OverlayOptionList()
     {
@@ -38,25 +27,35 @@ public sealed class OverlayOptionList
 
     public bool ReadOnly { get; private set; }
 
-    public bool Volatile { get; private set; }
+    /// <summary>Null: not said.</summary>
+    public Durability? Durability { get; private set; }
 
     public bool? AllowOther { get; private set; }
 
     public bool? UserXattrs { get; private set; }
 
-    /// <summary>Names for the kernel, in the order given.</summary>
+    public string? FsName { get; private set; }
+
+    /// <summary>Threads that the list asks for; null: not said.</summary>
+    public int? Threads { get; private set; }
+
+    /// <summary>How objects are shown and kept.</summary>
+    public MountBehaviour Behaviour { get; private set; } = new();
+
+    /// <summary>Options for the kernel, in the order given.</summary>
     public IReadOnlyList<string> MountOptions => _mountOptions;
 
-    /// <summary>Reads one or several lists.</summary>
-    /// <exception cref="MountProblem">Usage: an unknown option, by name; an option twice; an empty folder.</exception>
+    /// <summary>Options that were accepted and change nothing, each with the reason.</summary>
+    public IReadOnlyList<string> Idle => _idle;
+
+    /// <summary>Reads one or several lists; of an option given several times the last one counts, but the folders may be given once.</summary>
+    /// <exception cref="MountProblem">Usage: an unknown or refused option, by name; folders twice; an empty folder; no such value.</exception>
     public static OverlayOptionList Parse(IEnumerable<string> lists)
     {
         var options = new OverlayOptionList();
-        foreach (var option in lists.SelectMany(list => Split(list, ',')))
-        {
-            options.Take(option);
-        }
-
+        var all = lists.SelectMany(list => Split(list, ',')).ToList();
+        options._isSloppy = all.Contains(Sloppy);
+        all.ForEach(options.Take);
         return options;
     }
 
@@ -75,66 +74,180 @@ public sealed class OverlayOptionList
             throw MountProblem.Usage("-o: workdir needs upperdir");
         }
 
-        return new MountRequest
+        return AddTo(new MountRequest
         {
             Lowers = [.. Lowers.Select(path => new SourceSpec(SourceKind.Folder, path))],
             MountPoint = mountPoint,
-            Upper = Upper,
-            Work = Work,
-            ReadOnly = ReadOnly || Upper is null, // as the kernel's overlay: without an upper nothing can be written
-            AllowOther = AllowOther,
-            UserXattrs = UserXattrs,
-            MountOptions = MountOptions,
-        };
+            ReadOnly = Upper is null, // as the kernel's overlay: without an upper nothing can be written
+        });
     }
+
+    /// <summary>A request with everything of the list but the layers below; what the request has already wins.</summary>
+    public MountRequest AddTo(MountRequest request) => request with
+    {
+        Upper = request.Upper ?? Upper,
+        Work = request.Work ?? Work,
+        ReadOnly = request.ReadOnly || ReadOnly,
+        AllowOther = request.AllowOther ?? AllowOther,
+        UserXattrs = UserXattrs,
+        FsName = FsName,
+        Behaviour = Behaviour,
+        MountOptions = MountOptions,
+    };
+
+    private const string Sloppy = "sloppy";
 
     private void Take(string option)
     {
         var equals = option.IndexOf('=');
         var name = equals < 0 ? option : option[..equals];
         var value = equals < 0 ? null : option[(equals + 1)..];
+        if (!TakeFolder(name, value) && !TakeFlag(name, value) && !TakeValue(name, value))
+        {
+            TakeForeign(option, name, value);
+        }
+    }
+
+    private bool TakeFolder(string name, string? value)
+    {
         switch (name)
         {
             case "lowerdir" when value is not null:
                 OnlyOnce(name, _lowers.Count > 0);
                 _lowers.AddRange(Split(value, ':').Select(part => Folder(name, part)));
-                break;
+                return true;
+            case "lowerdir+" when value is not null:
+                _lowers.Add(Folder(name, value)); // one folder each, in which ':' is a letter
+                return true;
             case "upperdir" when value is not null:
                 OnlyOnce(name, Upper is not null);
                 Upper = Folder(name, value);
-                break;
+                return true;
             case "workdir" when value is not null:
                 OnlyOnce(name, Work is not null);
                 Work = Folder(name, value);
-                break;
-            case "ro" when value is null:
-                ReadOnly = true;
-                break;
-            case "volatile" when value is null:
-                Volatile = true;
-                break;
-            case "allow_other" when value is null:
-                AllowOther = true;
-                break;
-            case "userxattr" when value is null:
-                UserXattrs = true;
-                break;
+                return true;
+            case "fsname" or "source" when value is not null:
+                FsName = Unescape(value);
+                return true;
             default:
-                TakeGeneric(option);
-                break;
+                return false;
         }
     }
 
-    private void TakeGeneric(string option)
+    private bool TakeFlag(string name, string? value)
     {
-        if (s_mountOptions.Contains(option))
+        if (value is not null)
         {
-            _mountOptions.Add(option);
+            return false;
         }
-        else if (!s_ignored.Contains(option) && !option.StartsWith("x-", StringComparison.Ordinal) && option.Length > 0)
+
+        switch (name)
         {
-            throw MountProblem.Usage($"-o: unknown option '{option}'");
+            case "ro":
+            case "rw":
+                ReadOnly = name == "ro";
+                return true;
+            case "volatile":
+                Durability = Mounts.Durability.Volatile;
+                return true;
+            case "allow_other":
+                AllowOther = true;
+                return true;
+            case "userxattr":
+                UserXattrs = true;
+                return true;
+            case "static_nlink":
+                Behaviour = Behaviour with { StaticLinks = true };
+                return true;
+            case "noacl":
+                Behaviour = Behaviour with { Acls = false };
+                return true;
+            case "squash_to_root":
+                Behaviour = Behaviour with { SquashToUid = Behaviour.SquashToUid ?? 0, SquashToGid = Behaviour.SquashToGid ?? 0 };
+                return true;
+            case "auto_unmount":
+                _mountOptions.Add(name);
+                return true;
+            case Sloppy:
+                return true;
+            default:
+                return false;
         }
+    }
+
+    private bool TakeValue(string name, string? value)
+    {
+        switch (name, value)
+        {
+            case ("fsync" or "sync", "0" or "1"):
+                Durability = value == "0" ? Mounts.Durability.Volatile : Mounts.Durability.Fsync;
+                return true;
+            case ("threaded", "0" or "1"):
+                Threads = value == "0" ? 1 : null;
+                return true;
+            case ("noxattrs", "1"):
+                Behaviour = Behaviour with { Xattrs = false };
+                return true;
+            case ("redirect_dir", "on" or "off" or "follow" or "nofollow"):
+                Behaviour = Behaviour with { RenamesLowerDirectories = value == "on", FollowsRedirects = value != "nofollow" };
+                return true;
+            case ("uidmapping", not null):
+                Behaviour = Behaviour with { Uids = IdMapText.ParseTriples("-o uidmapping", value), TakesUnmappedCallers = true };
+                return true;
+            case ("gidmapping", not null):
+                Behaviour = Behaviour with { Gids = IdMapText.ParseTriples("-o gidmapping", value), TakesUnmappedCallers = true };
+                return true;
+            case ("squash_to_uid", not null):
+                Behaviour = Behaviour with { SquashToUid = IdMapText.ParseId("-o squash_to_uid", value) };
+                return true;
+            case ("squash_to_gid", not null):
+                Behaviour = Behaviour with { SquashToGid = IdMapText.ParseId("-o squash_to_gid", value) };
+                return true;
+            case ("whiteouts", not null):
+                Behaviour = Behaviour with { ReadsAufsWhiteouts = WhiteoutsText.Parse("-o whiteouts", value) };
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private void TakeForeign(string option, string name, string? value)
+    {
+        if (ForeignOptions.OfTheMount.Contains(option) || (value is not null && ForeignOptions.OfLabels.Contains(name)))
+        {
+            _mountOptions.Add(Unescape(option));
+            return;
+        }
+
+        foreach (var idle in ForeignOptions.Idle)
+        {
+            if (idle.Name == name && ForeignOptions.Matches(idle.Values, value))
+            {
+                _idle.Add($"{option} ({idle.Why})");
+                return;
+            }
+        }
+
+        foreach (var refused in ForeignOptions.Refused)
+        {
+            if (refused.Name == name && ForeignOptions.Matches(refused.Values, value))
+            {
+                throw MountProblem.Usage($"-o: '{option}' is not supported: {refused.Advice}");
+            }
+        }
+
+        if (option.Length == 0 || option.StartsWith("x-", StringComparison.Ordinal) || option.StartsWith("X-", StringComparison.Ordinal))
+        {
+            return;
+        }
+
+        if (!_isSloppy)
+        {
+            throw MountProblem.Usage($"-o: unknown option '{option}'; docs/MOUNT-OPTIONS.md lists what is known");
+        }
+
+        _idle.Add($"{option} (not known, and 'sloppy' is given)");
     }
 
     private static void OnlyOnce(string name, bool isThere)
@@ -152,18 +265,23 @@ public sealed class OverlayOptionList
         return path;
     }
 
-    /// <summary>Parts between separators that no backslash stands before; backslashes stay in.</summary>
+    /// <summary>Parts between separators that no backslash stands before and no quotes around; backslashes and quotes stay in.</summary>
     private static List<string> Split(string text, char separator)
     {
         var parts = new List<string>();
         var start = 0;
+        var quoted = false;
         for (var i = 0; i < text.Length; i++)
         {
             if (text[i] == '\\')
             {
                 i++; // the next character has no meaning
             }
-            else if (text[i] == separator)
+            else if (text[i] == '"' && separator == ',' && (quoted || (i > 0 && text[i - 1] == '=')))
+            {
+                quoted = !quoted; // a label of SELinux; elsewhere a quote is a letter of a name
+            }
+            else if (text[i] == separator && !quoted)
             {
                 parts.Add(text[start..i]);
                 start = i + 1;

@@ -27,6 +27,9 @@ public sealed record FuseOptions
     /// </summary>
     public ulong? InitMask { get; init; }
 
+    /// <summary>False: the kernel neither checks nor caches ACLs.</summary>
+    public bool Acls { get; init; } = true;
+
     /// <summary>Further options as <c>mount -o</c> takes them, one each ("noexec", "nosuid"); they win over ours.</summary>
     public string[] ExtraMountOptions { get; init; } = [];
 

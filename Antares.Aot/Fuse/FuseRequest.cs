@@ -34,6 +34,7 @@ internal readonly unsafe ref struct FuseRequest
         Buffer = Context->ReplyBuffer,
         Capacity = Math.Min(size, Context->ReplyCapacity),
         CacheSeconds = _server.CacheSeconds,
+        StaticLinks = _server.FileSystem.StaticLinks,
     };
 
     /// <summary>The answer of an operation that gives nothing back: success or an errno.</summary>
@@ -91,6 +92,11 @@ internal readonly unsafe ref struct FuseRequest
         {
             Answer(error);
             return;
+        }
+
+        if (_server.FileSystem.StaticLinks)
+        {
+            KernelAttributes.HideLinks(attributes);
         }
 
         Close(Errno.None);
@@ -212,6 +218,11 @@ internal readonly unsafe ref struct FuseRequest
         entry->ino = reply.NodeId;
         entry->generation = 0; // ids are never used twice
         entry->attr = reply.Attributes;
+        if (_server.FileSystem.StaticLinks)
+        {
+            KernelAttributes.HideLinks(&entry->attr);
+        }
+
         entry->attr_timeout = _server.CacheSeconds;
         entry->entry_timeout = _server.CacheSeconds;
     }

@@ -214,7 +214,7 @@ public sealed unsafe class FuseServer
 
     private Errno Negotiate()
     {
-        Errno error = InitNegotiation.Run(_session, Options.InitMask ?? ulong.MaxValue, out InitResult result);
+        Errno error = InitNegotiation.Run(_session, (Options.InitMask ?? ulong.MaxValue) & (Options.Acls ? ulong.MaxValue : ~Flags.FUSE_POSIX_ACL), out InitResult result);
         Init = result;
         _diagnostics.Log.Debug($"INIT: kernel 7.{result.Minor}, offered {result.Offered:x}, accepted {result.Accepted:x}: {InitFlags.Describe(result.Accepted)}");
         return error;

@@ -6,6 +6,15 @@ namespace Antares.Aot.Fuse;
 /// <summary>Attributes in the form of the protocol, for replies that libfuse does not write.</summary>
 internal static unsafe class KernelAttributes
 {
+    /// <summary>One link for a directory, however many sub-directories it has; none for one that was removed.</summary>
+    public static void HideLinks(stat* attributes)
+    {
+        if ((attributes->st_mode & StatMode.S_IFMT) == StatMode.S_IFDIR && attributes->st_nlink > 1)
+        {
+            attributes->st_nlink = 1;
+        }
+    }
+
     /// <summary>Fills an entry that may be kept for <paramref name="cacheSeconds"/>.</summary>
     public static void FillEntry(fuse_entry_out* entry, ulong nodeId, in stat attributes, double cacheSeconds)
     {

@@ -13,6 +13,9 @@ internal unsafe struct Listing
     public nuint Used;
     public double CacheSeconds;
 
+    /// <summary>Each directory shows one link.</summary>
+    public bool StaticLinks;
+
     /// <summary>For <see cref="DirectoryOps"/>: takes one entry with names only; false when the buffer is full.</summary>
     public static bool Add(void* context, DirectoryItem* item)
     {
@@ -38,6 +41,11 @@ internal unsafe struct Listing
         entry.ino = item->NodeId;
         entry.generation = 0;
         entry.attr = item->Attributes;
+        if (listing->StaticLinks)
+        {
+            KernelAttributes.HideLinks(&entry.attr);
+        }
+
         entry.attr_timeout = listing->CacheSeconds;
         entry.entry_timeout = listing->CacheSeconds;
         nuint size = Direntry.fuse_add_direntry_plus(

@@ -1,4 +1,3 @@
-using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
 using Antares.Aot.Fuse;
@@ -25,11 +24,12 @@ internal static class MountAssembly
         var options = new FuseOptions
         {
             MountPoint = plan.MountPoint,
-            FsName = new SourceSpec(plan.Lowers[^1].Spec.Kind, plan.Lowers[^1].RealPath).ToString(),
+            FsName = plan.Request.FsName ?? new SourceSpec(plan.Lowers[^1].Spec.Kind, plan.Lowers[^1].RealPath).ToString(),
             AllowOther = plan.AllowOther,
             ReadOnly = plan.Request.ReadOnly,
             Threads = plan.Request.Threads,
             InitMask = plan.Request.InitMask,
+            Acls = plan.Request.Behaviour is { Acls: true, Xattrs: true },
             ExtraMountOptions = [.. plan.Request.MountOptions],
         };
         var error = FuseServer.Mount(overlay, options, diagnostics, out var server, out var problem);
@@ -58,7 +58,20 @@ internal static class MountAssembly
 
             upper = OpenUpper(plan, files, diagnostics.Log);
             diagnostics.AddGauge("descriptors_cached", () => files.Used);
-            var error = OverlayFs.Open(new OverlayOptions { Lowers = layers, Upper = upper }, out overlay);
+            var behaviour = plan.Request.Behaviour;
+            var options = new OverlayOptions
+            {
+                Lowers = layers,
+                Upper = upper,
+                Uids = plan.Uids,
+                Gids = plan.Gids,
+                StaticLinks = behaviour.StaticLinks,
+                Acls = behaviour.Acls,
+                Xattrs = behaviour.Xattrs,
+                RenamesLowerDirectories = behaviour.RenamesLowerDirectories,
+                ReservesAufsNames = behaviour.ReadsAufsWhiteouts,
+            };
+            var error = OverlayFs.Open(options, out overlay);
             if (error == Errno.None && overlay is not null)
             {
                 MountGauges.Add(diagnostics, overlay, layers);
@@ -90,8 +103,8 @@ internal static class MountAssembly
                 Slot = (uint)index + 1,
                 MemoryLimitBytes = ContentMemoryBytes,
                 StorePath = plan.StorePath,
-                Uids = IdMap.Identity,
-                Gids = IdMap.Identity,
+                Uids = plan.Uids,
+                Gids = plan.Gids,
                 FdCapacity = Math.Clamp(descriptors / 8, 4, 256),
             };
             error = DicfuseLayer.OpenFolder("dicfuse", root, options, out var dicfuse);
@@ -103,12 +116,20 @@ internal static class MountAssembly
         }
         else
         {
-            error = DirectoryLayer.OpenLower($"lower{index}", root, (uint)index + 1, files, IdMap.Identity, IdMap.Identity, out var folder);
+            error = DirectoryLayer.OpenLower($"lower{index}", root, (uint)index + 1, files, Reading(plan), out var folder);
             layer = folder;
         }
 
         return error == Errno.None && layer is not null ? layer : throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);
     }
+
+    private static FolderOptions Reading(MountPlan plan) => new()
+    {
+        Uids = plan.Uids,
+        Gids = plan.Gids,
+        ReadsAufsWhiteouts = plan.Request.Behaviour.ReadsAufsWhiteouts,
+        FollowsRedirects = plan.Request.Behaviour.FollowsRedirects,
+    };
 
     private static DirectoryLayer? OpenUpper(MountPlan plan, FdCache files, Log log)
     {
@@ -125,7 +146,7 @@ internal static class MountAssembly
             Log = log,
         };
         var error = DirectoryLayer.OpenUpper(
-            upper.Detach(), work.Detach(), options, files, IdMap.Identity, IdMap.Identity, out var layer, out var problem);
+            upper.Detach(), work.Detach(), options, files, Reading(plan), out var layer, out var problem);
         if (error == Errno.None && layer is not null)
         {
             layer.Writer.DiscardOnClose = plan.DiscardsUpper;

@@ -1,4 +1,7 @@
+using System.Globalization;
+using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Overlay;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -28,6 +31,8 @@ public sealed class MountPlan : IDisposable
         IsRoot = Process.Geteuid() == 0;
         AllowOther = request.AllowOther ?? IsRoot;
         UserXattrs = request.UserXattrs ?? !MayUseTrustedXattrs();
+        Uids = MapOf(request.Behaviour, request.Behaviour.Uids, request.Behaviour.SquashToUid, "/proc/sys/kernel/overflowuid");
+        Gids = MapOf(request.Behaviour, request.Behaviour.Gids, request.Behaviour.SquashToGid, "/proc/sys/kernel/overflowgid");
     }
 
     public MountRequest Request { get; }
@@ -39,6 +44,12 @@ public sealed class MountPlan : IDisposable
     public bool AllowOther { get; }
 
     public bool UserXattrs { get; }
+
+    /// <summary>Owners as the mount shows them.</summary>
+    public IdMap Uids { get; }
+
+    /// <summary>Groups, likewise.</summary>
+    public IdMap Gids { get; }
 
     /// <summary>Top first.</summary>
     public IReadOnlyList<PlannedLower> Lowers => _lowers;
@@ -144,6 +155,19 @@ public sealed class MountPlan : IDisposable
         return HostPath.List(fd, 1, out var names) == Errno.None && names.Count == 0;
     }
 
+    private static IdMap MapOf(MountBehaviour behaviour, IReadOnlyList<IdRange>? ranges, uint? squash, string overflowFile)
+    {
+        if (ranges is null && squash is null)
+        {
+            return IdMap.Identity;
+        }
+
+        const uint Usual = 65534;
+        var overflow = HostPath.ReadAll(overflowFile, out var content) == Errno.None
+            && uint.TryParse(System.Text.Encoding.ASCII.GetString(content).Trim(), CultureInfo.InvariantCulture, out var id) ? id : Usual;
+        return new IdMap(ranges ?? [], squash ?? IdMap.None, overflow, behaviour.TakesUnmappedCallers);
+    }
+
     /// <summary>The kernel keeps trusted.* to CAP_SYS_ADMIN in the first user namespace.</summary>
     private static bool MayUseTrustedXattrs()
     {
@@ -154,6 +178,11 @@ public sealed class MountPlan : IDisposable
 
     private void OpenLowers()
     {
+        if (Request.Lowers.Count > OverlayOptions.MaxLowers)
+        {
+            throw MountProblem.Usage($"{Request.Lowers.Count} lower folders: at most {OverlayOptions.MaxLowers} are possible; merge some of them first");
+        }
+
         foreach (var spec in Request.Lowers)
         {
             var fd = OpenFolder("source", spec.Path, "give an existing folder");

@@ -56,6 +56,12 @@ public sealed record MountRequest
     /// <summary>INIT flags that the kernel's offer is cut down to; null: all.</summary>
     public ulong? InitMask { get; init; }
 
+    /// <summary>First column of /proc/mounts; null: the lowest layer.</summary>
+    public string? FsName { get; init; }
+
+    /// <summary>How objects are shown and kept.</summary>
+    public MountBehaviour Behaviour { get; init; } = new();
+
     /// <summary>Options for the mount itself, as mount(8) spells them: noatime, nosuid, noexec …</summary>
     public IReadOnlyList<string> MountOptions { get; init; } = [];
 }

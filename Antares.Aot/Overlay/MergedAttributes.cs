@@ -8,8 +8,15 @@ namespace Antares.Aot.Overlay;
 public sealed unsafe class MergedAttributes
 {
     private readonly MergedTree _tree;
+    private readonly bool _staticLinks;
 
-    public MergedAttributes(MergedTree tree) => _tree = tree;
+    /// <param name="tree">The tree.</param>
+    /// <param name="staticLinks">True: links of directories are not counted, since nobody is shown them.</param>
+    public MergedAttributes(MergedTree tree, bool staticLinks)
+    {
+        _tree = tree;
+        _staticLinks = staticLinks;
+    }
 
     /// <summary>Fills what the kernel is shown. Called with the gate held unless the object is pure lower.</summary>
     /// <returns>None; ERESTART (<see cref="LowerLayers"/>); EIO and others: a layer could not be read.</returns>
@@ -88,7 +95,7 @@ public sealed unsafe class MergedAttributes
 
         attributes->st_nlink = 1;
         DirectoryLayer upper = _tree.Upper;
-        if (upper.Load(target.Upper) != Errno.None)
+        if (_staticLinks || upper.Load(target.Upper) != Errno.None)
         {
             return Errno.None;
         }

@@ -18,17 +18,18 @@ public sealed unsafe class OverlayFs : IDisposable
     {
         _tree = tree;
         _options = options;
-        var attributes = new MergedAttributes(tree);
+        StaticLinks = options.StaticLinks;
+        var attributes = new MergedAttributes(tree, options.StaticLinks);
         var listing = new MergedListing(tree);
         CopyUp = new CopyUp(tree, attributes);
         Lookups = new LookupOps(tree, attributes, CopyUp);
-        Attributes = new AttributeOps(tree, attributes, CopyUp);
-        Creation = new CreateOps(tree, CopyUp, Lookups);
+        Attributes = new AttributeOps(tree, attributes, CopyUp, options);
+        Creation = new CreateOps(tree, CopyUp, Lookups, options);
         Removal = new RemoveOps(tree, attributes, listing, CopyUp);
-        Renames = new RenameOps(tree, CopyUp, Removal);
+        Renames = new RenameOps(tree, CopyUp, Removal, options);
         Data = new DataOps(tree, CopyUp);
         Directories = new DirectoryOps(tree, attributes, listing, CopyUp);
-        Xattrs = new XattrOps(tree, CopyUp);
+        Xattrs = new XattrOps(tree, CopyUp, options);
         Ioctls = new IoctlOps(tree, CopyUp);
     }
 
@@ -51,6 +52,9 @@ public sealed unsafe class OverlayFs : IDisposable
     public IoctlOps Ioctls { get; }
 
     public CopyUp CopyUp { get; }
+
+    /// <summary>Each directory shows one link.</summary>
+    public bool StaticLinks { get; }
 
     public bool IsReadOnly => !_tree.HasUpper;
 

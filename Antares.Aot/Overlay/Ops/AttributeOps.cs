@@ -14,13 +14,13 @@ public sealed unsafe class AttributeOps
     private readonly IdMap _uids;
     private readonly IdMap _gids;
 
-    public AttributeOps(MergedTree tree, MergedAttributes attributes, CopyUp copyUp)
+    public AttributeOps(MergedTree tree, MergedAttributes attributes, CopyUp copyUp, OverlayOptions options)
     {
         _tree = tree;
         _attributes = attributes;
         _copyUp = copyUp;
-        _uids = tree.HasUpper ? tree.Upper.Uids : IdMap.Identity;
-        _gids = tree.HasUpper ? tree.Upper.Gids : IdMap.Identity;
+        _uids = options.Uids;
+        _gids = options.Gids;
     }
 
     /// <summary>Attributes of an object.</summary>
@@ -47,7 +47,7 @@ public sealed unsafe class AttributeOps
     }
 
     /// <summary>Changes attributes; a lower object is copied up first, without its data when it is truncated to nothing.</summary>
-    /// <returns>None; EROFS; EPERM (owner not allowed by the upper's file system); ENOSPC, EDQUOT, EFBIG, EIO and others.</returns>
+    /// <returns>None; EROFS; EPERM (owner not allowed by the upper's file system); EOVERFLOW: an owner that is not mapped; ENOSPC, EDQUOT, EFBIG, EIO and others.</returns>
     public Errno Setattr(in Caller caller, ulong nodeId, in SetattrRequest request, stat* attributes)
     {
         _ = caller;
@@ -56,12 +56,21 @@ public sealed unsafe class AttributeOps
             return Errno.EROFS;
         }
 
+        // Before anything is copied up: an owner that cannot be stored changes nothing. EOVERFLOW as on a mount whose ids the kernel maps.
+        uint uid = uint.MaxValue;
+        uint gid = uint.MaxValue;
+        if (((request.Fields & SetattrFields.Uid) != 0 && !_uids.TryToLayer(request.Uid, out uid))
+            || ((request.Fields & SetattrFields.Gid) != 0 && !_gids.TryToLayer(request.Gid, out gid)))
+        {
+            return Failure.Note("overlay", "chown to an id that is not mapped", Errno.EOVERFLOW);
+        }
+
         lock (_tree.Gate)
         {
             Errno error;
             do
             {
-                error = SetattrMerged(nodeId, in request, attributes);
+                error = SetattrMerged(nodeId, in request, uid, gid, attributes);
             }
             while (_tree.Lowers.LoadLacking(ref error));
 
@@ -114,7 +123,7 @@ public sealed unsafe class AttributeOps
         return Errno.None;
     }
 
-    private Errno SetattrMerged(ulong nodeId, in SetattrRequest request, stat* attributes)
+    private Errno SetattrMerged(ulong nodeId, in SetattrRequest request, uint uid, uint gid, stat* attributes)
     {
         Errno error = _tree.Resolve(nodeId, out Target target);
         if (error == Errno.None && request.Fields != SetattrFields.None)
@@ -127,13 +136,13 @@ public sealed unsafe class AttributeOps
                 error = _attributes.Get(in target, attributes);
             }
 
-            error = error == Errno.None ? Apply(target.Upper, in request) : error;
+            error = error == Errno.None ? Apply(target.Upper, in request, uid, gid) : error;
         }
 
         return error == Errno.None ? _attributes.Get(in target, attributes) : error;
     }
 
-    private Errno Apply(uint node, in SetattrRequest request)
+    private Errno Apply(uint node, in SetattrRequest request, uint uid, uint gid)
     {
         DirectoryLayer change = _tree.Upper;
         Errno error = Errno.None;
@@ -150,8 +159,6 @@ public sealed unsafe class AttributeOps
 
         if (error == Errno.None && (fields & (SetattrFields.Uid | SetattrFields.Gid)) != 0)
         {
-            uint uid = (fields & SetattrFields.Uid) != 0 ? _uids.ToLayer(request.Uid) : uint.MaxValue;
-            uint gid = (fields & SetattrFields.Gid) != 0 ? _gids.ToLayer(request.Gid) : uint.MaxValue;
             error = change.Chown(node, uid, gid);
         }
 

@@ -1,4 +1,5 @@
 using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
 using Antares.Aot.Layers;
 using Antares.Interop;
 
@@ -16,16 +17,18 @@ public sealed unsafe class CreateOps
     private readonly MergedTree _tree;
     private readonly CopyUp _copyUp;
     private readonly LookupOps _lookups;
+    private readonly OverlayOptions _options;
 
-    public CreateOps(MergedTree tree, CopyUp copyUp, LookupOps lookups)
+    public CreateOps(MergedTree tree, CopyUp copyUp, LookupOps lookups, OverlayOptions options)
     {
+        _options = options;
         _tree = tree;
         _copyUp = copyUp;
         _lookups = lookups;
     }
 
     /// <summary>Makes a file, FIFO, socket or device node.</summary>
-    /// <returns>None; EPERM: a character device 0:0, which is what a whiteout is; EEXIST, EROFS, ENOSPC and others.</returns>
+    /// <returns>None; EPERM: a character device 0:0 or a reserved name, which is what a whiteout is; EOVERFLOW: the caller's ids are not mapped; EEXIST, EROFS, ENOSPC and others.</returns>
     public Errno Mknod(in Caller caller, ulong parent, ByteName name, uint mode, ulong rdev, ref EntryReply reply)
     {
         if ((mode & TypeMask) == TypeChar && rdev == 0)
@@ -76,7 +79,12 @@ public sealed unsafe class CreateOps
                 return error;
             }
 
-            NewNode what = Describe(in caller, (mode & 0xFFF) | TypeRegular, 0, null);
+            error = Describe(in caller, (mode & 0xFFF) | TypeRegular, 0, null, out NewNode what);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
             fixed (stat* attributes = &reply.Attributes)
             {
                 error = _tree.Upper.Writer.Creation.CreateUnnamed(directory.Upper, in what, out uint node, attributes);
@@ -93,6 +101,11 @@ public sealed unsafe class CreateOps
         if (newName.Length > ByteName.MaxLength)
         {
             return Errno.ENAMETOOLONG;
+        }
+
+        if (IsReserved(newName))
+        {
+            return Failure.Note("overlay", "name of a whiteout (.wh.)", Errno.EPERM);
         }
 
         lock (_tree.Gate)
@@ -141,10 +154,19 @@ public sealed unsafe class CreateOps
             return Errno.ENAMETOOLONG;
         }
 
-        NewNode what = Describe(in caller, mode, rdev, target);
+        if (IsReserved(name))
+        {
+            return Failure.Note("overlay", "name of a whiteout (.wh.)", Errno.EPERM);
+        }
+
+        Errno error = Describe(in caller, mode, rdev, target, out NewNode what);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
         lock (_tree.Gate)
         {
-            Errno error;
             do
             {
                 error = MakeMerged(parent, name, ref what, (mode & TypeMask) == TypeDirectory, ref reply);
@@ -194,8 +216,8 @@ public sealed unsafe class CreateOps
     {
         Target made = _tree.OfUpper(node);
         attributes->st_dev = 0;
-        attributes->st_uid = _tree.Upper.Uids.ToMount(attributes->st_uid);
-        attributes->st_gid = _tree.Upper.Gids.ToMount(attributes->st_gid);
+        attributes->st_uid = _options.Uids.ToMount(attributes->st_uid);
+        attributes->st_gid = _options.Gids.ToMount(attributes->st_gid);
         if (FileTypes.FromMode(attributes->st_mode) == FileType.Directory)
         {
             attributes->st_nlink = 2;
@@ -206,13 +228,13 @@ public sealed unsafe class CreateOps
         return Errno.None;
     }
 
-    private NewNode Describe(in Caller caller, uint mode, ulong rdev, byte* target) => new()
+    private bool IsReserved(ByteName name) => _options.ReservesAufsNames && AufsMarks.IsReserved(name);
+
+    // EOVERFLOW for a caller whose ids are not mapped, as on a mount whose ids the kernel maps.
+    private Errno Describe(in Caller caller, uint mode, ulong rdev, byte* target, out NewNode what)
     {
-        Mode = mode,
-        Umask = caller.Umask,
-        Uid = _tree.Upper.Uids.ToLayer(caller.Uid),
-        Gid = _tree.Upper.Gids.ToLayer(caller.Gid),
-        Rdev = rdev,
-        Target = target,
-    };
+        bool mapped = _options.Uids.TryCallerToLayer(caller.Uid, out uint uid) & _options.Gids.TryCallerToLayer(caller.Gid, out uint gid);
+        what = new NewNode { Mode = mode, Umask = caller.Umask, Uid = uid, Gid = gid, Rdev = rdev, Target = target };
+        return mapped ? Errno.None : Failure.Note("overlay", "create with an id that is not mapped", Errno.EOVERFLOW);
+    }
 }

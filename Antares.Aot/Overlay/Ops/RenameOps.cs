@@ -18,9 +18,11 @@ public sealed unsafe class RenameOps
     private readonly CopyUp _copyUp;
     private readonly RemoveOps _removal;
     private readonly UpperRename? _rename;
+    private readonly OverlayOptions _options;
 
-    public RenameOps(MergedTree tree, CopyUp copyUp, RemoveOps removal)
+    public RenameOps(MergedTree tree, CopyUp copyUp, RemoveOps removal, OverlayOptions options)
     {
+        _options = options;
         _tree = tree;
         _copyUp = copyUp;
         _removal = removal;
@@ -36,7 +38,8 @@ public sealed unsafe class RenameOps
     /// <param name="flags">0, RENAME_NOREPLACE or RENAME_EXCHANGE.</param>
     /// <returns>
     /// None; ENOENT; EEXIST (NOREPLACE); ENOTEMPTY; EISDIR, ENOTDIR; EINVAL: other flags (RENAME_WHITEOUT as on kernel overlayfs: a
-    /// whiteout is not a thing one can see); EXDEV: the way to the lower directory is too long for a mark; EROFS, ENOSPC and others.
+    /// whiteout is not a thing one can see); EPERM: a name that is reserved for whiteouts; EXDEV: the way to the lower directory is too long
+    /// for a mark, or directories with a lower part are not to be renamed; EROFS, ENOSPC and others.
     /// </returns>
     public Errno Rename(in Caller caller, ulong parent, ByteName name, ulong newParent, ByteName newName, uint flags)
     {
@@ -55,6 +58,11 @@ public sealed unsafe class RenameOps
         if (name.Length > ByteName.MaxLength || newName.Length > ByteName.MaxLength)
         {
             return Errno.ENAMETOOLONG;
+        }
+
+        if (_options.ReservesAufsNames && AufsMarks.IsReserved(newName))
+        {
+            return Failure.Note("overlay", "name of a whiteout (.wh.)", Errno.EPERM);
         }
 
         lock (_tree.Gate)
@@ -94,6 +102,11 @@ public sealed unsafe class RenameOps
         if (occupied && source.NodeId == target.NodeId)
         {
             return Errno.None;
+        }
+
+        if (IsFixed(in source) || (exchange && IsFixed(in target)))
+        {
+            return Errno.EXDEV;
         }
 
         error = occupied && !exchange ? CheckReplaceable(in source, in target) : Errno.None;
@@ -144,6 +157,9 @@ public sealed unsafe class RenameOps
             ? Exchange(ref from, name, ref source, ref to, newName, ref target)
             : Move(ref from, name, ref source, ref to, newName, ref target, occupied);
     }
+
+    private bool IsFixed(ref readonly Target target) =>
+        !_options.RenamesLowerDirectories && _tree.TypeOf(in target) == FileType.Directory && !_tree.LowersOf(in target).IsEmpty;
 
     private Errno FindBoth(
         ulong parent,

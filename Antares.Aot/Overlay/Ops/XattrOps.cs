@@ -4,26 +4,46 @@ using Antares.Interop;
 
 namespace Antares.Aot.Overlay.Ops;
 
-/// <summary>SETXATTR, GETXATTR, LISTXATTR and REMOVEXATTR. The overlay's own marks are neither seen nor set.</summary>
+/// <summary>
+/// SETXATTR, GETXATTR, LISTXATTR and REMOVEXATTR. The overlay's own marks are neither seen nor set; the ids in ACLs are mapped as owners are.
+/// </summary>
 public sealed unsafe class XattrOps
 {
     private readonly MergedTree _tree;
     private readonly CopyUp _copyUp;
+    private readonly OverlayOptions _options;
+    private readonly bool _mapsAcls;
 
-    public XattrOps(MergedTree tree, CopyUp copyUp)
+    public XattrOps(MergedTree tree, CopyUp copyUp, OverlayOptions options)
     {
+        _options = options;
+        _mapsAcls = !options.Uids.IsIdentity || !options.Gids.IsIdentity;
         _tree = tree;
         _copyUp = copyUp;
     }
 
     /// <summary>Sets an attribute; a lower object is copied up first.</summary>
-    /// <returns>None; EEXIST, ENODATA (flags); EROFS; EOPNOTSUPP; EPERM; ENOSPC, E2BIG, ERANGE and others.</returns>
+    /// <returns>
+    /// None; EEXIST, ENODATA (flags); EROFS; EOPNOTSUPP; EPERM; EINVAL: an ACL with an id that is not mapped; ENOSPC, E2BIG, ERANGE and others.
+    /// </returns>
     public Errno Setxattr(in Caller caller, ulong nodeId, byte* name, byte* value, nuint size, int flags)
     {
         _ = caller;
+        Errno error = Allow(name, out bool isAcl);
+        if (error == Errno.None && isAcl && _mapsAcls)
+        {
+            // SAFETY: the value lies in this thread's request buffer, which nobody reads again.
+            error = AclIds.ToLayer(value, (int)size, _options.Uids, _options.Gids);
+        }
+
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
         lock (_tree.Gate)
         {
-            Errno error = _tree.Resolve(nodeId, out Target target);
+            error = _tree.Resolve(nodeId, out Target target);
             if (error == Errno.None)
             {
                 error = _copyUp.Ensure(ref target, CopyUp.Whole, out _);
@@ -43,62 +63,54 @@ public sealed unsafe class XattrOps
     public Errno Getxattr(ulong nodeId, byte* name, byte* value, nuint size, out int length)
     {
         length = 0;
-        if (_tree.TryPure(nodeId, out ILayer layer, out uint node, out _))
+        Errno error = Allow(name, out bool isAcl);
+        if (error != Errno.None)
         {
-            return layer.Getxattr(node, name, value, size, out length);
+            return error;
         }
 
-        Target target;
-        lock (_tree.Gate)
+        error = _tree.TryPure(nodeId, out ILayer layer, out uint node, out _)
+            ? layer.Getxattr(node, name, value, size, out length)
+            : GetMerged(nodeId, name, value, size, out length);
+        if (error == Errno.None && isAcl && _mapsAcls && size > 0)
         {
-            Errno error = _tree.Resolve(nodeId, out target);
-            if (error != Errno.None)
-            {
-                return error;
-            }
-
-            if (target.HasUpper)
-            {
-                return _tree.Upper.Getxattr(target.Upper, name, value, size, out length);
-            }
+            AclIds.ToMount(value, length, _options.Uids, _options.Gids);
         }
 
-        return _tree.Lowers[target.Lower.Slot].Getxattr(target.Lower.Node, name, value, size, out length);
+        return error;
     }
 
     /// <summary>Lists the attributes.</summary>
     public Errno Listxattr(ulong nodeId, byte* list, nuint size, out int length)
     {
         length = 0;
-        if (_tree.TryPure(nodeId, out ILayer layer, out uint node, out _))
+        if (!_options.Xattrs)
         {
-            return layer.Listxattr(node, list, size, out length);
+            return Errno.ENOSYS;
         }
 
-        Target target;
-        lock (_tree.Gate)
+        Errno error = _tree.TryPure(nodeId, out ILayer layer, out uint node, out _)
+            ? layer.Listxattr(node, list, size, out length)
+            : ListMerged(nodeId, list, size, out length);
+        if (error == Errno.None && size > 0 && !_options.Acls)
         {
-            Errno error = _tree.Resolve(nodeId, out target);
-            if (error != Errno.None)
-            {
-                return error;
-            }
-
-            if (target.HasUpper)
-            {
-                return _tree.Upper.Listxattr(target.Upper, list, size, out length);
-            }
+            length = AclIds.HideNames(list, length);
         }
 
-        return _tree.Lowers[target.Lower.Slot].Listxattr(target.Lower.Node, list, size, out length);
+        return error;
     }
 
     /// <summary>Removes an attribute; a lower object that has it is copied up first.</summary>
     /// <returns>None; ENODATA: no such attribute; EROFS and others.</returns>
     public Errno Removexattr(ulong nodeId, byte* name)
     {
+        Errno error = Allow(name, out _);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
         Target target;
-        Errno error;
         lock (_tree.Gate)
         {
             error = _tree.Resolve(nodeId, out target);
@@ -129,5 +141,54 @@ public sealed unsafe class XattrOps
 
             return error;
         }
+    }
+
+    // ENOSYS makes the kernel answer EOPNOTSUPP by itself from then on.
+    private Errno Allow(byte* name, out bool isAcl)
+    {
+        isAcl = Literal.StartsWith(name, "system.posix_acl_"u8);
+        return !_options.Xattrs ? Errno.ENOSYS : isAcl && !_options.Acls ? Errno.EOPNOTSUPP : Errno.None;
+    }
+
+    private Errno GetMerged(ulong nodeId, byte* name, byte* value, nuint size, out int length)
+    {
+        length = 0;
+        Target target;
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(nodeId, out target);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            if (target.HasUpper)
+            {
+                return _tree.Upper.Getxattr(target.Upper, name, value, size, out length);
+            }
+        }
+
+        return _tree.Lowers[target.Lower.Slot].Getxattr(target.Lower.Node, name, value, size, out length);
+    }
+
+    private Errno ListMerged(ulong nodeId, byte* list, nuint size, out int length)
+    {
+        length = 0;
+        Target target;
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(nodeId, out target);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            if (target.HasUpper)
+            {
+                return _tree.Upper.Listxattr(target.Upper, list, size, out length);
+            }
+        }
+
+        return _tree.Lowers[target.Lower.Slot].Listxattr(target.Lower.Node, list, size, out length);
     }
 }
