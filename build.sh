@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One script for everything: ./build.sh demo|check|test|publish|bench
+# One script for everything: ./build.sh demo|check|test|publish|install|uninstall|bench
 set -euo pipefail
 cd "$(dirname "$0")"
 ROOT=$PWD
@@ -19,7 +19,7 @@ DEMO_PACKAGES=("/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3")
 TEST_PACKAGES=(
     "/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3" "/usr/bin/fusermount3:fuse3" "/usr/bin/setfattr:attr" "/usr/bin/setfacl:acl"
     "/usr/bin/strace:strace" "/usr/bin/git:git" "/usr/include/sqlite3.h:libsqlite3-dev" "/usr/bin/flock:util-linux" "/usr/bin/script:bsdutils"
-    "/bin/busybox:busybox-static")
+    "/bin/busybox:busybox-static" "/usr/bin/fuse-overlayfs:fuse-overlayfs" "/usr/bin/unshare:util-linux")
 
 install_missing() {
     local missing=() entry
@@ -164,8 +164,58 @@ all_tests() {
     finish
 }
 
+# The folder in which mount(8) looks for its helpers; where /sbin is a link, what it leads to.
+helper_folder() {
+    local folder
+    folder=$(readlink -f /sbin)
+    echo "${folder:-/sbin}"
+}
+
+place() {
+    case "${1:-/usr/local}" in
+        /*) PREFIX=${1:-/usr/local} ;;
+        *) PREFIX=$PWD/$1 ;;
+    esac
+    PREFIX=${PREFIX%/}
+    TARGET=${DESTDIR:-}$PREFIX/bin/antares-aot
+    HELPER=${DESTDIR:-}$(helper_folder)/mount.fuse.antares-aot
+}
+
+# install [PREFIX]: under PREFIX (/usr/local), or below DESTDIR for a package. ANTARES_BIN: a binary that is published already.
+install_all() {
+    place "${1:-}"
+    local binary=${ANTARES_BIN:-$OUT/antares-aot}
+    [ -n "${ANTARES_BIN:-}" ] || publish
+    mkdir -p "$(dirname "$TARGET")" || die "cannot make $(dirname "$TARGET"): run it as root, or give a PREFIX of your own: ./build.sh install ~/.local"
+    cp "$binary" "$TARGET.new" || die "cannot write to $(dirname "$TARGET"): run it as root, or give a PREFIX of your own: ./build.sh install ~/.local"
+    chmod 755 "$TARGET.new"
+    mv -f "$TARGET.new" "$TARGET" # a mount that runs keeps the file it was started from
+    say "installed $TARGET"
+    if [ -n "${DESTDIR:-}" ] || [ "$(id -u)" = 0 ]; then
+        mkdir -p "$(dirname "$HELPER")"
+        ln -sfn "$PREFIX/bin/antares-aot" "$HELPER"
+        say "installed $HELPER, for mount -t fuse.antares-aot"
+    else
+        say "not root: for mount -t fuse.antares-aot, root makes the link $HELPER to $TARGET"
+    fi
+    say "./build.sh uninstall $PREFIX takes both away"
+}
+
+uninstall_all() {
+    place "${1:-}"
+    if [ -L "$HELPER" ] && [ "$(readlink "$HELPER")" = "$PREFIX/bin/antares-aot" ]; then
+        rm -f "$HELPER" || die "cannot remove $HELPER: run it as root"
+        say "removed $HELPER"
+    fi
+    [ -e "$TARGET" ] || die "there is no $TARGET; give the PREFIX that it was installed with"
+    rm -f "$TARGET" || die "cannot remove $TARGET: run it as its owner"
+    say "removed $TARGET"
+}
+
 case "${1:-}" in
     publish) publish ;;
+    install) install_all "${2:-}" ;;
+    uninstall) uninstall_all "${2:-}" ;;
     check) check ;;
     test) all_tests ;;
     demo)
@@ -178,11 +228,13 @@ case "${1:-}" in
         exec bench/run.sh "$OUT/antares-aot" "${@:2}"
         ;;
     *)
-        say "usage: ./build.sh demo|check|test|publish|bench"
+        say "usage: ./build.sh demo|check|test|publish|install|uninstall|bench"
         say "  demo     publish, mount the sample workspace, build in it, show where the writes went"
         say "  check    the fast loop: format, build, unit and ABI tests"
         say "  test     everything, with the published binary"
         say "  publish  out/antares-aot, one static executable"
+        say "  install [PREFIX]    publish, then PREFIX/bin/antares-aot (/usr/local) and, as root, the helper of mount -t fuse.antares-aot"
+        say "  uninstall [PREFIX]  takes both away"
         say "  bench    start and walk times beside fuse-overlayfs and kernel overlayfs"
         exit 2
         ;;
