@@ -74,8 +74,6 @@ public sealed class UpperFormatMountTests
     [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
     public void AnUpperOfFuseOverlayfsIsTakenUp(MountKind kind)
     {
-        if (!File.Exists("/usr/bin/fuse-overlayfs"))
-            return; // an optional package: the kernel's format above is the one that is promised
         // It cannot rename lower directories, and chmod of a lower FIFO is EIO there.
         TakeUp(s => new FuseOverlayfs(s), kind, Work.Replace("rename m moved\napp moved/n/f +\nrename e a/e\n", "mkdirp moved/n\nmkdir a/e\nput a/e/f low\nrmtree e\n")
             .Replace("chmod p 600\n", "").Replace("mkdir m\n", ""));
@@ -266,6 +264,195 @@ public sealed class UpperFormatMountTests
             putx g again => ok
             cat g => 'again'
             """);
+    }
+
+    /// <summary>
+    /// Files named .wh.NAME, as the layers of container images have them, count where that is asked for: kernel overlayfs shows the same over the
+    /// same layers with its own marks.
+    /// </summary>
+    [MountTheory, InlineData(false), InlineData(true)]
+    public void AufsWhiteoutsAreReadOnRequest(bool inUpper)
+    {
+        const string Base = """
+            put f base
+            put g base
+            put gone base
+            mkdirp o/low
+            put o/h base
+            mkdirp again/sub
+            put again/sub/x base
+            mkdirp d/e
+            put d/e/f base
+            put d/e/g base
+            put both base
+            mkdirp longer
+            put longer/{n*251} base
+            """;
+        const string Marked = """
+            put .wh.gone x
+            mkdir o
+            put o/.wh..wh..opq x
+            put o/new top
+            put .wh.again x
+            mkdirp again/sub
+            put again/sub/y top
+            mkdirp d/e
+            put d/e/.wh.f x
+            put .wh.both x
+            put both top
+            put .wh..wh.plnk x
+            mkdir longer
+            put longer/.wh.{n*251} x
+            put .wh.none x
+            """;
+        const string Native = """
+            mknod gone c 0 0 0
+            mkdir o
+            setxattr o trusted.overlay.opaque y
+            put o/new top
+            mkdirp again/sub
+            setxattr again trusted.overlay.opaque y
+            put again/sub/y top
+            mkdirp d/e
+            mknod d/e/f c 0 0 0
+            put both top
+            mkdir longer
+            mknod longer/{n*251} c 0 0 0
+            """;
+        using var scratch = new ScratchFolder();
+        string top = scratch.Make("top"), native = scratch.Make("native");
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
+        _ = Probe.Check(ours.Lower, AllOk(Base));
+        _ = Probe.Check(inUpper ? ours.Upper! : top, AllOk(Marked));
+        _ = Probe.Check(native, AllOk(Native));
+        using var kernel = new KernelOverlay(scratch);
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={native}:{kernel.Lower}", kernel.Root]).Must();
+        string expected = Probe.Digest(kernel.Root, "tT");
+        string list = $"lowerdir={(inUpper ? "" : top + ":")}{ours.Lower},upperdir={ours.Upper},workdir={ours.Work},whiteouts=aufs";
+        _ = ours.Try("mount", "-o", list, ours.Root).Must();
+        Parity.AssertSameTree("kernel overlayfs", expected, "our mount", Probe.Digest(ours.Root, "tT"));
+        _ = Probe.Check(ours.Root, """
+            ls . => [8] 'again:d' 'both:f' 'd:d' 'f:f' 'g:f' 'longer:d' 'o:d' 'x:f' || *
+            stat gone => ENOENT
+            stat .wh.gone => ENOENT
+            stat again/sub/x => ENOENT
+            put .wh.f x => EPERM
+            mkdir .wh.d => EPERM
+            symlink x .wh.s => EPERM
+            mkfifo .wh.p => EPERM
+            link f .wh.l => EPERM
+            rename f .wh.f => EPERM
+            rename g f EXCHANGE => ok
+            putx gone new => ok
+            unlink both => ok
+            mkdir both => ok
+            rmtree o => ok
+            mkdir o => ok
+            ls o => [0]
+            put d/e/f back => ok
+            rename d d2 => ok
+            cat d2/e/f => 'back'
+            unlink d2/e/g => ok
+            rmtree longer => ok
+            """);
+        string worked = Probe.Digest(ours.Root);
+        ours.Unmount();
+        _ = ours.Try("mount", "-o", list, ours.Root).Must();
+        Parity.AssertSameTree("before the remount", worked, "after it", Probe.Digest(ours.Root));
+        ours.Unmount();
+        if (!inUpper)
+            return;
+        // What was looked at has one kind of marks now, which kernel overlayfs reads too.
+        Assert.Equal("./.wh..wh.plnk\n", Shell.Bash("find . -name '.wh.*'", directory: ours.Upper).Must());
+        File.Delete(Path.Combine(ours.Upper!, ".wh..wh.plnk"));
+        _ = Shell.Run("umount", [kernel.Root]).Must();
+        kernel.Mount();
+        Parity.AssertSameTree("our mount", worked, "kernel overlayfs", Probe.Digest(kernel.Root));
+    }
+
+    /// <summary>Not asked for, they are files like others.</summary>
+    [MountFact]
+    public void AufsWhiteoutsAreFilesOtherwise()
+    {
+        using var scratch = new ScratchFolder();
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder, "--whiteouts", "overlay");
+        _ = Probe.Check(ours.Lower, "put f x\nput .wh.f y\n");
+        ours.Mount();
+        _ = Probe.Check(ours.Root, "ls . => [2] '.wh.f:f' 'f:f'\nunlink .wh.f => ok\nput .wh.g z => ok\nstat .wh.f => ENOENT\n");
+    }
+
+    /// <summary>
+    /// What kernel overlayfs leaves in an upper besides its content (origins, an index, link counts, its UUID) does no harm, and what nested
+    /// overlays keep there is theirs.
+    /// </summary>
+    [MountTheory]
+    [InlineData("index=on,redirect_dir=on")]
+    [InlineData("index=on,nfs_export=on,redirect_dir=nofollow")]
+    [InlineData("xino=on,redirect_dir=on,uuid=on")]
+    [InlineData("redirect_dir=off")]
+    [InlineData("userxattr")]
+    public void UppersOfEachKindOfKernelOverlayfs(string options)
+    {
+        using var scratch = new ScratchFolder();
+        using var kernel = new KernelOverlay(scratch);
+        _ = Probe.Check(kernel.Lower, AllOk(Lower));
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={kernel.Lower},upperdir={kernel.Upper},workdir={kernel.Work},{options}", kernel.Root]).Must();
+        _ = Probe.Run(kernel.Root, Work);
+        _ = Probe.Run(kernel.Root, "link h2 h3\nsetxattr a trusted.overlay.opaque y\nsetxattr a trusted.overlay.overlay.opaque y\n");
+        string tree = Probe.Digest(kernel.Root);
+        _ = Shell.Run("umount", [kernel.Root]).Must();
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
+        ours.Mount();
+        Parity.AssertSameTree("kernel overlayfs", tree, "our mount", Probe.Digest(ours.Root));
+        _ = Probe.Run(ours.Root, MoreWork);
+        string worked = Probe.Digest(ours.Root);
+        ours.Unmount();
+        Parity.AssertWorkIsClean(ours.Work!);
+        ours.Mount();
+        Parity.AssertSameTree("before the remount", worked, "after it", Probe.Digest(ours.Root));
+    }
+
+    /// <summary>A file whose content kernel overlayfs left in the layer below must never be shown as zeros.</summary>
+    [MountTheory, InlineData(true), InlineData(false)]
+    public void FilesWithoutContentAreRefused(bool asUpper)
+    {
+        using var scratch = new ScratchFolder();
+        using var kernel = new KernelOverlay(scratch);
+        _ = Probe.Check(kernel.Lower, "put f content\nput g content\nput h content\nmkdir d\nput d/i content\n");
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={kernel.Lower},upperdir={kernel.Upper},workdir={kernel.Work},metacopy=on,redirect_dir=on", kernel.Root]).Must();
+        _ = Probe.Check(kernel.Root, "chmod f 600 => ok\nchmod d/i 600 => ok\nchmod g 600 => ok\napp g + => ok\nput new x => ok\n");
+        _ = Shell.Run("umount", [kernel.Root]).Must();
+        Assert.Contains("metacopy", Shell.Bash("getfattr -m- -d f", directory: kernel.Upper).Must());
+        using var inner = new ScratchFolder(scratch.Path);
+        using var ours = new AntaresMount(inner, MountKind.AntaresFolder);
+        string layers = asUpper ? $"lowerdir={kernel.Lower},upperdir={kernel.Upper},workdir={kernel.Work}"
+            : $"lowerdir={kernel.Upper}:{kernel.Lower},upperdir={ours.Upper},workdir={ours.Work}";
+        _ = ours.Try("mount", "-o", layers, ours.Root).Must();
+        _ = Probe.Check(ours.Root, """
+            cat f => EIO
+            app f + => EIO
+            truncate f 3 => EIO
+            rename f f2 => EIO
+            link f f2 => EIO
+            cat d/i => EIO
+            cat g => 'content+'
+            cat h => 'content'
+            cat new => 'x'
+            unlink d/i => ok
+            rename d e => ok
+            ls e => [0]
+            """);
+        Assert.Equal("7 600 f\n", Shell.Bash("stat -c '%s %a %n' f", directory: ours.Root).Must());
+        Assert.Contains("metacopy", ours.Try("errors", ours.Root).Must());
+        ours.Unmount();
+        if (!asUpper)
+            return;
+        // It is still whole for kernel overlayfs, and once that has copied the content, for us.
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={kernel.Lower},upperdir={kernel.Upper},workdir={kernel.Work},metacopy=on,redirect_dir=on", kernel.Root]).Must();
+        _ = Probe.Check(kernel.Root, "cat f => 'content'\napp f + => ok\n");
+        _ = Shell.Run("umount", [kernel.Root]).Must();
+        _ = ours.Try("mount", "-o", layers, ours.Root).Must();
+        _ = Probe.Check(ours.Root, "cat f => 'content+'\nrename f f2 => ok\n");
     }
 
     /// <summary>The first of the lower layers hides the others, and directories of all are merged.</summary>

@@ -218,7 +218,7 @@ static void evaluate(char *text)
         workers[slot].name[0] = 0;
         say("ok");
     } else if (!path_command(&line) && !file_command(&line) && !map_command(&line) && !attribute_command(&line)
-             && !directory_command(&line) && !process_command(&line)) say("UNKNOWN-COMMAND %s", line.word[0]);
+             && !directory_command(&line) && !process_command(&line) && !watch_command(&line)) say("UNKNOWN-COMMAND %s", line.word[0]);
     for (int i = 0; i < line.count; i++) free(line.word[i]);
 }
 
@@ -226,6 +226,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "exit") == 0) return argc > 2 ? atoi(argv[2]) : 0;
     if (argc > 2 && strcmp(argv[1], "digest") == 0) return digest_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "idmap") == 0) return idmap_main(argc, argv);
     if (argc < 3 || strcmp(argv[1], "run") != 0) return load_main(argc, argv);
     umask(022);
     if (chdir(argv[2]) < 0) { perror("fsprobe: chdir"); return 98; }

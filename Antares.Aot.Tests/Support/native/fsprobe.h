@@ -48,9 +48,11 @@ bool map_command(const Line *line);
 bool attribute_command(const Line *line);
 bool directory_command(const Line *line);
 bool process_command(const Line *line);
+bool watch_command(const Line *line);
 
 int digest_main(int argc, char **argv);
 int load_main(int argc, char **argv);
+int idmap_main(int argc, char **argv);
 
 static inline bool is(const Line *line, const char *name) { return strcmp(line->word[0], name) == 0; }
 static inline const char *arg(const Line *line, int i) { return i < line->count ? line->word[i] : ""; }

@@ -1,0 +1,132 @@
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>Overlays upon overlays: each keeps its own marks, and sees nothing of the other's.</summary>
+public sealed class NestedMountTests
+{
+    private const string Lower = """
+        mkdirp a/b/c
+        put a/f low
+        put a/b/x low-x
+        put a/b/c/y low-y
+        mkdirp e/in
+        put e/in/f low
+        put g low
+        put h low
+        setxattr g user.n v
+        """;
+
+    private const string Work = """
+        app a/f +
+        unlink g
+        rmtree a/b
+        mkdir a/b
+        put a/b/new n
+        rename e moved
+        app moved/in/f +
+        mkdir e
+        put e/fresh f
+        unlink h
+        mkdir h
+        put h/x y
+        setxattr a user.dir v
+        setxattr a trusted.overlay.opaque y
+        getxattr a trusted.overlay.opaque
+        rename moved/in in
+        rmtree moved
+        symlink x l
+        link a/f a/g
+        chmod a/f 600
+        """;
+
+    /// <summary>The lower, or both upper and work, of one of our mounts lie in another.</summary>
+    [MountTheory]
+    [InlineData(MountKind.AntaresFolder, false), InlineData(MountKind.AntaresDir, false), InlineData(MountKind.AntaresFolder, true), InlineData(MountKind.AntaresDir, true)]
+    public void OursUponOurs(MountKind kind, bool upperInside)
+    {
+        string expected = Plain();
+        using var below = new ScratchFolder();
+        using var inner = new AntaresMount(below, kind);
+        string folder = Path.Combine(inner.Lower, "layers");
+        foreach (string name in new[] { "lower", "upper", "work" })
+            _ = Directory.CreateDirectory(Path.Combine(folder, name));
+        _ = Probe.Check(Path.Combine(folder, "lower"), AllOk(Lower));
+        inner.Mount();
+        using var above = new ScratchFolder();
+        using var outer = new AntaresMount(above, kind);
+        string inside = Path.Combine(inner.Root, "layers");
+        outer.Lower = Path.Combine(inside, "lower");
+        if (upperInside)
+        {
+            outer.Upper = Path.Combine(inside, "upper");
+            outer.Work = Path.Combine(inside, "work");
+        }
+        outer.Mount();
+        _ = Probe.Check(outer.Root, AllOk(Work));
+        Assert.Equal(expected, Probe.Digest(outer.Root, "tT"));
+        outer.Unmount();
+        inner.Unmount();
+        inner.Mount();
+        outer.Mount();
+        Parity.AssertSameTree("a plain folder", expected, "after both were mounted anew", Probe.Digest(outer.Root, "tT"));
+        _ = Probe.Check(outer.Root, "rename in again => ok\napp again/f more => ok\nrmtree a => ok\nmkdirp a/b => ok\nls a/b => [0]\n");
+        outer.Unmount();
+        // Seen from the mount below, the marks of the one above are attributes like others, under the names that it gave them.
+        if (upperInside)
+            Assert.Contains("trusted.overlay.opaque=\"y\"", Shell.Bash("getfattr -d -m - -R .", directory: outer.Upper).Must());
+        inner.Unmount();
+    }
+
+    /// <summary>An upper on kernel overlayfs, where no whiteout can be made as a device.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void AnUpperOnKernelOverlayfs(MountKind kind)
+    {
+        string expected = Plain();
+        using var below = new ScratchFolder();
+        using var kernel = new KernelOverlay(below);
+        kernel.Mount();
+        using var above = new ScratchFolder(kernel.Root);
+        using var ours = new AntaresMount(above, kind);
+        _ = Probe.Check(ours.Lower, AllOk(Lower));
+        ours.Mount();
+        _ = Probe.Check(ours.Root, AllOk(Work));
+        Parity.AssertSameTree("a plain folder", expected, "our mount", Probe.Digest(ours.Root, "tT"));
+        ours.Unmount();
+        ours.Mount();
+        Parity.AssertSameTree("a plain folder", expected, "after the remount", Probe.Digest(ours.Root, "tT"));
+    }
+
+    /// <summary>Kernel overlayfs takes our mount as a lower layer, and refuses it as upper, as it refuses overlayfs: no whiteout can be made there.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void KernelOverlayfsUponOurs(MountKind kind)
+    {
+        string expected = Plain();
+        using var below = new ScratchFolder();
+        using var ours = new AntaresMount(below, kind);
+        _ = Probe.Check(ours.Lower, AllOk(Lower));
+        ours.Mount();
+        using var above = new ScratchFolder();
+        using var kernel = new KernelOverlay(above);
+        string options = $"volatile,redirect_dir=on,lowerdir={ours.Root},upperdir={kernel.Upper},workdir={kernel.Work}";
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", options, kernel.Root]).Must();
+        _ = Probe.Check(kernel.Root, AllOk(Work));
+        Parity.AssertSameTree("a plain folder", expected, "kernel overlayfs upon our mount", Probe.Digest(kernel.Root, "tT"));
+        kernel.Unmount();
+        _ = Probe.Check(ours.Root, "mkdir u => ok\nmkdir w => ok\n");
+        ShellResult refused = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={kernel.Lower},upperdir={ours.Root}/u,workdir={ours.Root}/w", kernel.Root]);
+        Assert.NotEqual(0, refused.ExitCode);
+    }
+
+    private static string AllOk(string script) => string.Join('\n', Probe.Lines(script).Select(l => l.StartsWith("getxattr", StringComparison.Ordinal) ? l + " => 'y'" : l + " => ok"));
+
+    // The marks of nested overlays are left out by the digest: a plain folder has none to compare.
+    private static string Plain()
+    {
+        using var scratch = new ScratchFolder();
+        using var plain = new PlainDirectory(scratch);
+        _ = Probe.Check(plain.Root, AllOk(Lower));
+        _ = Probe.Check(plain.Root, AllOk(Work));
+        return Probe.Digest(plain.Root, "tT");
+    }
+}
