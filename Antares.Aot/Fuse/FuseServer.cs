@@ -116,6 +116,7 @@ public sealed unsafe class FuseServer
         // libfuse's own loop is not used; told that it has ended, libfuse does not complain on standard error about replies that an
         // unmount has overtaken.
         Session.fuse_session_exit(_session);
+        FileSystem.Data.ModeChanged = DropAttributes;
         bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
         var raw = new RawRequests(FileSystem, Failures, device, old, CacheSeconds);
         var dispatcher = new Dispatcher(_session, raw, OwnThreads, Failures, _diagnostics);
@@ -219,6 +220,10 @@ public sealed unsafe class FuseServer
         _diagnostics.Log.Debug($"INIT: kernel 7.{result.Minor}, offered {result.Offered:x}, accepted {result.Accepted:x}: {InitFlags.Describe(result.Accepted)}");
         return error;
     }
+
+    // The kernel does not look at the mode again after a write, though it asked for the set-id bits to go. Of all notifications this one may
+    // be sent by the thread that serves the write: it takes no lock of the inode (fuse_reverse_inval_inode of attributes only).
+    private void DropAttributes(ulong nodeId) => _ = Notify.fuse_lowlevel_notify_inval_inode(_session, nodeId, -1, 0); // ENOENT: not cached
 
     private void Release()
     {

@@ -91,7 +91,7 @@ public sealed unsafe class UpperAttributes
     public static Errno Write(int fd, ulong offset, byte* data, uint size, bool killSetId, out uint written)
     {
         written = 0;
-        Errno error = killSetId ? KillSetId(fd) : Errno.None;
+        Errno error = killSetId ? KillSetId(fd, out _) : Errno.None;
         while (error == Errno.None && written < size)
         {
             error = FileIo.Pwrite(fd, data + written, size - written, (long)(offset + written), out nuint put);
@@ -114,8 +114,11 @@ public sealed unsafe class UpperAttributes
     }
 
     /// <summary>Clears the set-id bits of an open file that a change by an ordinary user clears.</summary>
-    public static Errno KillSetId(int fd)
+    /// <param name="fd">The file.</param>
+    /// <param name="changed">True when it had such bits.</param>
+    public static Errno KillSetId(int fd, out bool changed)
     {
+        changed = false;
         stat attributes;
         Errno error = Attributes.Fstat(fd, &attributes);
         if (error != Errno.None)
@@ -124,7 +127,13 @@ public sealed unsafe class UpperAttributes
         }
 
         uint kept = WithoutSetId(attributes.st_mode);
-        return kept == attributes.st_mode ? Errno.None : Failure.Note("upper", "fchmod", Attributes.Fchmod(fd, kept & 0xFFF));
+        if (kept == attributes.st_mode)
+        {
+            return Errno.None;
+        }
+
+        changed = true;
+        return Failure.Note("upper", "fchmod", Attributes.Fchmod(fd, kept & 0xFFF));
     }
 
     // A descriptor of the object itself (name empty) or of its directory with its name.

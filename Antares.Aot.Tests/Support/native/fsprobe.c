@@ -225,6 +225,7 @@ static void evaluate(char *text)
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "exit") == 0) return argc > 2 ? atoi(argv[2]) : 0;
+    if (argc > 1 && strcmp(argv[1], "setid") == 0) return geteuid() != getuid() || getegid() != getgid();
     if (argc > 2 && strcmp(argv[1], "digest") == 0) return digest_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "idmap") == 0) return idmap_main(argc, argv);
     if (argc < 3 || strcmp(argv[1], "run") != 0) return load_main(argc, argv);

@@ -20,6 +20,12 @@ public sealed unsafe class DataOps
         _copyUp = copyUp;
     }
 
+    /// <summary>
+    /// Told of a file that lost its set-id bits to a write, before the write is answered and with no lock held: who keeps modes must drop this
+    /// one, or the changed program would still be run with them.
+    /// </summary>
+    public Action<ulong>? ModeChanged { get; set; }
+
     /// <summary>Reads. Which layer has the content is decided at this moment, so every descriptor sees what was written last.</summary>
     /// <returns>None; ESTALE; EISDIR; EIO: the source is gone, changed or damaged.</returns>
     public Errno Read(ulong nodeId, ulong offset, byte* buffer, uint size, out uint got)
@@ -76,8 +82,11 @@ public sealed unsafe class DataOps
             return error;
         }
 
-        error = UpperAttributes.Write(lease.Fd, offset, data, size, killSuidGid, out written);
+        bool changed = false;
+        error = killSuidGid ? UpperAttributes.KillSetId(lease.Fd, out changed) : Errno.None;
+        error = error == Errno.None ? UpperAttributes.Write(lease.Fd, offset, data, size, false, out written) : error;
         _tree.Upper.Access.Cache.Release(lease);
+        TellMode(nodeId, changed);
         return error;
     }
 
@@ -117,9 +126,10 @@ public sealed unsafe class DataOps
         Errno error = PinForWriting(nodeId, CopyUp.Whole, out FdLease lease);
         if (error == Errno.None)
         {
-            error = KillSetIdFor(in caller, lease.Fd);
+            error = KillSetIdFor(in caller, lease.Fd, out bool changed);
             error = error == Errno.None ? FileIo.Fallocate(lease.Fd, mode, (long)offset, (long)length) : error;
             _tree.Upper.Access.Cache.Release(lease);
+            TellMode(nodeId, changed);
         }
 
         return Failure.Note("upper", "fallocate", error);
@@ -189,7 +199,7 @@ public sealed unsafe class DataOps
             return error;
         }
 
-        error = KillSetIdFor(in caller, to.Fd);
+        error = KillSetIdFor(in caller, to.Fd, out bool changed);
         FdLease from = default;
         Target source = default;
         error = error == Errno.None ? Pin(nodeIn, out from, out source) : error;
@@ -221,16 +231,26 @@ public sealed unsafe class DataOps
         }
 
         _tree.Upper.Access.Cache.Release(to);
+        TellMode(nodeOut, changed);
         return copied > 0 ? Errno.None : error;
     }
 
     // These two requests carry no word about set-id bits, unlike WRITE: who lacks CAP_FSETID loses them, as on a local disk.
-    private static Errno KillSetIdFor(in Caller caller, int fd)
+    private static Errno KillSetIdFor(in Caller caller, int fd, out bool changed)
     {
+        changed = false;
         stat attributes;
         Errno error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(fd, &attributes));
         bool has = error == Errno.None && UpperAttributes.WithoutSetId(attributes.st_mode) != attributes.st_mode;
-        return has && !CallerRights.MayKeepSetId(in caller) ? UpperAttributes.KillSetId(fd) : error;
+        return has && !CallerRights.MayKeepSetId(in caller) ? UpperAttributes.KillSetId(fd, out changed) : error;
+    }
+
+    private void TellMode(ulong nodeId, bool changed)
+    {
+        if (changed)
+        {
+            ModeChanged?.Invoke(nodeId);
+        }
     }
 
     private Errno Pin(ulong nodeId, out FdLease lease, out Target target)
