@@ -125,8 +125,8 @@ public sealed class NamespaceMountTests
             grep " $PWD/m " /proc/mounts | cut -d' ' -f4 | tr , '\n' | grep -x -e nosuid -e nodev -e default_permissions -e user_id=1000
             echo "== user"
             user bash -c 'cd m; echo + >> f; cat f; rm d/g; mkdir d/sub; mv d d2; ls d2; ./id -u; cat root-only 2>&1 | sed "s/.*: //"; echo x > null 2>/dev/null || echo nodev
-                mknod dev c 1 3 2>/dev/null || echo no devices; mkfifo fifo; chown 0 f 2>/dev/null || echo no chown; setfattr -n user.a -v b f; stat -c "%U %a %n" f d2 fifo'
-            echo "== others"; cat m/f 2>&1 | sed 's/.*: //'; setpriv --reuid=1001 --regid=1001 --clear-groups ls m 2>&1 | sed 's/.*: //'
+                mknod dev c 1 3 2>/dev/null || echo no devices; mkfifo fifo; chown 0 f 2>/dev/null || echo no chown; setfattr -n user.a -v b f; stat -c "%u %a %n" f d2 fifo'
+            echo "== others"; { cat m/f; setpriv --reuid=1001 --regid=1001 --clear-groups ls m; } 2>&1 | sed 's/.*: //' || true
             user ./antares-aot umount "$PWD/m"
             echo "== the upper"; getfattr -m- -d --absolute-names u/d2 u/f | grep -o 'user[^=]*' | sort -u
             find u -name g -printf '%y %s\n'
@@ -135,7 +135,7 @@ public sealed class NamespaceMountTests
             user ./antares-aot mount "$SOURCE$PWD/l" "$PWD/m" --upper "$PWD/u" --work "$PWD/w" --allow-other 2>&1 | sed "s#$PWD#.#g" || true
             echo user_allow_other >> conf
             user ./antares-aot mount -o "lowerdir=$PWD/l,upperdir=$PWD/u,workdir=$PWD/w,allow_other" "$PWD/m"
-            cat m/f; setpriv --reuid=1001 --regid=1001 --clear-groups cat m/f; setpriv --reuid=1001 --regid=1001 --clear-groups sh -c 'echo no >> m/f' 2>&1 | sed 's/.*: //'
+            cat m/f; setpriv --reuid=1001 --regid=1001 --clear-groups cat m/f; setpriv --reuid=1001 --regid=1001 --clear-groups sh -c 'echo no >> m/f' 2>&1 | sed 's/.*: //' || true
             user ./antares-aot umount "$PWD/m"
             """], 120, environment: [("S", scratch.Path), ("BIN", TestEnvironment.Binary), ("SOURCE", kind == MountKind.AntaresDir ? "dir:" : "")]);
         Assert.Equal("""
@@ -152,9 +152,9 @@ public sealed class NamespaceMountTests
             nodev
             no devices
             no chown
-            cloudsdk 644 f
-            cloudsdk 755 d2
-            cloudsdk 644 fifo
+            1000 644 f
+            1000 755 d2
+            1000 644 fifo
             == others
             Permission denied
             Permission denied
@@ -171,6 +171,6 @@ public sealed class NamespaceMountTests
             +
             Permission denied
 
-            """.Replace("cloudsdk", Shell.Bash("id -un 1000 2>/dev/null || echo UNKNOWN").Output.Trim()), result.Must());
+            """, result.Must());
     }
 }

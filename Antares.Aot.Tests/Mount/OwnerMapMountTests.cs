@@ -75,6 +75,7 @@ public sealed class OwnerMapMountTests
             cd "$S"; chmod 711 .
             mkdir plain plain-shown lower upper work mnt shown state
             for f in plain lower; do (cd $f && bash -e ../lower.sh); done
+            chown 20:21 upper; chmod 755 upper
             "$PROBE" idmap plain plain-shown 0 1000 100
             export ANTARES_STATE_DIR=$PWD/state
             (cd plain-shown && bash ../calls.sh) > plain.out 2>&1
