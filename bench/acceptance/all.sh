@@ -22,4 +22,5 @@ run memory "$tree"
 run upper-elsewhere
 run tools ${2:+"$2"}
 run suites
+! command -v podman > /dev/null || run podman
 [ $failed -eq 0 ] || { echo "$failed failed"; exit 1; }
