@@ -84,7 +84,7 @@ public sealed class UpperExchangeMountTests
                 12 => linksOfLower ? $"chmod {path} 7{random.Next(8)}{random.Next(8)}" : $"putx {path} {i}",
                 13 => linksOfLower ? $"rename {path} {second} EXCHANGE" : $"mkdir {path}",
                 14 => $"setxattr {path} user.n{random.Next(3)} v{i}",
-                _ => $"mkfifo {path}",
+                _ => $"mknod {path} s 600", // not a FIFO, which would make later calls wait
             };
             _ = script.Append(line).Append('\n');
         }

@@ -364,7 +364,7 @@ public sealed class UpperFormatMountTests
             return;
         // What was looked at has one kind of marks now, which kernel overlayfs reads too.
         Assert.Equal("./.wh..wh.plnk\n", Shell.Bash("find . -name '.wh.*'", directory: ours.Upper).Must());
-        File.Delete(Path.Combine(ours.Upper!, ".wh..wh.plnk"));
+        _ = Shell.Bash("touch -r . stamp.$$ && rm .wh..wh.plnk && touch -r stamp.$$ . && mv stamp.$$ .. && touch -r ../stamp.$$ .", directory: ours.Upper).Must();
         _ = Shell.Run("umount", [kernel.Root]).Must();
         kernel.Mount();
         Parity.AssertSameTree("our mount", worked, "kernel overlayfs", Probe.Digest(kernel.Root));
@@ -399,15 +399,17 @@ public sealed class UpperFormatMountTests
         _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"lowerdir={kernel.Lower},upperdir={kernel.Upper},workdir={kernel.Work},{options}", kernel.Root]).Must();
         _ = Probe.Run(kernel.Root, Work);
         _ = Probe.Run(kernel.Root, "link h2 h3\nsetxattr a trusted.overlay.opaque y\nsetxattr a trusted.overlay.overlay.opaque y\n");
-        string tree = Probe.Digest(kernel.Root);
+        // The index has a link of its own to each file, which shows to everybody who does not use the index, kernel overlayfs included.
+        string digest = options.Contains("index=on", StringComparison.Ordinal) ? "n" : "";
+        string tree = Probe.Digest(kernel.Root, digest);
         _ = Shell.Run("umount", [kernel.Root]).Must();
         using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
         ours.Mount();
-        Parity.AssertSameTree("kernel overlayfs", tree, "our mount", Probe.Digest(ours.Root));
+        Parity.AssertSameTree("kernel overlayfs", tree, "our mount", Probe.Digest(ours.Root, digest));
         _ = Probe.Run(ours.Root, MoreWork);
         string worked = Probe.Digest(ours.Root);
         ours.Unmount();
-        Parity.AssertWorkIsClean(ours.Work!);
+        Assert.Equal("", Shell.Bash("find work -mindepth 1", directory: ours.Work).Must());
         ours.Mount();
         Parity.AssertSameTree("before the remount", worked, "after it", Probe.Digest(ours.Root));
     }

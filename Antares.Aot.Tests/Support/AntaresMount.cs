@@ -143,7 +143,8 @@ internal sealed class AntaresMount : IMountUnderTest
         try
         {
             string status = File.ReadAllText($"/proc/{pid}/stat");
-            return status[(status.LastIndexOf(')') + 2)..].StartsWith('Z');
+            // Its first thread may have ended while others still hold what it has open.
+            return status[(status.LastIndexOf(')') + 2)..].StartsWith('Z') && Directory.GetDirectories($"/proc/{pid}/task").Length <= 1;
         }
         catch (IOException)
         {

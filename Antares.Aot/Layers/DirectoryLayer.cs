@@ -226,7 +226,7 @@ public sealed unsafe class DirectoryLayer : ILayer
 
             if (!_options.FollowsRedirects)
             {
-                return Failure.Note(Name, "redirect, which is not to be followed", Errno.EPERM);
+                return Failure.Note(Name, "redirect not followed", Errno.EPERM);
             }
 
             // The attribute asks for the right to read the directory.
@@ -694,7 +694,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             byte* mark = Literal.Pointer(form == 0 ? "trusted.overlay.metacopy"u8 : "user.overlay.metacopy"u8);
             if (Antares.Interop.Xattrs.Fgetxattr(fd, mark, null, 0, out _) == Errno.None)
             {
-                return Failure.Note(Name, "content left in a layer below (metacopy)", Errno.EIO);
+                return Failure.Note(Name, "read (metacopy)", Errno.EIO);
             }
         }
 

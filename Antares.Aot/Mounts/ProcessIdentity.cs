@@ -45,7 +45,10 @@ public readonly record struct ProcessIdentity(int Pid, long StartTicks)
         var text = Encoding.UTF8.GetString(content);
         var fields = text[(text.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
         const int State = 0;
+        const int Threads = 20 - 3;
         const int StartTime = 22 - 3;
-        return fields.Length > StartTime && fields[State] is not ("Z" or "X") && long.TryParse(fields[StartTime], out var ticks) ? ticks : 0;
+
+        // The first thread may have ended while others still hold what the process has open.
+        return fields.Length > StartTime && fields[State] != "X" && (fields[State] != "Z" || fields[Threads] != "1") && long.TryParse(fields[StartTime], out var ticks) ? ticks : 0;
     }
 }

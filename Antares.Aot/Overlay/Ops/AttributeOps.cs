@@ -62,7 +62,7 @@ public sealed unsafe class AttributeOps
         if (((request.Fields & SetattrFields.Uid) != 0 && !_uids.TryToLayer(request.Uid, out uid))
             || ((request.Fields & SetattrFields.Gid) != 0 && !_gids.TryToLayer(request.Gid, out gid)))
         {
-            return Failure.Note("overlay", "chown to an id that is not mapped", Errno.EOVERFLOW);
+            return Failure.Note("overlay", "id not mapped", Errno.EOVERFLOW);
         }
 
         lock (_tree.Gate)

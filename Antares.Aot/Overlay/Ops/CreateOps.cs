@@ -105,7 +105,7 @@ public sealed unsafe class CreateOps
 
         if (IsReserved(newName))
         {
-            return Failure.Note("overlay", "name of a whiteout (.wh.)", Errno.EPERM);
+            return Failure.Note("overlay", "reserved name (.wh.)", Errno.EPERM);
         }
 
         lock (_tree.Gate)
@@ -156,7 +156,7 @@ public sealed unsafe class CreateOps
 
         if (IsReserved(name))
         {
-            return Failure.Note("overlay", "name of a whiteout (.wh.)", Errno.EPERM);
+            return Failure.Note("overlay", "reserved name (.wh.)", Errno.EPERM);
         }
 
         Errno error = Describe(in caller, mode, rdev, target, out NewNode what);
@@ -235,6 +235,6 @@ public sealed unsafe class CreateOps
     {
         bool mapped = _options.Uids.TryCallerToLayer(caller.Uid, out uint uid) & _options.Gids.TryCallerToLayer(caller.Gid, out uint gid);
         what = new NewNode { Mode = mode, Umask = caller.Umask, Uid = uid, Gid = gid, Rdev = rdev, Target = target };
-        return mapped ? Errno.None : Failure.Note("overlay", "create with an id that is not mapped", Errno.EOVERFLOW);
+        return mapped ? Errno.None : Failure.Note("overlay", "id not mapped", Errno.EOVERFLOW);
     }
 }

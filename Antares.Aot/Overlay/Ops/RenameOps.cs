@@ -62,7 +62,7 @@ public sealed unsafe class RenameOps
 
         if (_options.ReservesAufsNames && AufsMarks.IsReserved(newName))
         {
-            return Failure.Note("overlay", "name of a whiteout (.wh.)", Errno.EPERM);
+            return Failure.Note("overlay", "reserved name (.wh.)", Errno.EPERM);
         }
 
         lock (_tree.Gate)
