@@ -100,6 +100,24 @@ public sealed class SharingMountTests
         @o pread r 20 0 => 'lower+up'
         """);
 
+    /// <summary>The lower directory still tells the name of a file that is gone, but it is gone too.</summary>
+    [MountTheory, Mounts]
+    public void UnlinkedLowerFilesOfRemovedDirectories(MountKind kind) => Parity.Check(kind, "mkdir d\nmkdir f\ngen f/e 20000 1\nlink f/e f/e2\ngen f/g 100 2\n", """
+        @o open e f/e RDWR => ok
+        @o open g f/g RDWR => ok
+        rename f d/m => ok
+        rmtree d/m => ok
+        @o ftruncate g 70000 => ok
+        @o fill g 10 100 3 => ok
+        @o check g 10 100 3 => ok
+        @o fstat g ns => 0 70000
+        @o fill e 10 100 3 => ok
+        @o fstat e ns => 0 20000
+        @o check e 110 19890 1 => ok
+        ls .
+        ls d
+        """);
+
     [MountTheory, Mounts]
     public void UnlinkedFilesStayUsable(MountKind kind) => Parity.Check(kind, "gen low 20000 1\nput small lower\nchmod small 644\nput victim v\nput low3 third\nput low4 fourth\n", """
         open f low RDWR => ok

@@ -97,6 +97,22 @@ public sealed class XattrMountTests
         listxattr d/g
         """);
 
+    /// <summary>The kernel keeps trusted attributes from others than root where it lists them itself.</summary>
+    [MountTheory, Mounts]
+    public void TrustedAttributesAreListedForRootAlone(MountKind kind) => Parity.Check(kind, "put f x\nsetxattr f trusted.t v\nsetxattr f user.u v\nput g x\nsetxattr g trusted.t v\n", """
+        @u ids 1000 1000 => ok
+        listxattr f => [2] trusted.t user.u
+        @u listxattr f => [1] user.u
+        @u listxattrsmall f => ERANGE
+        @u listxattr g => [0]
+        put h x => ok
+        setxattr h trusted.t v => ok
+        @u listxattr h => [0]
+        setxattr h user.u v => ok
+        listxattr h => [2] trusted.t user.u
+        @u listxattr h => [1] user.u
+        """);
+
     /// <summary>The layers' own marks are neither shown nor changed by a user's attributes of that name.</summary>
     [MountTheory, Mounts]
     public void OverlayMarksStayHidden(MountKind kind) => Parity.Check(kind, Lower + "\nmkdirp gone/x\n", """

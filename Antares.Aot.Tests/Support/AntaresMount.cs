@@ -33,6 +33,12 @@ internal sealed class AntaresMount : IMountUnderTest
     /// <summary>Started before the mount's server, for example ["prlimit", "--nofile=1024"].</summary>
     public string[] Wrapper { get; init; } = [];
 
+    /// <summary>The binary; by default the one under test.</summary>
+    public string Binary { get; init; } = TestEnvironment.Binary;
+
+    /// <summary>Further environment variables of the binary.</summary>
+    public (string Name, string Value)[] Variables { get; init; } = [];
+
     public string Source => Kind == MountKind.AntaresDir ? $"dir:{Lower}" : Lower;
 
     public string[] MountArguments
@@ -61,8 +67,8 @@ internal sealed class AntaresMount : IMountUnderTest
     /// <summary>Runs the binary with this mount's state folder.</summary>
     public ShellResult Try(params string[] arguments)
     {
-        string[] command = [.. Wrapper, TestEnvironment.Binary, .. arguments];
-        return Shell.Run(command[0], command[1..], 60, environment: ("ANTARES_STATE_DIR", State));
+        string[] command = [.. Wrapper, Binary, .. arguments];
+        return Shell.Run(command[0], command[1..], 60, environment: [("ANTARES_STATE_DIR", State), .. Variables]);
     }
 
     public void Unmount()
@@ -98,7 +104,7 @@ internal sealed class AntaresMount : IMountUnderTest
     /// <summary>Processes of the binary under test that serve this mount point.</summary>
     public IEnumerable<int> ServerPids()
     {
-        string binary = TestEnvironment.Binary;
+        string binary = Path.GetFullPath(Binary);
         foreach (string folder in Directory.GetDirectories("/proc"))
         {
             if (!int.TryParse(Path.GetFileName(folder), out int pid))

@@ -45,7 +45,7 @@ internal static unsafe partial class FuseOps
         {
             var request = new FuseRequest(req);
             uint wanted = (uint)Math.Min(size, request.Context->ReplyCapacity);
-            Errno error = request.Fs.Xattrs.Listxattr(ino, request.Context->ReplyBuffer, wanted, out int length);
+            Errno error = request.Fs.Xattrs.Listxattr(request.Caller, ino, request.Context->ReplyBuffer, wanted, out int length);
             request.AnswerXattr(error, wanted, length);
         }
         catch (Exception exception)

@@ -1,12 +1,16 @@
 /* fsprobe digest ROOT [options]: one line per object of a tree, sorted, so that two trees are equal exactly when the texts are.
    Options, letters in one word: t no times, T no times of directories, n no nlink of files, D nlink of directories too, o no owner, x no xattrs,
-   i st_ino too. Left out always: trusted.overlay.* (the layers' own marks). */
+   i st_ino too, w times of now as "now" and access times too, I which object it is (differential.c) and that d_ino is its st_ino. Left out always: trusted.overlay.* (the layers' own marks). */
 #include "fsprobe.h"
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 char type_letter(mode_t mode);
+int print_time(char *out, size_t size, long long seconds, unsigned nanoseconds);
+int print_identity(char *out, size_t size, int fd, const char *path, int flags, unsigned long long ino);
 static const char *options = "";
+
+typedef struct { char *text; ino_t ino; } Name;
 
 static bool with(char letter) { return strchr(options, letter) == NULL; }
 
@@ -45,9 +49,19 @@ static void print_xattrs(int parent, const char *name)
     close(fd);
 }
 
+static int by_name(const void *a, const void *b) { return strcmp(((const Name *)a)->text, ((const Name *)b)->text); }
+
 static long long ns(struct timespec t) { return (long long)t.tv_sec * 1000000000ll + t.tv_nsec; }
 
-static void object(int parent, const char *name, const char *path, size_t path_length)
+static void print_times(const struct stat *st)
+{
+    char modified[48], accessed[48];
+    print_time(modified, sizeof modified, st->st_mtim.tv_sec, (unsigned)st->st_mtim.tv_nsec);
+    print_time(accessed, sizeof accessed, st->st_atim.tv_sec, (unsigned)st->st_atim.tv_nsec);
+    printf(" m%s a%s", modified, accessed);
+}
+
+static void object(int parent, const char *name, const char *path, size_t path_length, ino_t listed)
 {
     struct stat st;
     print_escaped(path, path_length);
@@ -56,7 +70,8 @@ static void object(int parent, const char *name, const char *path, size_t path_l
     if (with('o')) printf(" %u:%u", st.st_uid, st.st_gid);
     if (!S_ISDIR(st.st_mode)) printf(" %lld", (long long)st.st_size);
     if (S_ISDIR(st.st_mode) ? !with('D') : with('n')) printf(" n%lu", (unsigned long)st.st_nlink);
-    if (with('t') && (with('T') || !S_ISDIR(st.st_mode))) printf(" %lld", ns(st.st_mtim));
+    if (!with('w')) print_times(&st);
+    else if (with('t') && (with('T') || !S_ISDIR(st.st_mode))) printf(" %lld", ns(st.st_mtim));
     if (!with('i')) printf(" i%llu", (unsigned long long)st.st_ino);
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) printf(" %u,%u", major(st.st_rdev), minor(st.st_rdev));
     if (S_ISLNK(st.st_mode)) {
@@ -78,6 +93,12 @@ static void object(int parent, const char *name, const char *path, size_t path_l
         }
     }
     if (with('x')) print_xattrs(parent, name);
+    if (!with('I')) {
+        char identity[64];
+        if (listed != 0 && listed != st.st_ino) printf(" LISTED-AS-ANOTHER");
+        print_identity(identity, sizeof identity, parent, name, 0, st.st_ino);
+        printf(" %s", identity);
+    }
     putchar('\n');
     if (!S_ISDIR(st.st_mode)) return;
 
@@ -85,28 +106,42 @@ static void object(int parent, const char *name, const char *path, size_t path_l
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) { print_escaped(path, path_length); printf(" opendir:%s\n", strerrorname_np(errno)); return; }
     size_t count = 0, capacity = 0;
-    char **names = NULL;
+    Name *names = NULL;
     struct dirent *entry;
     errno = 0;
     while ((entry = readdir(dir))) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
         if (count == capacity) names = realloc(names, sizeof *names * (capacity = capacity * 2 + 16));
-        names[count++] = strdup(entry->d_name);
+        names[count++] = (Name){ strdup(entry->d_name), entry->d_ino };
     }
     if (errno) { print_escaped(path, path_length); printf(" readdir:%s\n", strerrorname_np(errno)); }
-    qsort(names, count, sizeof *names, by_text);
+    qsort(names, count, sizeof *names, by_name);
     for (size_t i = 0; i < count; i++) {
-        size_t length = strlen(names[i]);
+        size_t length = strlen(names[i].text);
         char *child = malloc(path_length + length + 2);
         memcpy(child, path, path_length);
         child[path_length] = '/';
-        memcpy(child + path_length + 1, names[i], length + 1);
-        object(fd, names[i], child, path_length + 1 + length);
+        memcpy(child + path_length + 1, names[i].text, length + 1);
+        object(fd, names[i].text, child, path_length + 1 + length, names[i].ino);
         free(child);
-        free(names[i]);
+        free(names[i].text);
     }
     free(names);
     closedir(dir);
+}
+
+/* The tree below the current folder, and "END". */
+void digest_here(const char *with_options)
+{
+    options = with_options;
+    int root = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) printf(". %s\n", strerrorname_np(errno));
+    else {
+        object(root, ".", ".", 1, 0);
+        close(root);
+    }
+    puts("END");
+    fflush(stdout);
 }
 
 int digest_main(int argc, char **argv)
@@ -116,6 +151,6 @@ int digest_main(int argc, char **argv)
     if (argc > 3) options = argv[3];
     int root = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) { fprintf(stderr, "fsprobe digest: %s: %s\n", argv[2], strerror(errno)); return 1; }
-    object(root, ".", ".", 1);
+    object(root, ".", ".", 1, 0);
     return 0;
 }

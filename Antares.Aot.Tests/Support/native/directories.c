@@ -202,7 +202,7 @@ bool directory_command(const Line *line)
     }
     else if (is(line, "openat")) {
         /* openat DIRFD NAME PATH FLAGS */
-        int fd = openat(fd_named(a), arg(line, 3), (int)flags_of(arg(line, 4)) | O_CLOEXEC, 0644);
+        int fd = openat(fd_named(a), arg(line, 3), (int)flags_of(arg(line, 4)) | O_CLOEXEC | waiting, 0644);
         if (fd >= 0) fd_store(arg(line, 2), fd);
         say_result(fd);
     }

@@ -6,6 +6,8 @@
 #include <linux/fs.h>
 #include <sys/statvfs.h>
 
+int waiting;
+
 long flags_of(const char *text)
 {
     static const struct { const char *name; long value; } known[] = {
@@ -94,9 +96,10 @@ bool file_command(const Line *line)
 {
     const char *a = arg(line, 1), *b = arg(line, 2);
     int fd = line->count > 1 ? fd_named(a) : -1;
-    if (is(line, "open")) {
+    if (is(line, "nonblock")) { waiting = O_NONBLOCK; say("ok"); }
+    else if (is(line, "open")) {
         /* open NAME PATH FLAGS [MODE] */
-        int opened = open(b, (int)flags_of(arg(line, 3)) | O_CLOEXEC, (mode_t)(line->count > 4 ? strtol(arg(line, 4), NULL, 8) : 0644));
+        int opened = open(b, (int)flags_of(arg(line, 3)) | O_CLOEXEC | waiting, (mode_t)(line->count > 4 ? strtol(arg(line, 4), NULL, 8) : 0644));
         if (opened >= 0) fd_store(a, opened);
         say_result(opened);
     }
@@ -104,7 +107,7 @@ bool file_command(const Line *line)
         /* reopen NAME NEW FLAGS: through /proc/self/fd */
         char path[64];
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        int opened = open(path, (int)flags_of(arg(line, 3)) | O_CLOEXEC);
+        int opened = open(path, (int)flags_of(arg(line, 3)) | O_CLOEXEC | waiting);
         if (opened >= 0) fd_store(b, opened);
         say_result(opened);
     }
@@ -130,7 +133,7 @@ bool file_command(const Line *line)
     else if (is(line, "cat")) cat(a);
     else if (is(line, "hash")) {
         uint64_t size;
-        int opened = open(a, O_RDONLY | O_CLOEXEC);
+        int opened = open(a, O_RDONLY | O_CLOEXEC | waiting);
         if (opened < 0) { say_errno(); return true; }
         uint64_t h = hash_fd(opened, &size);
         close(opened);

@@ -218,7 +218,8 @@ static void evaluate(char *text)
         workers[slot].name[0] = 0;
         say("ok");
     } else if (!path_command(&line) && !file_command(&line) && !map_command(&line) && !attribute_command(&line)
-             && !directory_command(&line) && !process_command(&line) && !watch_command(&line)) say("UNKNOWN-COMMAND %s", line.word[0]);
+             && !directory_command(&line) && !process_command(&line) && !watch_command(&line) && !differential_command(&line))
+        say("UNKNOWN-COMMAND %s", line.word[0]);
     for (int i = 0; i < line.count; i++) free(line.word[i]);
 }
 
@@ -235,9 +236,18 @@ int main(int argc, char **argv)
     size_t size = 0;
     while (getline(&text, &size, stdin) > 0) {
         if (text[strspn(text, " \t\n")] == 0 || text[strspn(text, " \t")] == '#') continue;
+        if (strncmp(text, "digest ", 7) == 0) {
+            /* the one command whose answer is many lines */
+            text[strcspn(text, "\n")] = 0;
+            digest_here(text + 7);
+            continue;
+        }
         evaluate(text);
         printf("%s\n", answer);
         fflush(stdout);
     }
+    /* Once this process is gone, nothing of it holds the mount. */
+    for (int i = 0; i < 16; i++) if (workers[i].name[0]) close(workers[i].fd);
+    for (int i = 0; i < 16; i++) if (workers[i].name[0]) waitpid(workers[i].pid, NULL, 0);
     return 0;
 }

@@ -37,6 +37,8 @@ void fd_forget(const char *name);
 void fd_close_all(void);
 
 long flags_of(const char *text);
+/* O_NONBLOCK once "nonblock" was said: no call on a FIFO may wait then. */
+extern int waiting;
 uint64_t hash_bytes(uint64_t seed, const void *data, size_t length);
 uint64_t hash_fd(int fd, uint64_t *size);
 void pattern(char *buffer, size_t length, uint64_t offset, uint64_t seed);
@@ -49,8 +51,10 @@ bool attribute_command(const Line *line);
 bool directory_command(const Line *line);
 bool process_command(const Line *line);
 bool watch_command(const Line *line);
+bool differential_command(const Line *line);
 
 int digest_main(int argc, char **argv);
+void digest_here(const char *options);
 int load_main(int argc, char **argv);
 int idmap_main(int argc, char **argv);
 

@@ -16,7 +16,7 @@ static unsigned rename_flags(const char *text)
 
 static long put(const char *path, int flags, const void *data, size_t length)
 {
-    int fd = open(path, flags, 0644);
+    int fd = open(path, flags | waiting, 0644);
     if (fd < 0) return -1;
     ssize_t n = write(fd, data, length);
     int error = errno;
@@ -83,7 +83,7 @@ static long socket_bind(const char *path, bool connecting)
 static long gen(const char *path, long size, long seed)
 {
     static char buffer[1 << 16];
-    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0644);
+    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | waiting, 0644);
     if (fd < 0) return -1;
     for (long at = 0; at < size; ) {
         size_t n = (size_t)(size - at) < sizeof buffer ? (size_t)(size - at) : sizeof buffer;

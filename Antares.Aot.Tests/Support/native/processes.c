@@ -43,8 +43,9 @@ static void copy_self(const char *path, bool close_before)
     say("ok");
 }
 
-/* Two processes append COUNT records each with O_APPEND; every record must be there once and whole. */
-static void append_race(const char *path, long count, long length)
+/* Two processes append COUNT records each with O_APPEND; every record must be there once and whole. "clear": how the two mixed is chance, so
+   the records are taken away again. */
+static void append_race(const char *path, long count, long length, bool clear)
 {
     fflush(stdout);
     struct stat before = { 0 };
@@ -52,7 +53,7 @@ static void append_race(const char *path, long count, long length)
     pid_t pids[2];
     for (int p = 0; p < 2; p++)
         if ((pids[p] = fork()) == 0) {
-            int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+            int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | waiting);
             char *record = malloc((size_t)length);
             memset(record, 'A' + p, (size_t)length);
             record[length - 1] = '\n';
@@ -66,7 +67,11 @@ static void append_race(const char *path, long count, long length)
         }
     bool failed = false;
     for (int p = 0; p < 2; p++) { int status; waitpid(pids[p], &status, 0); failed |= status != 0; }
-    if (failed) { say("writer-failed"); return; }
+    if (failed) {
+        if (clear && truncate(path, before.st_size) < 0) say_errno();
+        say("writer-failed");
+        return;
+    }
     FILE *in = fopen(path, "r");
     if (!in) { say_errno(); return; }
     fseek(in, before.st_size, SEEK_SET);
@@ -83,6 +88,7 @@ static void append_race(const char *path, long count, long length)
     stat(path, &after);
     if (torn || next[0] != count || next[1] != count || after.st_size != before.st_size + 2 * count * length)
         say("torn %ld, got %ld and %ld, size %lld", torn, next[0], next[1], (long long)after.st_size);
+    else if (clear && truncate(path, before.st_size) < 0) say_errno();
     else say("ok");
 }
 
@@ -93,7 +99,7 @@ static void copy_up_race(const char *path, long count)
     volatile int *go = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (long p = 0; p < count; p++)
         if (fork() == 0) {
-            int fd = open(path, O_RDWR | O_CLOEXEC);
+            int fd = open(path, O_RDWR | O_CLOEXEC | waiting);
             while (!*go) { }
             char c = (char)('0' + p);
             _exit(fd >= 0 && pwrite(fd, &c, 1, p * 4096 + p) == 1 ? 0 : 1);
@@ -102,7 +108,7 @@ static void copy_up_race(const char *path, long count)
     long failed = 0;
     for (long p = 0; p < count; p++) { int status; wait(&status); failed += status != 0; }
     munmap((void *)go, 4096);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | waiting);
     long lost = 0;
     for (long p = 0; p < count; p++) { char c = 0; if (pread(fd, &c, 1, p * 4096 + p) != 1 || c != '0' + p) lost++; }
     close(fd);
@@ -127,7 +133,7 @@ static void replace_race(const char *path, const char *temp, long rounds)
     long bad = 0;
     int status;
     while (waitpid(pid, &status, WNOHANG) == 0) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | waiting);
         char text[4097];
         if (fd < 0) { bad++; continue; }
         ssize_t n = read(fd, text, sizeof text);
@@ -162,7 +168,7 @@ bool process_command(const Line *line)
         say("ok");
     }
     else if (is(line, "fsize")) { struct rlimit r = { (rlim_t)number(line, 1, 0), RLIM_INFINITY }; signal(SIGXFSZ, SIG_IGN); say_result(setrlimit(RLIMIT_FSIZE, &r)); }
-    else if (is(line, "appendrace")) append_race(a, number(line, 2, 100), number(line, 3, 64));
+    else if (is(line, "appendrace")) append_race(a, number(line, 2, 100), number(line, 3, 64), strcmp(arg(line, 4), "clear") == 0);
     else if (is(line, "copyuprace")) copy_up_race(a, number(line, 2, 8));
     else if (is(line, "replacerace")) replace_race(a, arg(line, 2), number(line, 3, 200));
     else return false;

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Antares.Aot.Base;
 using Antares.Aot.Layers;
 using Antares.Interop;
@@ -9,6 +10,8 @@ namespace Antares.Aot.Overlay.Ops;
 /// </summary>
 public sealed unsafe class XattrOps
 {
+    private const int ListRoom = 64 * 1024;
+
     private readonly MergedTree _tree;
     private readonly CopyUp _copyUp;
     private readonly OverlayOptions _options;
@@ -80,8 +83,14 @@ public sealed unsafe class XattrOps
         return error;
     }
 
-    /// <summary>Lists the attributes.</summary>
-    public Errno Listxattr(ulong nodeId, byte* list, nuint size, out int length)
+    /// <summary>Lists the attributes. Only root is told of <c>trusted.</c> ones: for a local disk the kernel sees to that, here it is ours.</summary>
+    /// <param name="caller">Who asks; a request does not tell its capabilities, so root it is.</param>
+    /// <param name="nodeId">The object.</param>
+    /// <param name="list">Room for the names.</param>
+    /// <param name="size">Its bytes; 0 asks for the length alone.</param>
+    /// <param name="length">Bytes of the names.</param>
+    /// <returns>None; ERANGE: too little room; ESTALE, EIO.</returns>
+    public Errno Listxattr(in Caller caller, ulong nodeId, byte* list, nuint size, out int length)
     {
         length = 0;
         if (!_options.Xattrs)
@@ -89,14 +98,35 @@ public sealed unsafe class XattrOps
             return Errno.ENOSYS;
         }
 
-        Errno error = _tree.TryPure(nodeId, out ILayer layer, out uint node, out _)
-            ? layer.Listxattr(node, list, size, out length)
-            : ListMerged(nodeId, list, size, out length);
-        if (error == Errno.None && size > 0 && !_options.Acls)
+        Errno error = ListAll(nodeId, list, size, out length);
+        if ((caller.Uid == 0 && _options.Acls) || error is not (Errno.None or Errno.ERANGE) || (error == Errno.None && length == 0))
         {
-            length = AclIds.HideNames(list, length);
+            return error;
         }
 
+        if (error == Errno.None && size != 0)
+        {
+            length = Shown(in caller, list, length);
+            return Errno.None;
+        }
+
+        // The room for all, or none was given: it may do for what is left.
+        byte* all = (byte*)NativeMemory.Alloc(ListRoom);
+        error = ListAll(nodeId, all, ListRoom, out length);
+        if (error == Errno.None)
+        {
+            length = Shown(in caller, all, length);
+            if (size != 0 && (nuint)length > size)
+            {
+                error = Errno.ERANGE;
+            }
+            else if (size != 0)
+            {
+                Buffer.MemoryCopy(all, list, length, length);
+            }
+        }
+
+        NativeMemory.Free(all);
         return error;
     }
 
@@ -171,9 +201,38 @@ public sealed unsafe class XattrOps
         return _tree.Lowers[target.Lower.Slot].Getxattr(target.Lower.Node, name, value, size, out length);
     }
 
-    private Errno ListMerged(ulong nodeId, byte* list, nuint size, out int length)
+    private int Shown(in Caller caller, byte* list, int length)
+    {
+        length = _options.Acls ? length : AclIds.HideNames(list, length);
+        return caller.Uid == 0 ? length : WithoutTrusted(list, length);
+    }
+
+    private static int WithoutTrusted(byte* list, int length)
+    {
+        int kept = 0;
+        for (int at = 0; at < length;)
+        {
+            int bytes = ByteName.FromNulTerminated(list + at).Length + 1;
+            if (!Literal.StartsWith(list + at, "trusted."u8))
+            {
+                Buffer.MemoryCopy(list + at, list + kept, bytes, bytes);
+                kept += bytes;
+            }
+
+            at += bytes;
+        }
+
+        return kept;
+    }
+
+    private Errno ListAll(ulong nodeId, byte* list, nuint size, out int length)
     {
         length = 0;
+        if (_tree.TryPure(nodeId, out ILayer layer, out uint node, out _))
+        {
+            return layer.Listxattr(node, list, size, out length);
+        }
+
         Target target;
         lock (_tree.Gate)
         {
