@@ -32,7 +32,7 @@ public sealed class MegaMountTests : IDisposable
         int asked = origin.Seen.Length;
         SameAsCheckout();
         Assert.Equal(asked, origin.Seen.Length);
-        _ = Probe.Check(_mnt, "cat README => 'hello\\n'\napp README more => ok\ncat README => 'hello\\nmore'\nput src/new x => ok\nunlink src/main.c => ok\ncat src/main.c => ENOENT\n");
+        _ = Probe.Check(_mnt, "cat README => 'hello\\x0a'\napp README more => ok\ncat README => 'hello\\x0amore'\nput src/new x => ok\nunlink src/main.c => ok\ncat src/main.c => ENOENT\n");
         _ = Shell.Bash($"cd {_mnt} && src/run.sh && mv src moved && rm -r third-party && test -e moved/deep/big && test $(readlink moved/link) = ../README").Must();
         Try("umount", _mnt).Must();
         Assert.Equal(0, origin.Stop());
@@ -134,6 +134,32 @@ public sealed class MegaMountTests : IDisposable
             url = origin.Url;
         Refused(Mount($"mega:{url}/"), "cannot connect");
         Refused(Mount("mega:http://no-such-host.invalid/"), "cannot be resolved");
+    }
+
+    [MountFact]
+    public void OverTlsWithACertificateThatIsNamed()
+    {
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        using var front = new TlsFront(new Uri(origin.Url).Port);
+        string pem = _scratch.Join("ca.pem");
+        File.WriteAllText(pem, front.Pem);
+        Refused(Mount($"mega:{front.Url}/"), "not trusted");
+        Mount($"mega:{front.Url}/", "--ca-file", pem).Must();
+        SameAsCheckout();
+        Try("umount", _mnt).Must();
+    }
+
+    [MountFact]
+    public void ATokenIsSentAndNotShown()
+    {
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        string token = _scratch.Join("token");
+        File.WriteAllText(token, "s3cret-of-the-test\n");
+        Mount($"mega:{origin.Url}/src", "--token-file", token, "--log-level", "debug", "--log-file", _scratch.Join("log")).Must();
+        _ = Shell.Bash($"cat {_mnt}/main.c").Must();
+        string shown = Shell.Bash($"ps axww; cat {_scratch.Join("log")}").Must() + Try("list", "--json").Must() + Try("stats", _mnt).Must() + Try("errors", _mnt).Must();
+        Assert.DoesNotContain("s3cret", shown);
+        Try("umount", _mnt).Must();
     }
 
     [MountFact]

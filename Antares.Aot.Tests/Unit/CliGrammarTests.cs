@@ -18,6 +18,7 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("list")]
     [InlineData("stats")]
     [InlineData("errors")]
+    [InlineData("store")]
     [InlineData("origin")]
     public void HelpIsGolden(string verb)
     {

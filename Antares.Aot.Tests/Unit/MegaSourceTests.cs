@@ -86,6 +86,24 @@ public sealed class MegaSourceTests : IDisposable
     }
 
     [Fact]
+    public void TheLengthOfALongFileDoesNotFetchIt()
+    {
+        _repository.Commit("head -c 20000000 /dev/urandom > long; head -c 3000000 /dev/urandom > read");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        uint file = tree.Layer.Find("long");
+        Assert.Equal(20_000_000, tree.Layer.Getattr(file).st_size);
+        Thread.Sleep(2000);
+        Assert.True(tree.Source.Client.ReceivedBytes < 1_000_000, $"{tree.Source.Client.ReceivedBytes} bytes");
+        // Who reads at once after the length is served by the same answer.
+        uint read = tree.Layer.Find("read");
+        Assert.Equal(3_000_000, tree.Layer.Getattr(read).st_size);
+        Assert.Equal(File.ReadAllBytes(_scratch.Join("repo/read")), tree.Layer.Read(read, 0, 3_000_000));
+        Assert.Equal(1, origin.Count(_repository.Git("rev-parse HEAD:read")));
+        Assert.Equal(File.ReadAllBytes(_scratch.Join("repo/long"))[10_000_000..10_000_100], tree.Layer.Read(file, 10_000_000, 100));
+    }
+
+    [Fact]
     public void ThePinnedRevisionStaysWhenTheHeadMoves()
     {
         string first = _repository.CommitSample();

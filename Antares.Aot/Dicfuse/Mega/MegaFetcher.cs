@@ -262,7 +262,7 @@ internal sealed class MegaFetcher : IDisposable
             locked = await LockAmongProcesses(id, () => _store.TryStat(id, ObjectKind.Blob, out _), time.Token).ConfigureAwait(false);
             if (!_store.TryStat(id, ObjectKind.Blob, out long size))
             {
-                size = await _client.FetchBlob(id, expected, _store, length => Started(flight, length, time.Token), time.Token).ConfigureAwait(false);
+                size = await _client.FetchBlob(id, expected, _store, length => Started(flight, id, length, time.Token), time.Token).ConfigureAwait(false);
             }
 
             flight.TellLength(size);
@@ -280,13 +280,15 @@ internal sealed class MegaFetcher : IDisposable
         }
     }
 
-    private async Task Started(BlobFlight flight, long length, CancellationToken stop)
+    private async Task Started(BlobFlight flight, ObjectId id, long length, CancellationToken stop)
     {
         if (length <= TakenAlongBytes)
         {
             return;
         }
 
+        // As good as what HEAD tells: content of another length is refused.
+        _store.Sizes.Add(id, length);
         flight.TellLength(length);
         if (!flight.IsWanted)
         {
@@ -345,6 +347,7 @@ internal sealed class MegaFetcher : IDisposable
 
         return flight.Exception?.InnerException switch
         {
+            null when flight.IsCanceled => Failure.Note(_layer, $"{what}: given up", Errno.EIO),
             null => Errno.None,
             MegaProblem problem => Failure.Note(_layer, problem.Message, problem.Error),
             NobodyWantsIt => Errno.EIO,
