@@ -94,6 +94,7 @@ public sealed class CliGrammarTests : IDisposable
         Assert.True(code == ExitCode.Usage, $"exit {code}: {output}{error}");
         Assert.Equal("", output);
         Assert.Contains(named, error);
+        Assert.DoesNotContain("secret", error);
         Assert.All(error.TrimEnd('\n').Split('\n'), text => Assert.StartsWith("antares-aot", text));
     }
 

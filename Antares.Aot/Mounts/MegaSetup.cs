@@ -24,7 +24,7 @@ internal static class MegaSetup
         var server = request.BaseUrl ?? Environment.GetEnvironmentVariable(BaseUrlVariable);
         if (!MegaAddress.TryParse(spec.Path, server, out var address, out var problem) || address is null)
         {
-            throw MountProblem.Usage($"source '{spec}' {problem}");
+            throw MountProblem.Usage($"source '{WithoutSecrets(spec.ToString())}' {problem}");
         }
 
         if (request.Path is { } path)
@@ -85,6 +85,15 @@ internal static class MegaSetup
         {
             throw MountProblem.Host($"source mega:{address}: {problem.Message}");
         }
+    }
+
+    /// <summary>An address as it may be shown: without the user name and password that somebody wrote into it.</summary>
+    private static string WithoutSecrets(string text)
+    {
+        var authority = text.IndexOf("//", StringComparison.Ordinal) + 2;
+        var end = authority < 2 ? -1 : text.IndexOf('/', authority);
+        var at = authority < 2 ? -1 : text.LastIndexOf('@', (end < 0 ? text.Length : end) - 1);
+        return at >= authority ? $"{text[..authority]}…{text[at..]}" : text;
     }
 
     /// <summary>How long a request may take: below the time after which this kernel gives the whole mount up.</summary>

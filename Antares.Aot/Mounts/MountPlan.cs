@@ -229,7 +229,7 @@ public sealed class MountPlan : IDisposable
 
     private void PlaceWorkspace(Log log)
     {
-        if (!NeedsWorkspace && !_lowers.Exists(lower => lower.Spec.Kind is SourceKind.Dicfuse or SourceKind.Mega))
+        if (!NeedsWorkspace && !_lowers.Exists(lower => lower.Spec.Kind == SourceKind.Dicfuse))
         {
             return;
         }

@@ -35,7 +35,7 @@ rm -rf "$store"
 : > "$log"
 start=$(now_us)
 mount_source "mega:$url/@$revision" --store "$store"
-first=$(git -C "$repository_given" ls-tree -r --name-only HEAD | awk -F/ 'NF >= 4' | head -1)
+first=$(git -C "$repository_given" ls-tree -r --name-only HEAD | awk -F/ 'NF >= 4 && !seen++')
 cat "$mnt/$first" > /dev/null
 mount_first_us=$(($(now_us) - start))
 start=$(now_us)
