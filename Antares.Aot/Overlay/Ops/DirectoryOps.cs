@@ -264,7 +264,7 @@ public sealed unsafe class DirectoryOps
         bool withNode = plus;
 
         // Without attributes the kernel looks such a name up when somebody wants to know more than that it is there.
-        bool namesOnly = !plus || (name.Upper == 0 && !_tree.Layer(name.Lower.Slot).AttributesAreAtHand(name.Lower.Node));
+        bool namesOnly = !plus || (name.Upper == 0 && !_tree.Lowers[name.Lower.Slot].AttributesAreAtHand(name.Lower.Node));
         if (namesOnly && name.Upper == 0 && name.StIno != 0)
         {
             item->StIno = name.StIno;
