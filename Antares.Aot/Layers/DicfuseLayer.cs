@@ -2,6 +2,7 @@ using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
 using Antares.Aot.Dicfuse.Content;
+using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Sources;
 using Antares.Aot.Dicfuse.Tree;
 using Antares.Interop;
@@ -143,6 +144,26 @@ public sealed unsafe class DicfuseLayer : ILayer
         return Errno.None;
     }
 
+    /// <summary>Opens a directory of a monorepo server as a tree (<c>mega:</c>).</summary>
+    /// <param name="name">Name for messages.</param>
+    /// <param name="pinned">Asked already. On success the layer owns it; on failure it stays the caller's.</param>
+    /// <param name="options">How it is kept and shown.</param>
+    /// <param name="layer">The layer, to be disposed by the caller.</param>
+    /// <returns>None; ENOMEM.</returns>
+    internal static Errno OpenServer(string name, PinnedMega pinned, DicfuseOptions options, out DicfuseLayer? layer)
+    {
+        layer = null;
+        Errno error = Failure.Note(
+            name, "mmap", NodeStore.Create(TreeArena.DefaultReservation, NameHeap.DefaultReservation, out NodeStore? store));
+        if (error == Errno.None)
+        {
+            var source = new MegaSource(name, store!, pinned);
+            layer = new DicfuseLayer(name, new DicfuseTree(name, store!, source), options);
+        }
+
+        return error;
+    }
+
     public Errno Find(uint directory, ByteName name, out uint node) => _tree.Find(directory, name, out node);
 
     public Errno Next(uint directory, ulong cookie, out LayerEntry entry) => _tree.Next(directory, cookie, out entry);
@@ -170,6 +191,8 @@ public sealed unsafe class DicfuseLayer : ILayer
     public Errno GetattrWithMapping(uint node, bool mapping, stat* attributes) => mapping
         ? _tree.Getattr(node, _options.Uids, _options.Gids, attributes)
         : _tree.Getattr(node, IdMap.Identity, IdMap.Identity, attributes);
+
+    public bool AttributesAreAtHand(uint node) => _tree.AttributesAreAtHand(node);
 
     public Errno Readlink(uint node, byte* buffer, int capacity, out int length) =>
         _tree.Readlink(node, buffer, capacity, out length);

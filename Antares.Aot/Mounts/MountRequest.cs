@@ -62,6 +62,9 @@ public sealed record MountRequest
     /// <summary>How objects are shown and kept.</summary>
     public MountBehaviour Behaviour { get; init; } = new();
 
+    /// <summary>For a source of the kind <see cref="SourceKind.Mega"/>.</summary>
+    public MegaRequest Mega { get; init; } = new();
+
     /// <summary>Options for the mount itself, as mount(8) spells them: noatime, nosuid, noexec …</summary>
     public IReadOnlyList<string> MountOptions { get; init; } = [];
 }
