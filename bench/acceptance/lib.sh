@@ -23,6 +23,16 @@ mount_source() {
     "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work" "$@"
 }
 
+# The tests' native helper (Antares.Aot.Tests/Support/native), compiled; its path is in $probe.
+build_probe() {
+    probe=$scratch/fsprobe
+    cc -O2 -Wall -Wextra -Werror -o "$probe" "$repository"/Antares.Aot.Tests/Support/native/*.c
+}
+
+# What the server of $mnt holds: memory of its own in KiB, open descriptors.
+server_memory() { awk '/^(RssAnon|RssShmem):/ { sum += $2 } END { print sum }' "/proc/$(server_pid)/status"; }
+server_fds() { find "/proc/$(server_pid)/fd" -mindepth 1 | wc -l; }
+
 unmount() { "$ANTARES_BIN" umount "$mnt"; }
 
 # Pid of the process that serves $mnt.
@@ -39,6 +49,15 @@ server_pid() {
 requests() {
     if [ $# -eq 0 ]; then "$ANTARES_BIN" stats "$mnt" --json | jq '[.ops[].count] | add'
     else "$ANTARES_BIN" stats "$mnt" --json | jq ".ops[\"$1\"].count"; fi
+}
+
+# What the mount remembers of its failures, less rmdir of directories that are not empty, which git and dpkg try all day; then fails when any
+# request ever answered EIO.
+look_at_errors() {
+    "$ANTARES_BIN" errors "$mnt" | grep -v 'rmdir *ENOTEMPTY' | head -20
+    local eio
+    eio=$("$ANTARES_BIN" stats "$mnt" --json | jq '[.ops[].errors.EIO // 0] | add')
+    [ "$eio" -eq 0 ] || fail "$eio requests answered EIO"
 }
 
 # A whole tree as text: path, type, mode, owner, mtime to the nanosecond, size (not of directories), symlink target. Without

@@ -57,6 +57,10 @@ int digest_main(int argc, char **argv);
 void digest_here(const char *options);
 int load_main(int argc, char **argv);
 int idmap_main(int argc, char **argv);
+int fsx_main(int argc, char **argv);
+int crash_main(int argc, char **argv);
+int entries_main(int argc, char **argv);
+int rename_time_main(int argc, char **argv);
 
 static inline bool is(const Line *line, const char *name) { return strcmp(line->word[0], name) == 0; }
 static inline const char *arg(const Line *line, int i) { return i < line->count ? line->word[i] : ""; }

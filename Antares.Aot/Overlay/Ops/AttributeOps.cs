@@ -157,7 +157,10 @@ public sealed unsafe class AttributeOps
             error = KillSetId(node);
         }
 
-        if (error == Errno.None && (fields & (SetattrFields.Uid | SetattrFields.Gid)) != 0)
+        // A chown to nobody (-1, -1) names no field at all; what it does on a local disk is to move ctime.
+        const SetattrFields Owner = SetattrFields.Uid | SetattrFields.Gid;
+        const SetattrFields Silent = SetattrFields.KillSuidGid | SetattrFields.ChangeTime;
+        if (error == Errno.None && ((fields & Owner) != 0 || (fields & ~Silent) == SetattrFields.None))
         {
             error = change.Chown(node, uid, gid);
         }
