@@ -24,7 +24,7 @@ internal sealed unsafe class OverlayInProcess : IDisposable
         DicfuseWatchedSource? watched = null;
         if (between != null)
         {
-            Check(DirectoryLayer.OpenLower("lower0", Open(between.Path), 1, _fds, IdMap.Identity, IdMap.Identity, out DirectoryLayer? folder));
+            Check(DirectoryLayer.OpenLower("lower0", Open(between.Path), 1, _fds, new FolderOptions(), out DirectoryLayer? folder));
             lowers.Add(folder!);
         }
 
@@ -38,8 +38,7 @@ internal sealed unsafe class OverlayInProcess : IDisposable
             Open(_upper.At("work")),
             new UpperOptions { Volatile = true, UserXattrs = Interop.Process.Geteuid() != 0 },
             _fds,
-            IdMap.Identity,
-            IdMap.Identity,
+            new FolderOptions(),
             out _changes,
             out string? problem));
         Assert.Null(problem);
