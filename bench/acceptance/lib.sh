@@ -23,6 +23,16 @@ mount_source() {
     "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work" "$@"
 }
 
+# The tests' native helper (Antares.Aot.Tests/Support/native), compiled; its path is in $probe.
+build_probe() {
+    probe=$scratch/fsprobe
+    cc -O2 -Wall -Wextra -Werror -o "$probe" "$repository"/Antares.Aot.Tests/Support/native/*.c
+}
+
+# What the server of $mnt holds: memory of its own in KiB, open descriptors.
+server_memory() { awk '/^(RssAnon|RssShmem):/ { sum += $2 } END { print sum }' "/proc/$(server_pid)/status"; }
+server_fds() { find "/proc/$(server_pid)/fd" -mindepth 1 | wc -l; }
+
 unmount() { "$ANTARES_BIN" umount "$mnt"; }
 
 # Pid of the process that serves $mnt.

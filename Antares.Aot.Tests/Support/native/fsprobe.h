@@ -51,6 +51,9 @@ bool process_command(const Line *line);
 
 int digest_main(int argc, char **argv);
 int load_main(int argc, char **argv);
+int fsx_main(int argc, char **argv);
+int entries_main(int argc, char **argv);
+int rename_time_main(int argc, char **argv);
 
 static inline bool is(const Line *line, const char *name) { return strcmp(line->word[0], name) == 0; }
 static inline const char *arg(const Line *line, int i) { return i < line->count ? line->word[i] : ""; }
