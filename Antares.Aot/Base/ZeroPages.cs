@@ -20,6 +20,12 @@ public static unsafe class ZeroPages
         return error == Errno.None ? memory : throw new OutOfMemoryException();
     }
 
+    /// <summary>Gives the pages back to the kernel and keeps the addresses, which read as zero again.</summary>
+    /// <param name="memory">From <see cref="Allocate"/>.</param>
+    /// <param name="size">As given there.</param>
+    public static void Drop(void* memory, nuint size) =>
+        _ = Memory.Madvise(memory, size, Memory.MADV_DONTNEED); // fails only for memory that is locked or not mapped
+
     /// <param name="memory">From <see cref="Allocate"/>, or null.</param>
     /// <param name="size">As given there.</param>
     public static void Free(void* memory, nuint size)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Antares.Aot.Base;
+using Antares.Interop;
 
 namespace Antares.Aot.Layers;
 
@@ -58,7 +59,7 @@ public struct FolderNode
     /// <summary>First name (dentry index); 0 for the root and for objects without a name.</summary>
     public uint FirstName;
 
-    /// <summary>Raised each time the slot is used again, so that an id is never given twice.</summary>
+    /// <summary>Another one for each node that the table makes, so that an id is never given twice.</summary>
     public uint Generation;
 
     /// <summary>Listing of a directory (index in the table of directories); 0: not loaded, or no directory.</summary>
@@ -132,11 +133,16 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Node shared by all whiteouts: they have no attributes of their own.</summary>
     public const uint WhiteoutNode = 2;
 
+    private const int NamesForTrim = 1 << 15;
+    private const uint SmallListing = 64;
+
     private readonly NativeTable<FolderNode> _nodes = new();
     private readonly NativeTable<Dentry> _dentries = new();
     private readonly NativeTable<FolderListing> _listings = new();
     private uint* _buckets;
     private uint _bucketMask;
+    private uint _generation;
+    private int _namesFreed;
 
     public DirectoryTable()
     {
@@ -163,9 +169,8 @@ public sealed unsafe class DirectoryTable : IDisposable
     {
         uint index = _nodes.Allocate();
         FolderNode* node = _nodes[index];
-        uint generation = node->Generation;
         *node = default;
-        node->Generation = generation;
+        node->Generation = _generation++;
         node->Type = type;
         node->Place = NodePlace.Linked;
         node->OrphanFd = -1;
@@ -178,7 +183,6 @@ public sealed unsafe class DirectoryTable : IDisposable
         FolderNode* node = _nodes[index];
         FreeListing(node);
         node->Place = NodePlace.Free;
-        node->Generation++;
         _nodes.Free(index);
     }
 
@@ -253,6 +257,12 @@ public sealed unsafe class DirectoryTable : IDisposable
         NativeMemory.Free(dentry->Name);
         *dentry = default;
         _dentries.Free(index);
+        if (++_namesFreed == NamesForTrim)
+        {
+            // Names are small blocks of the C heap, which keeps what is freed unless it is asked to look.
+            _namesFreed = 0;
+            Memory.TrimHeap();
+        }
     }
 
     /// <summary>Makes a name lead to another node; its place in the listing stays.</summary>
@@ -383,6 +393,10 @@ public sealed unsafe class DirectoryTable : IDisposable
         if (listing->Live == 0)
         {
             listing->Count = 0;
+            if (listing->Capacity > SmallListing)
+            {
+                FreeEntries(listing);
+            }
         }
         else if (low == listing->Count - 1)
         {
@@ -464,12 +478,20 @@ public sealed unsafe class DirectoryTable : IDisposable
         if (node->Directory != 0)
         {
             FolderListing* listing = _listings[node->Directory];
-            NativeMemory.Free(listing->Cookies);
-            NativeMemory.Free(listing->Dentries);
+            FreeEntries(listing);
             *listing = default;
             _listings.Free(node->Directory);
             node->Directory = 0;
         }
+    }
+
+    private static void FreeEntries(FolderListing* listing)
+    {
+        NativeMemory.Free(listing->Cookies);
+        NativeMemory.Free(listing->Dentries);
+        listing->Cookies = null;
+        listing->Dentries = null;
+        listing->Capacity = 0;
     }
 
     private void GrowBuckets()

@@ -1,9 +1,10 @@
+using System.Runtime.InteropServices;
 using Tmds.Linux;
 
 namespace Antares.Interop;
 
 /// <summary>Mapped memory. Lengths are bytes; addresses are page-aligned where the man page says so.</summary>
-public static unsafe class Memory
+public static unsafe partial class Memory
 {
     public const int PROT_NONE = 0;
     public const int PROT_READ = 1;
@@ -56,4 +57,10 @@ public static unsafe class Memory
     /// <summary>Tells the kernel how a range will be used (MADV_*).</summary>
     public static Errno Madvise(void* address, nuint length, int advice) =>
         Returned.Of(LibC.madvise(address, (size_t)(ulong)length, advice));
+
+    /// <summary>Gives back to the kernel what the C heap holds without need, in all of its arenas: some milliseconds for a large heap.</summary>
+    public static void TrimHeap() => _ = malloc_trim_native(0); // says only whether there was anything to give
+
+    [LibraryImport("libc", EntryPoint = "malloc_trim")]
+    private static partial int malloc_trim_native(nuint pad);
 }

@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -238,6 +239,7 @@ static void calls(void)
     CALL(llistxattr, ssize_t, const char *, char *, size_t);
     CALL(lremovexattr, int, const char *, const char *);
     CALL(lsetxattr, int, const char *, const char *, const void *, size_t, int);
+    CALL(malloc_trim, int, size_t);
     CALL(mknodat, int, int, const char *, mode_t, dev_t);
     CALL(poll, int, struct pollfd *, nfds_t, int);
     CALL(posix_spawn_file_actions_addchdir_np, int, posix_spawn_file_actions_t *, const char *);
