@@ -133,6 +133,36 @@ public sealed class AttributeMountTests
         """);
 
     /// <summary>What make and ninja look at: a directory's mtime moves when an entry comes or goes, and not otherwise.</summary>
+    /// <summary>chown of neither owner nor group changes nothing, but ctime moves, and set-id bits go.</summary>
+    [MountTheory, Mounts]
+    public void AChownOfNothingMovesCtime(MountKind kind) => Parity.Check(kind, Lower, """
+        put up x
+        chmod up 6755
+        mark f f => ok
+        mark d d => ok
+        mark l l => ok
+        mark u up => ok
+        sleep 20 => ok
+        chown f -1 -1 => ok
+        chown d -1 -1 => ok
+        lchown l -1 -1 => ok
+        chown up -1 -1 => ok
+        cmp f f c => c+
+        cmp d d c => c+
+        cmp l l c => c+
+        cmp u up c => c+
+        cmp f f Mmui
+        stat f => f 640 1 12 34 5
+        stat up m
+        chown s -1 -1 => ok
+        stat s m
+        open g d/g RDONLY => ok
+        fmark g g => ok
+        sleep 20 => ok
+        fchown g -1 -1 => ok
+        fcmp g g c => c+
+        """);
+
     [MountTheory, Mounts]
     public void DirectoryTimesFollowTheirEntries(MountKind kind) => Parity.Check(kind, Lower + "\nmkdir e\nutimens e 5.0 6.0\n", """
         mark d d => ok

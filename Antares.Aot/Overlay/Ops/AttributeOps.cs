@@ -117,7 +117,7 @@ public sealed unsafe class AttributeOps
     private Errno SetattrMerged(ulong nodeId, in SetattrRequest request, stat* attributes)
     {
         Errno error = _tree.Resolve(nodeId, out Target target);
-        if (error == Errno.None && request.Fields != SetattrFields.None)
+        if (error == Errno.None)
         {
             bool truncates = (request.Fields & SetattrFields.Size) != 0;
             error = _copyUp.Ensure(ref target, truncates ? request.Size : CopyUp.Whole, out _);
@@ -148,7 +148,10 @@ public sealed unsafe class AttributeOps
             error = KillSetId(node);
         }
 
-        if (error == Errno.None && (fields & (SetattrFields.Uid | SetattrFields.Gid)) != 0)
+        // A chown to nobody (-1, -1) names no field at all; what it does on a local disk is to move ctime.
+        const SetattrFields Owner = SetattrFields.Uid | SetattrFields.Gid;
+        const SetattrFields Silent = SetattrFields.KillSuidGid | SetattrFields.ChangeTime;
+        if (error == Errno.None && ((fields & Owner) != 0 || (fields & ~Silent) == SetattrFields.None))
         {
             uint uid = (fields & SetattrFields.Uid) != 0 ? _uids.ToLayer(request.Uid) : uint.MaxValue;
             uint gid = (fields & SetattrFields.Gid) != 0 ? _gids.ToLayer(request.Gid) : uint.MaxValue;
