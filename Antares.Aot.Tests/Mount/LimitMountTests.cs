@@ -89,6 +89,31 @@ public sealed class LimitMountTests
         AssertForgotten(mount);
     }
 
+    /// <summary>What many entries took of the server's memory comes back when they are deleted and forgotten.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void MemoryOfDeletedEntriesComesBack(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind, "--volatile");
+        mount.Mount();
+        _ = Shell.Run(Probe.Path, ["entries", Path.Combine(mount.Root, "warm"), "1000"], 60).Must();
+        AssertForgotten(mount);
+        long before = OwnMemory(mount.ServerPid());
+        int entries = TestEnvironment.Long ? 100_000 : 40_000;
+        _ = Shell.Run(Probe.Path, ["entries", Path.Combine(mount.Root, "d"), entries.ToString()], 300).Must();
+        AssertForgotten(mount);
+        long after = OwnMemory(mount.ServerPid());
+        // 40,000 entries took more than 7 MiB.
+        Assert.True(after - before < 3 * 1024, $"{before} KiB before, {after} KiB after {entries} entries were made and deleted");
+        mount.Unmount();
+        Assert.Empty(Directory.GetFileSystemEntries(mount.Upper!));
+    }
+
+    /// <summary>RssAnon and RssShmem of a process, in KiB.</summary>
+    private static long OwnMemory(int pid) =>
+        File.ReadLines($"/proc/{pid}/status").Where(l => l.StartsWith("RssAnon:", StringComparison.Ordinal) || l.StartsWith("RssShmem:", StringComparison.Ordinal))
+            .Sum(l => long.Parse(l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]));
+
     [MountFact]
     public void NoGarbageCollectionOverManyRequests()
     {
