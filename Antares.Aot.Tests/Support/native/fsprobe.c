@@ -227,6 +227,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "exit") == 0) return argc > 2 ? atoi(argv[2]) : 0;
     if (argc > 2 && strcmp(argv[1], "digest") == 0) return digest_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "fsx") == 0) return fsx_main(argc, argv);
+    if (argc > 1 && strncmp(argv[1], "crash", 5) == 0) return crash_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "entries") == 0) return entries_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "renametime") == 0) return rename_time_main(argc, argv);
     if (argc < 3 || strcmp(argv[1], "run") != 0) return load_main(argc, argv);

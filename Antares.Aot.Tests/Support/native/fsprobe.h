@@ -52,6 +52,7 @@ bool process_command(const Line *line);
 int digest_main(int argc, char **argv);
 int load_main(int argc, char **argv);
 int fsx_main(int argc, char **argv);
+int crash_main(int argc, char **argv);
 int entries_main(int argc, char **argv);
 int rename_time_main(int argc, char **argv);
 
