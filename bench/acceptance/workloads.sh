@@ -19,7 +19,9 @@ for program in npm dotnet git debootstrap make; do command -v $program > /dev/nu
 # The mount's lower has something of its own: sources that are built in place.
 mkdir -p "$scratch/lower/app" "$scratch/lower/npm"
 echo '{"name":"w","version":"1.0.0","private":true,"dependencies":{"webpack":"5.90.3","eslint":"8.57.0","typescript":"5.4.5"}}' > "$scratch/lower/npm/package.json"
-mirror=$({ sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources; awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' /etc/apt/sources.list; } 2>/dev/null | head -1 | awk '{ print $1 }')
+mirror=$({ sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources; awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' /etc/apt/sources.list; } 2>/dev/null | head -1 | awk '{ print $1 }' || true)
+[ -n "$mirror" ] || fail "apt has no mirror that debootstrap could use"
+export scratch mirror
 
 npm_install() { (cd "$1/npm" && npm install --no-audit --no-fund --no-update-notifier --cache "$scratch/npm-cache" && node node_modules/typescript/bin/tsc --version && node -e 'require("webpack"); require("eslint")'); }
 dotnet_build() { (mkdir "$1/app/hello" && cd "$1/app/hello" && dotnet new console --force && dotnet build -c Release -p:Deterministic=true -p:ContinuousIntegrationBuild=true && dotnet bin/Release/*/hello.dll | grep -q 'Hello, World!'); }
@@ -35,6 +37,8 @@ git_work() {
 }
 bootstrap() { debootstrap --variant=minbase "$(. /etc/os-release; echo "${VERSION_CODENAME:-bookworm}")" "$1/root" "$mirror" && chroot "$1/root" dpkg --audit && chroot "$1/root" perl -e 'print "ok\n"'; }
 kernel_make() { (cd "$1/linux" && make -s tinyconfig && make -s -j2 lib/ kernel/); }
+
+export -f npm_install dotnet_build git_work bootstrap kernel_make
 
 # What must be equal: files by hash, links by target. Out of it: what holds a time or a random number in each run.
 hashes() {
@@ -62,7 +66,8 @@ run() {
     local start
     for part in $parts; do
         start=$(now_us)
-        (set -e; $part "$mnt") > "$scratch/$1.$part.log" 2>&1 || { tail -20 "$scratch/$1.$part.log" >&2; fail "$part $1"; }
+        # In a shell of its own: -e counts for nothing to the left of ||.
+        bash -euo pipefail -c "$part \"\$1\"" - "$mnt" > "$scratch/$1.$part.log" 2>&1 || { tail -20 "$scratch/$1.$part.log" >&2; fail "$part $1"; }
         echo "$part $1: $((($(now_us) - start) / 1000)) ms"
         hashes "$mnt" "$part" > "$scratch/$1.$part"
     done
