@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# all.sh TREE [BAZEL]: every acceptance script, one line of result each, its output in acceptance-*.log of the current folder.
+# all.sh TREE [BAZEL]: every acceptance script, one line of result each, its output in acceptance-*.log of the current folder. Two run for
+# hours or want what is not here and are called by hand: load.sh, pjdfstest.sh SUITE.
 set -uo pipefail
 tree=${1:?usage: all.sh TREE [BAZEL]}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,5 +22,9 @@ run sqlite-copy-up
 run memory "$tree"
 run upper-elsewhere
 run tools ${2:+"$2"}
+run big-directories
+run fsx
+run crash-loop
+run workloads "$tree"
 run suites
 [ $failed -eq 0 ] || { echo "$failed failed"; exit 1; }

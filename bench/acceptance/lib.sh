@@ -51,6 +51,15 @@ requests() {
     else "$ANTARES_BIN" stats "$mnt" --json | jq ".ops[\"$1\"].count"; fi
 }
 
+# What the mount remembers of its failures, less rmdir of directories that are not empty, which git and dpkg try all day; then fails when any
+# request ever answered EIO.
+look_at_errors() {
+    "$ANTARES_BIN" errors "$mnt" | grep -v 'rmdir *ENOTEMPTY' | head -20
+    local eio
+    eio=$("$ANTARES_BIN" stats "$mnt" --json | jq '[.ops[].errors.EIO // 0] | add')
+    [ "$eio" -eq 0 ] || fail "$eio requests answered EIO"
+}
+
 # A whole tree as text: path, type, mode, owner, mtime to the nanosecond, size (not of directories), symlink target. Without
 # the root, which shows the attributes of the upper's folder, as in kernel overlayfs.
 tree() { (cd "$1" && find . -mindepth 1 \( -type d -printf '%P|%y|%m|%U:%G|%T@||\n' \) -o -printf '%P|%y|%m|%U:%G|%T@|%s|%l\n' | LC_ALL=C sort); }

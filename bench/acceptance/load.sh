@@ -62,9 +62,7 @@ fi
 
 sync; echo 2 > /proc/sys/vm/drop_caches; sleep 1
 echo "server: $memory_before KiB and $fds_before descriptors before, $(server_memory) KiB and $(server_fds) descriptors after"
-"$ANTARES_BIN" errors "$mnt" > "$scratch/errors"
-echo "failures that the mount remembers: $(wc -l < "$scratch/errors")"; head -20 "$scratch/errors"
-! grep -E '\bEIO\b' "$scratch/errors" || bad=1
+look_at_errors
 unmount
 [ -z "$(find "$work" -mindepth 2 | head -3)" ] || fail "left in work: $(find "$work" -mindepth 2 | head -3)"
 [ $bad = 0 ] || fail "the failures above"

@@ -82,8 +82,7 @@ for source in "dir:$scratch/lower" "$scratch/lower"; do
         cmp -s "$scratch/on a plain folder.$part" "$scratch/in the mount.$part" || { diff "$scratch/on a plain folder.$part" "$scratch/in the mount.$part" | head -10 >&2; fail "$part differs: $source"; }
         echo "$part: $(wc -l < "$scratch/in the mount.$part") lines of hashes equal"
     done
-    "$ANTARES_BIN" errors "$mnt" > "$scratch/errors"; cat "$scratch/errors"
-    ! grep -E '\bEIO\b' "$scratch/errors" || fail "EIO"
+    look_at_errors
     unmount
     unchanged_since "$scratch/mark" "$scratch/lower"
     "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work"
