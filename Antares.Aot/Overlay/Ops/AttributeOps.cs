@@ -126,7 +126,7 @@ public sealed unsafe class AttributeOps
     private Errno SetattrMerged(ulong nodeId, in SetattrRequest request, uint uid, uint gid, stat* attributes)
     {
         Errno error = _tree.Resolve(nodeId, out Target target);
-        if (error == Errno.None && request.Fields != SetattrFields.None)
+        if (error == Errno.None)
         {
             bool truncates = (request.Fields & SetattrFields.Size) != 0;
             error = _copyUp.Ensure(ref target, truncates ? request.Size : CopyUp.Whole, out _);
