@@ -16,7 +16,7 @@ public static partial class Declared
         BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly;
 
     // Called with a list of arguments of the caller's choice, which no prototype can be compared with.
-    private static readonly HashSet<string> s_variadic = ["syscall", "ioctl", "prctl", "vsnprintf"];
+    private static readonly HashSet<string> s_variadic = ["syscall", "fcntl", "ioctl", "prctl", "vsnprintf"];
 
     /// <summary>All lines: size, offset, const, op, call.</summary>
     public static IEnumerable<(string Name, string Value)> Lines()

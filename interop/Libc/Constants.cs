@@ -80,6 +80,9 @@ public static class Fcntl
     public const int F_GETPIPE_SZ = 1032;
     public const int F_ADD_SEALS = 1033;
     public const int F_GET_SEALS = 1034;
+    public const int F_OFD_SETLK = 37;
+    public const short F_WRLCK = 1;
+    public const short F_UNLCK = 2;
     public const int F_SEAL_SEAL = 1;
     public const int F_SEAL_SHRINK = 2;
     public const int F_SEAL_GROW = 4;

@@ -118,6 +118,26 @@ public static unsafe partial class Fd
         return Returned.Of(result);
     }
 
+    /// <summary>
+    /// Takes the write lock of a range of bytes for the open file (not for the process: threads that share <paramref name="fd"/> do not
+    /// keep each other out). It goes with the last descriptor of the open file.
+    /// </summary>
+    /// <param name="fd">Open for writing.</param>
+    /// <param name="start">First byte; it need not be there.</param>
+    /// <param name="length">Number of bytes, at least 1.</param>
+    /// <returns>EAGAIN: held by another open file; ENOLCK, EINVAL, ENOSYS: the file system knows no such locks.</returns>
+    public static Errno TryLockRange(int fd, long start, long length) => SetLock(fd, Fcntl.F_WRLCK, start, length);
+
+    /// <summary>Gives back what <see cref="TryLockRange"/> took.</summary>
+    public static Errno UnlockRange(int fd, long start, long length) => SetLock(fd, Fcntl.F_UNLCK, start, length);
+
+    private static Errno SetLock(int fd, short type, long start, long length)
+    {
+        Fuse3.flock range = new() { l_type = type, l_start = start, l_len = length };
+        Errno error = Returned.Of(fcntl_lock(fd, Fcntl.F_OFD_SETLK, &range));
+        return error == Errno.EACCES ? Errno.EAGAIN : error;
+    }
+
     /// <summary>two[0] is read from, two[1] written to; flags O_CLOEXEC, O_NONBLOCK. Both are -1 on failure.</summary>
     public static Errno Pipe2(int* two, int flags)
     {
@@ -142,6 +162,9 @@ public static unsafe partial class Fd
     // openat2 has no wrapper in glibc 2.36.
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     private static partial long openat2_syscall(long number, int dirfd, byte* path, open_how* how, nuint size);
+
+    [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    private static partial int fcntl_lock(int fd, int command, Fuse3.flock* range);
 
     [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
     private static partial int flock_native(int fd, int op);
