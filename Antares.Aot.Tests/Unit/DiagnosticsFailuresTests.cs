@@ -47,14 +47,15 @@ public class DiagnosticsFailuresTests
     {
         var ring = new FailureRing();
         byte[] path = Encoding.UTF8.GetBytes("/" + new string('d', 1000) + "/the-end");
-        ring.Add(Write, Errno.EIO, 1, path, new string('l', 100), new string('c', 100));
+        ring.Add(Write, Errno.EIO, 1, path, new string('l', 100), new string('c', 299) + "äö");
         FailureRecord record = ring.Snapshot()[0];
         string kept = Encoding.UTF8.GetString(record.Path);
         Assert.StartsWith("…", kept, StringComparison.Ordinal);
         Assert.EndsWith("/the-end", kept, StringComparison.Ordinal);
         Assert.Equal(FailureRecord.PathCapacity, record.Path.Length);
         Assert.Equal(new string('l', 12), record.Layer);
-        Assert.Equal(new string('c', 24), record.Call);
+        // Cut off between characters: the next one takes two bytes.
+        Assert.Equal(new string('c', 299), record.Call);
     }
 
     [Fact]

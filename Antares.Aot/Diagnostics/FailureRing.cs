@@ -8,7 +8,7 @@ public unsafe struct FailureRecord
 {
     public const int PathCapacity = 440;
     private const int LayerCapacity = 12;
-    private const int CallCapacity = 24;
+    private const int CallCapacity = 300;
 
     /// <summary>UTC, in ticks of <see cref="DateTime"/>.</summary>
     public long UtcTicks;
@@ -16,8 +16,8 @@ public unsafe struct FailureRecord
     public int Op;
     public Errno Error;
     private ushort _pathLength;
+    private ushort _callLength;
     private byte _layerLength;
-    private byte _callLength;
     private fixed byte _layer[LayerCapacity];
     private fixed byte _call[CallCapacity];
     private fixed byte _path[PathCapacity];
@@ -46,14 +46,14 @@ public unsafe struct FailureRecord
         }
     }
 
-    /// <summary>System call or check that failed, empty when nobody said.</summary>
+    /// <summary>System call or check that failed, or what a server did; empty when nobody said, cut off when it was said at length.</summary>
     public readonly string Call
     {
         get
         {
             fixed (byte* call = _call)
             {
-                return System.Text.Encoding.ASCII.GetString(call, _callLength);
+                return System.Text.Encoding.UTF8.GetString(call, _callLength);
             }
         }
     }
@@ -85,7 +85,9 @@ public unsafe struct FailureRecord
 
         fixed (byte* target = _call)
         {
-            _callLength = CopyAscii(call, target, CallCapacity);
+            // What does not fit is left out, never half a character.
+            _ = System.Text.Unicode.Utf8.FromUtf16(call, new Span<byte>(target, CallCapacity), out _, out int written);
+            _callLength = (ushort)written;
         }
     }
 
@@ -115,7 +117,7 @@ public sealed unsafe class FailureRing
 
     public FailureRing()
     {
-        // A mount in which nothing fails never touches these 128 KiB.
+        // A mount in which nothing fails never touches these 200 KiB.
         _records = (FailureRecord*)ZeroPages.Allocate((nuint)(Capacity * sizeof(FailureRecord)));
     }
 
@@ -131,7 +133,7 @@ public sealed unsafe class FailureRing
     /// <param name="nodeId">The node that the request named.</param>
     /// <param name="path">Path of the node or name, bytes.</param>
     /// <param name="layer">Constant name of the layer, or null; ASCII.</param>
-    /// <param name="call">Constant name of the call, or null; ASCII.</param>
+    /// <param name="call">Name of the call, or what happened; or null.</param>
     public void Add(int op, Errno error, ulong nodeId, ReadOnlySpan<byte> path, string? layer, string? call)
     {
         long now = DateTime.UtcNow.Ticks;

@@ -11,6 +11,9 @@ namespace Antares.Aot.Diagnostics;
 /// <remarks>The Write members may be called from any thread; they are cold and allocate.</remarks>
 public sealed class MountDiagnostics
 {
+    /// <summary>What fits in its column; what a server did takes a line of its own.</summary>
+    private const int LongestCall = 24;
+
     private readonly Lock _lock = new();
     private readonly List<(string Name, Func<long> Read)> _gauges = [];
     private readonly int[] _missing = new int[OpNames.Slots];
@@ -152,7 +155,13 @@ public sealed class MountDiagnostics
         foreach (FailureRecord failure in failures)
         {
             string time = new DateTime(failure.UtcTicks, DateTimeKind.Utc).ToString("yyyy-MM-ddTHH:mm:ss.fffZ", null);
-            text.WriteLine($"{time,-24} {OpNames.NameOf(failure.Op),-16} {failure.Error,-14} {OrDash(failure.Layer),-12} {OrDash(failure.Call),-20} {Utf8.Print(failure.Path)}");
+            string call = failure.Call;
+            bool isLong = call.Length > LongestCall;
+            text.WriteLine($"{time,-24} {OpNames.NameOf(failure.Op),-16} {failure.Error,-14} {OrDash(failure.Layer),-12} {(isLong ? "(below)" : OrDash(call)),-20} {Utf8.Print(failure.Path)}");
+            if (isLong)
+            {
+                text.WriteLine($"    {call}");
+            }
         }
 
         long dropped = Failures.Total - failures.Length;
