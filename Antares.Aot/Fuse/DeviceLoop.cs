@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Antares.Aot.Base;
 using Antares.Interop;
 using Log = Antares.Aot.Diagnostics.Log;
 
@@ -13,7 +14,8 @@ namespace Antares.Aot.Fuse;
 /// At most <c>wanted</c> threads are inside read(2) at a time; a thread that comes back and finds the places taken parks, and ends when
 /// nobody needs it for a while. When no thread reads, a watching thread looks every few milliseconds whether requests are stuck (a big
 /// copy-up, an fsync, a fetch); for each that is, it wakes a parked thread or starts one, up to the bound. It sleeps for good while there
-/// are readers, so that an idle mount has no timer.
+/// are readers, so that an idle mount has no timer. A thread that knows that it will wait says so (<see cref="RequestWait"/>) and is
+/// replaced at once.
 /// </remarks>
 internal sealed unsafe class DeviceLoop
 {
@@ -34,6 +36,7 @@ internal sealed unsafe class DeviceLoop
     private readonly Dispatcher _dispatcher;
     private readonly OwnThreads _ownThreads;
     private readonly Log _log;
+    private readonly Action _onWaiting;
     private readonly Lock _lock = new();
     private readonly byte* _contexts;
     private readonly bool[] _used;
@@ -64,6 +67,7 @@ internal sealed unsafe class DeviceLoop
         _dispatcher = dispatcher;
         _ownThreads = ownThreads;
         _log = log;
+        _onWaiting = ReplaceMe;
         _used = new bool[_most];
         nuint size = (nuint)(_most * ContextStride);
         _contexts = (byte*)NativeMemory.AlignedAlloc(size, ContextStride);
@@ -136,6 +140,7 @@ internal sealed unsafe class DeviceLoop
         context->ReplyCapacity = LoopBuffer.ReplyCapacity;
         RequestContext.Current = context;
         LibfuseMessages.Route(_log);
+        RequestWait.Attach(_onWaiting);
         _ownThreads.Enter();
         _running.Set();
 
@@ -143,6 +148,7 @@ internal sealed unsafe class DeviceLoop
 
         _ownThreads.Leave();
         RequestContext.Current = null;
+        RequestWait.Attach(null);
         if (Leave(slot))
         {
             _ended.Set();
@@ -206,6 +212,25 @@ internal sealed unsafe class DeviceLoop
         if (Interlocked.Decrement(ref _readers) == 0 && Volatile.Read(ref _watching) == 0)
         {
             WakeWatcher();
+        }
+    }
+
+    // The calling thread is about to wait for long (a fetch): another one reads in its place at once, not only when the watching thread
+    // has seen it stuck.
+    private void ReplaceMe()
+    {
+        if (Volatile.Read(ref _readers) >= _wanted)
+        {
+            return;
+        }
+
+        if (Volatile.Read(ref _parkedCount) > 0)
+        {
+            _ = _parked.Release(); // the count before is of no interest
+        }
+        else
+        {
+            AddThread();
         }
     }
 

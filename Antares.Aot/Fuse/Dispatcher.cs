@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
@@ -24,6 +25,7 @@ internal sealed unsafe class Dispatcher(
         context->Outcome = Errno.None;
         context->Answered = false;
         Failure.Clear();
+        RequestWait.Start(started);
 
         bool parsed = RequestShape.Parse(context, got);
         if (parsed)

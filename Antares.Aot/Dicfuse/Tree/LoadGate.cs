@@ -1,3 +1,5 @@
+using Antares.Aot.Base;
+
 namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>
@@ -32,6 +34,7 @@ internal sealed unsafe class LoadGate(NodeStore store, NodeFlags loading, NodeFl
                 return false;
             }
 
+            RequestWait.Announce();
             object monitor = MonitorOf(node);
             lock (monitor)
             {
