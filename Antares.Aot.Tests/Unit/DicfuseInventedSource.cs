@@ -34,6 +34,8 @@ internal sealed unsafe class DicfuseInventedSource(NodeStore store, int director
         return Errno.None;
     }
 
+    public bool AttributesAreAtHand(uint node) => true;
+
     public Errno Readlink(uint node, byte* buffer, int capacity, out int length)
     {
         length = 0;

@@ -68,6 +68,8 @@ internal sealed unsafe class DicfuseWatchedSource(ITreeSource source) : ITreeSou
         return source.Attributes(node, attributes);
     }
 
+    public bool AttributesAreAtHand(uint node) => source.AttributesAreAtHand(node);
+
     public Errno Readlink(uint node, byte* buffer, int capacity, out int length)
     {
         OnAsk?.Invoke();

@@ -225,6 +225,10 @@ public sealed unsafe class DicfuseTree : IDisposable
         return error;
     }
 
+    /// <inheritdoc cref="ILayer.AttributesAreAtHand"/>
+    internal bool AttributesAreAtHand(uint node) =>
+        !_store.Nodes.Contains(node) || _store[node]->Has(NodeFlags.AttributesLoaded) || _source.AttributesAreAtHand(node);
+
     /// <summary>Fills attributes; owner ids pass through the maps.</summary>
     /// <returns>As <see cref="Resolve"/>.</returns>
     internal Errno Getattr(uint node, IdMap uids, IdMap gids, stat* attributes)

@@ -171,6 +171,8 @@ public sealed unsafe class DicfuseLayer : ILayer
         ? _tree.Getattr(node, _options.Uids, _options.Gids, attributes)
         : _tree.Getattr(node, IdMap.Identity, IdMap.Identity, attributes);
 
+    public bool AttributesAreAtHand(uint node) => _tree.AttributesAreAtHand(node);
+
     public Errno Readlink(uint node, byte* buffer, int capacity, out int length) =>
         _tree.Readlink(node, buffer, capacity, out length);
 

@@ -299,6 +299,8 @@ public sealed unsafe class DirectoryLayer : ILayer
         }
     }
 
+    public bool AttributesAreAtHand(uint node) => true;
+
     public Errno Readlink(uint node, byte* buffer, int capacity, out int length)
     {
         lock (Gate)

@@ -88,6 +88,12 @@ public unsafe interface ILayer : IDisposable
     /// <returns>None; EIO: the source is gone or has changed; ESTALE: the node was released.</returns>
     Errno GetattrWithMapping(uint node, bool mapping, stat* attributes);
 
+    /// <summary>
+    /// True when <see cref="GetattrWithMapping"/> of this node waits for no server. A listing shows the attributes of such nodes only;
+    /// whoever wants the others asks for each by its name.
+    /// </summary>
+    bool AttributesAreAtHand(uint node);
+
     /// <summary>Reads a symbolic link's target.</summary>
     /// <param name="node">Node index of a symlink.</param>
     /// <param name="buffer">Receives the target without a NUL.</param>

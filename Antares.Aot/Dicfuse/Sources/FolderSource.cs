@@ -91,6 +91,8 @@ internal sealed unsafe class FolderSource : ITreeSource
         return _stat.Map(error);
     }
 
+    public bool AttributesAreAtHand(uint node) => true;
+
     public Errno Readlink(uint node, byte* buffer, int capacity, out int length)
     {
         length = 0;

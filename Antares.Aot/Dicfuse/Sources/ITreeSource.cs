@@ -10,7 +10,8 @@ namespace Antares.Aot.Dicfuse.Sources;
 /// <remarks>
 /// All members may be called from several threads at once; none throws and none is called with a lock of the contents held. Each errno
 /// is already one that the kernel may see, with the call that failed noted by <see cref="Diagnostics.Failure.Note"/>: ENOMEM; EACCES:
-/// the source may not be read by this process; EIO: anything else, such as a source that is gone.
+/// the source may not be read by this process; ETIMEDOUT: a server did not answer in time; EIO: anything else, such as a source that is
+/// gone.
 /// </remarks>
 internal unsafe interface ITreeSource : IDisposable
 {
@@ -21,6 +22,9 @@ internal unsafe interface ITreeSource : IDisposable
 
     /// <summary>Reads the attributes of one node, st_dev and st_ino as they identify the object in the source.</summary>
     Errno Attributes(uint node, stat* attributes);
+
+    /// <summary>True when <see cref="Attributes"/> of this node needs no server: a listing may then show them without being held up.</summary>
+    bool AttributesAreAtHand(uint node);
 
     /// <summary>Reads a link's target: 1 to 4,095 bytes, without a NUL.</summary>
     Errno Readlink(uint node, byte* buffer, int capacity, out int length);

@@ -46,9 +46,18 @@ internal unsafe struct DirectoryListing : IDisposable
     /// <summary>False when the inode numbers listed are not those that a stat of the names shows.</summary>
     public bool InodesReliable;
 
+    /// <summary>
+    /// Bytes that the source keeps with each name, set before the first is added: they go with the name into the heap, where
+    /// <see cref="NodeStore.PayloadOf"/> finds them.
+    /// </summary>
+    public byte PayloadBytes;
+
+    /// <summary>True when one name twice is damage (<see cref="Sort"/> then answers EIO), not the mark of a listing that changed meanwhile.</summary>
+    public bool NamesAreUnique;
+
     public int Count { get; private set; }
 
-    /// <summary>Bytes of all names with their NULs.</summary>
+    /// <summary>Bytes of all names with their NULs and payloads.</summary>
     public readonly ulong NameBytes
     {
         get
@@ -56,7 +65,7 @@ internal unsafe struct DirectoryListing : IDisposable
             ulong bytes = 0;
             for (int i = 0; i < Count; i++)
             {
-                bytes += Items[i].Length + 1u;
+                bytes += Items[i].Length + 1u + PayloadBytes;
             }
 
             return bytes;
@@ -71,8 +80,9 @@ internal unsafe struct DirectoryListing : IDisposable
     /// <param name="name">1 to 255 bytes without NUL and '/': names of a source are data and are checked here.</param>
     /// <param name="type">Its type, not <see cref="FileType.Unknown"/>.</param>
     /// <param name="inode">Inode number in the source, 0 if the listing does not tell.</param>
+    /// <param name="payload">Exactly <see cref="PayloadBytes"/> bytes.</param>
     /// <returns>None; EIO: not a name; ENOMEM.</returns>
-    public Errno Add(ByteName name, FileType type, ulong inode)
+    public Errno Add(ByteName name, FileType type, ulong inode, ReadOnlySpan<byte> payload = default)
     {
         if (name.IsDotOrDotDot)
         {
@@ -84,14 +94,15 @@ internal unsafe struct DirectoryListing : IDisposable
             return Errno.EIO;
         }
 
-        uint needed = _used + (uint)name.Length + 1;
+        uint needed = _used + (uint)name.Length + 1 + PayloadBytes;
         if (needed < _used || (needed > _room && !Grow(ref _bytes, ref _room, needed)) || (Count == _itemRoom && !GrowItems()))
         {
             return Errno.ENOMEM;
         }
 
         name.Span.CopyTo(new Span<byte>(_bytes + _used, name.Length));
-        _bytes[needed - 1] = 0;
+        _bytes[_used + name.Length] = 0;
+        payload.CopyTo(new Span<byte>(_bytes + _used + name.Length + 1, PayloadBytes));
         Items[Count++] = new ListedName
         {
             Prefix = PrefixOf(name),
@@ -105,7 +116,7 @@ internal unsafe struct DirectoryListing : IDisposable
     }
 
     /// <summary>Sorts by name bytes and drops the second of two equal names (a listing may show one twice while it changes).</summary>
-    /// <returns>None; ENOMEM.</returns>
+    /// <returns>None; ENOMEM; EIO: one name twice, where <see cref="NamesAreUnique"/>.</returns>
     public Errno Sort()
     {
         if (Count < 2)
@@ -145,8 +156,9 @@ internal unsafe struct DirectoryListing : IDisposable
         NativeMemory.Free(to);
         _items = (byte*)from;
         _itemRoom = Count;
+        bool twice = kept != Count;
         Count = kept;
-        return Errno.None;
+        return twice && NamesAreUnique ? Errno.EIO : Errno.None;
     }
 
     public void Dispose()

@@ -70,7 +70,7 @@ internal sealed unsafe class DirectoryLoader
             Errno error = _source.List(directory, ref listing);
             if (error == Errno.None)
             {
-                error = listing.Sort();
+                error = Failure.Note(_layer, "names", listing.Sort());
             }
 
             return error == Errno.None ? Append(directory, record, ref listing) : error;
@@ -176,14 +176,14 @@ internal sealed unsafe class DirectoryLoader
             ListedName item = listing.Items[i];
             NodeRecord* child = _store[first + i];
             filled = i + 1;
-            // SAFETY: the places taken from the heap are NameBytes in all, the sum of these lengths.
-            listing.NameOf((int)i).Span.CopyTo(new Span<byte>(_store.Names.At(place), item.Length));
-            _store.Names.At(place)[item.Length] = 0;
+            // SAFETY: the places taken from the heap are NameBytes in all, the sum of these lengths; NUL and payload follow the name in both.
+            int bytes = item.Length + 1 + listing.PayloadBytes;
+            new ReadOnlySpan<byte>(listing.NameOf((int)i).Pointer, bytes).CopyTo(new Span<byte>(_store.Names.At(place), bytes));
             child->Parent = directory;
             child->Name = place;
             child->NameLength = item.Length;
             child->Mode = (ushort)FileTypes.ToMode(item.Type == FileType.Whiteout ? FileType.CharDevice : item.Type);
-            place += item.Length + 1u;
+            place += (uint)bytes;
 
             ByteName name = _store.NameOf(child);
             ulong hash = StInoSet.HashOf(record->StIno, name);

@@ -53,6 +53,10 @@ internal sealed unsafe class NodeStore : IDisposable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ByteName NameOf(NodeRecord* record) => new(Names.At(record->Name), record->NameLength);
 
+    /// <summary>What the source keeps with a node (<see cref="DirectoryListing.PayloadBytes"/>); the root has none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public byte* PayloadOf(NodeRecord* record) => Names.At(record->Name) + record->NameLength + 1;
+
     /// <summary>The node that stands for the object: for a further name of a hard link the first one known, else the node itself.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public uint Canonical(uint node)

@@ -262,7 +262,10 @@ public sealed unsafe class DirectoryOps
         item->NodeId = NodeId.None;
         child = default;
         bool withNode = plus;
-        if (!plus && name.Upper == 0 && name.StIno != 0)
+
+        // Without attributes the kernel looks such a name up when somebody wants to know more than that it is there.
+        bool namesOnly = !plus || (name.Upper == 0 && !_tree.Lowers[name.Lower.Slot].AttributesAreAtHand(name.Lower.Node));
+        if (namesOnly && name.Upper == 0 && name.StIno != 0)
         {
             item->StIno = name.StIno;
             item->Attributes = default;
