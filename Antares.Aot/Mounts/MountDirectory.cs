@@ -132,12 +132,17 @@ public sealed class MountDirectory(StateFile state)
         && (record.Device is null || record.Device == entry.Device)
         && IsDead(record.MountPoint);
 
-    /// <summary>True for the mount point of a mount whose process is gone. It has to be opened: its attributes may still be cached.</summary>
-    private static bool IsDead(string mountPoint)
+    /// <summary>
+    /// True for the mount point of a mount whose process is gone. Its attributes and its listing may still be cached, and its root opens
+    /// without a request once a directory was opened before; what the kernel never answers itself is statfs.
+    /// </summary>
+    private static unsafe bool IsDead(string mountPoint)
     {
         var error = HostPath.OpenFolder(mountPoint, out var fd);
         if (error == Errno.None)
         {
+            statfs about;
+            error = Attributes.Fstatfs(fd, &about);
             _ = Fd.Close(fd); // only tried
         }
 
