@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 ROOT=$PWD
 OUT=$ROOT/out
 RID=linux-x64
-MOST_BYTES=$((8 * 1024 * 1024))
+MOST_BYTES=$((20 * 1024 * 1024))
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
 
 say() { printf '%s\n' "$*" >&2; }
@@ -14,7 +14,8 @@ die() { say "build.sh: $*"; exit 1; }
 # Debian packages by the file that shows they are there.
 BUILD_PACKAGES=(
     "/usr/bin/gcc:gcc" "/usr/include/stdio.h:libc6-dev" "/usr/bin/ld.lld:lld"
-    "/usr/include/fuse3/fuse_lowlevel.h:libfuse3-dev" "/usr/include/zlib.h:zlib1g-dev")
+    "/usr/include/fuse3/fuse_lowlevel.h:libfuse3-dev" "/usr/include/zlib.h:zlib1g-dev"
+    "/usr/include/openssl/ssl.h:libssl-dev" "/usr/bin/cmake:cmake" "/usr/bin/make:make")
 DEMO_PACKAGES=("/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3")
 TEST_PACKAGES=(
     "/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3" "/usr/bin/fusermount3:fuse3" "/usr/bin/setfattr:attr" "/usr/bin/setfacl:acl"
