@@ -30,6 +30,8 @@ public static class CommandLine
         (ListVerb.Name, ListVerb.Create),
         (StatsVerb.Name, StatsVerb.Create),
         (ErrorsVerb.Name, ErrorsVerb.Create),
+        (StoreVerb.Name, StoreVerb.Create),
+        (OriginVerb.Name, OriginVerb.Create),
     ];
 
     /// <summary>Runs one command.</summary>

@@ -56,6 +56,7 @@ internal sealed class MountOptionSet
     };
 
     private readonly Option<string?> _logFile = Path("--log-file", "Append the log to a file (default: stderr until the mount is ready)", "FILE");
+    private readonly MegaOptionSet _mega = new();
     private readonly Option<int?> _fdCache = new("--fd-cache") { Hidden = true };
     private readonly Option<string?> _initMask = new("--init-mask") { Hidden = true };
 
@@ -71,6 +72,8 @@ internal sealed class MountOptionSet
         {
             command.Options.Add(option);
         }
+
+        _mega.AddTo(command);
     }
 
     /// <summary>The log that was asked for.</summary>
@@ -160,6 +163,7 @@ internal sealed class MountOptionSet
             Threads = InRange("--threads", result.GetValue(_threads), 1, 64),
             FdCache = result.GetValue(_fdCache) is { } files ? InRange("--fd-cache", files, 1, 1 << 20) : null,
             InitMask = InitMaskOf(result.GetValue(_initMask)),
+            Mega = _mega.Request(result),
         };
     }
 

@@ -2,6 +2,7 @@ using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
 using Antares.Aot.Dicfuse.Content;
+using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Sources;
 using Antares.Aot.Dicfuse.Tree;
 using Antares.Interop;
@@ -141,6 +142,26 @@ public sealed unsafe class DicfuseLayer : ILayer
         // As above; the folder has its own descriptor now.
         _ = Fd.Close(rootFd);
         return Errno.None;
+    }
+
+    /// <summary>Opens a directory of a monorepo server as a tree (<c>mega:</c>).</summary>
+    /// <param name="name">Name for messages.</param>
+    /// <param name="pinned">Asked already. On success the layer owns it; on failure it stays the caller's.</param>
+    /// <param name="options">How it is kept and shown.</param>
+    /// <param name="layer">The layer, to be disposed by the caller.</param>
+    /// <returns>None; ENOMEM.</returns>
+    internal static Errno OpenServer(string name, PinnedMega pinned, DicfuseOptions options, out DicfuseLayer? layer)
+    {
+        layer = null;
+        Errno error = Failure.Note(
+            name, "mmap", NodeStore.Create(TreeArena.DefaultReservation, NameHeap.DefaultReservation, out NodeStore? store));
+        if (error == Errno.None)
+        {
+            var source = new MegaSource(name, store!, pinned);
+            layer = new DicfuseLayer(name, new DicfuseTree(name, store!, source), options);
+        }
+
+        return error;
     }
 
     public Errno Find(uint directory, ByteName name, out uint node) => _tree.Find(directory, name, out node);

@@ -1,6 +1,7 @@
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Fuse;
 using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
@@ -13,6 +14,10 @@ internal static class MountAssembly
 {
     /// <summary>Content held in memory; what is beyond goes to the store.</summary>
     private const long ContentMemoryBytes = 32L << 20;
+
+    /// <summary>Requests that may be stuck at a time: in a long copy, and in waiting for a server.</summary>
+    private const int ThreadsAtMost = 8;
+    private const int ThreadsWithServer = 128;
 
     /// <summary>Mounts a plan. The plan's descriptors are taken over.</summary>
     /// <param name="plan">Checked folders.</param>
@@ -30,6 +35,7 @@ internal static class MountAssembly
             ReadOnly = plan.Request.ReadOnly,
             Threads = plan.Request.Threads,
             InitMask = plan.Request.InitMask,
+            MaxThreads = plan.Lowers.Any(lower => lower.Mega is not null) ? ThreadsWithServer : ThreadsAtMost,
             ExtraMountOptions = [.. plan.Request.MountOptions],
         };
         var error = FuseServer.Mount(overlay, options, diagnostics, out var server, out var problem);
@@ -80,7 +86,17 @@ internal static class MountAssembly
     private static ILayer OpenLower(MountPlan plan, int index, FdCache files, int descriptors)
     {
         var lower = plan.Lowers[index];
-        var root = lower.Root.Detach();
+        if (lower.Mega is { } pinned)
+        {
+            return OpenServer(lower, index, pinned);
+        }
+
+        if (lower.Root is not { } folderRoot)
+        {
+            throw MountProblem.Host($"source {lower.Spec} was not opened");
+        }
+
+        var root = folderRoot.Detach();
         Errno error;
         ILayer? layer;
         if (lower.Spec.Kind == SourceKind.Dicfuse)
@@ -108,6 +124,20 @@ internal static class MountAssembly
         }
 
         return error == Errno.None && layer is not null ? layer : throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);
+    }
+
+    private static DicfuseLayer OpenServer(PlannedLower lower, int index, PinnedMega pinned)
+    {
+        // Contents are in the store, and what was read is in the kernel's cache: a third copy in memory gains nothing.
+        var options = new DicfuseOptions { Slot = (uint)index + 1, MemoryLimitBytes = 0 };
+        var error = DicfuseLayer.OpenServer("mega", pinned, options, out var layer);
+        if (error != Errno.None || layer is null)
+        {
+            throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);
+        }
+
+        lower.Mega = null; // the layer's from here on
+        return layer;
     }
 
     private static DirectoryLayer? OpenUpper(MountPlan plan, FdCache files, Log log)

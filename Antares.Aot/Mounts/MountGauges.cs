@@ -1,4 +1,5 @@
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
 
@@ -34,6 +35,16 @@ internal static class MountGauges
             diagnostics.AddGauge("dicfuse_frame_loads", () => tree.FrameLoads);
             diagnostics.AddGauge("dicfuse_frames_damaged", () => tree.FramesDamaged);
             diagnostics.AddGauge("dicfuse_source_changes", () => tree.SourceChanges);
+            if (tree.Tree.Source is MegaSource mega)
+            {
+                diagnostics.AddGauge("server_requests", () => mega.Client.Requests);
+                diagnostics.AddGauge("server_retries", () => mega.Client.Retries);
+                diagnostics.AddGauge("server_bytes", () => mega.Client.ReceivedBytes);
+                diagnostics.AddGauge("server_drifts", () => mega.Trees.Drifts);
+                diagnostics.AddGauge("store_reads", () => mega.Store.Hits);
+                diagnostics.AddGauge("store_written_bytes", () => mega.Store.WrittenBytes);
+                diagnostics.AddGauge("store_damaged", () => mega.Store.Damaged);
+            }
         }
     }
 }

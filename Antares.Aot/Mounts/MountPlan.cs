@@ -1,13 +1,18 @@
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Mega;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
 
 /// <summary>A lower layer with its root opened.</summary>
 /// <param name="Spec">As asked for.</param>
-/// <param name="RealPath">Without links.</param>
-/// <param name="Root">Descriptor of the folder; the layer takes it over.</param>
-public sealed record PlannedLower(SourceSpec Spec, string RealPath, OwnedFd Root);
+/// <param name="RealPath">A folder without links; of a server the address with the revision that is mounted.</param>
+/// <param name="Root">Descriptor of the folder, which the layer takes over; null: the source is no folder.</param>
+public sealed record PlannedLower(SourceSpec Spec, string RealPath, OwnedFd? Root)
+{
+    /// <summary>The server, once it was asked; the layer takes it over.</summary>
+    internal PinnedMega? Mega { get; set; }
+}
 
 /// <summary>
 /// A <see cref="MountRequest"/> held against the host: every folder opened, every rule checked, what was missing made. Disposing it
@@ -86,6 +91,8 @@ public sealed class MountPlan : IDisposable
             plan.PlaceWorkspace(log);
             announce?.Invoke(plan);
             plan.MakeWorkspace(log);
+            plan.AskServers(log);
+            plan.CopyRootAttributes(log);
             plan.OpenWork();
             OverlapRules.Check(plan);
             return plan;
@@ -104,7 +111,8 @@ public sealed class MountPlan : IDisposable
     {
         foreach (var lower in _lowers)
         {
-            lower.Root.Dispose();
+            lower.Root?.Dispose();
+            lower.Mega?.Dispose();
         }
 
         Upper?.Dispose();
@@ -156,6 +164,12 @@ public sealed class MountPlan : IDisposable
     {
         foreach (var spec in Request.Lowers)
         {
+            if (spec.Kind == SourceKind.Mega)
+            {
+                _lowers.Add(new PlannedLower(spec, MegaSetup.Address(spec, Request.Mega).ToString(), null));
+                continue;
+            }
+
             var fd = OpenFolder("source", spec.Path, "give an existing folder");
             _lowers.Add(new PlannedLower(spec, HostPath.RealPathOf(fd, spec.Path), new OwnedFd(fd)));
         }
@@ -258,11 +272,40 @@ public sealed class MountPlan : IDisposable
         {
             Upper = new OwnedFd(OpenFolder("upper", UpperPath, "it was just made"));
             Work = new OwnedFd(OpenFolder("work", WorkPath, "it was just made"));
-            var error = RootAttributes.Copy(_lowers[0].Root.Value, Upper.Value);
-            if (error != Errno.None)
+        }
+    }
+
+    /// <summary>Servers are asked when all that can be checked here has been, and before anything is mounted.</summary>
+    private void AskServers(Log log)
+    {
+        for (var i = 0; i < _lowers.Count; i++)
+        {
+            if (_lowers[i].Spec.Kind == SourceKind.Mega)
             {
-                log.Warn($"the root of the mount could not be given all attributes of the source's root: {ErrnoText.Of(error)}");
+                var pinned = MegaSetup.Pin(MegaSetup.Address(_lowers[i].Spec, Request.Mega), Request.Mega, StorePath, log);
+                var address = pinned.Options.Address with { Revision = pinned.Trees.Commit.Id.ToString() };
+                _lowers[i] = _lowers[i] with { RealPath = address.ToString(), Mega = pinned };
             }
+        }
+    }
+
+    /// <summary>The upper of a workspace looks like the source's root, whose attributes it hides.</summary>
+    private void CopyRootAttributes(Log log)
+    {
+        if (!NeedsUpper || Upper is null)
+        {
+            return;
+        }
+
+        var error = _lowers[0] switch
+        {
+            { Root: { } root } => RootAttributes.Copy(root.Value, Upper.Value),
+            { Mega: { } mega } => RootAttributes.Set(Upper.Value, mega.Trees.Commit.Seconds),
+            _ => Errno.None,
+        };
+        if (error != Errno.None)
+        {
+            log.Warn($"the root of the mount could not be given all attributes of the source's root: {ErrnoText.Of(error)}");
         }
     }
 

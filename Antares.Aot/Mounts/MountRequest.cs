@@ -56,6 +56,9 @@ public sealed record MountRequest
     /// <summary>INIT flags that the kernel's offer is cut down to; null: all.</summary>
     public ulong? InitMask { get; init; }
 
+    /// <summary>For a source of the kind <see cref="SourceKind.Mega"/>.</summary>
+    public MegaRequest Mega { get; init; } = new();
+
     /// <summary>Options for the mount itself, as mount(8) spells them: noatime, nosuid, noexec …</summary>
     public IReadOnlyList<string> MountOptions { get; init; } = [];
 }

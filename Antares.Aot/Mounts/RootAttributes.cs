@@ -38,6 +38,21 @@ internal static unsafe class RootAttributes
         return Attributes.Futimens(upper, times);
     }
 
+    /// <summary>Sets what a source that is no folder shows of its root: everybody may look, and a time in seconds since 1970.</summary>
+    public static Errno Set(int upper, long seconds)
+    {
+        const uint RootMode = 0x1ED; // 0755
+        var error = Attributes.Fchmod(upper, RootMode);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        var time = new timespec { tv_sec = seconds };
+        var times = stackalloc timespec[2] { time, time };
+        return Attributes.Futimens(upper, times);
+    }
+
     private static void CopyAttribute(int source, int upper, ReadOnlySpan<byte> name)
     {
         const int Room = 4096;

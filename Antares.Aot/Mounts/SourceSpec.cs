@@ -8,17 +8,21 @@ public enum SourceKind
 
     /// <summary><c>dir:PATH</c>: the folder is loaded lazily into Dicfuse.</summary>
     Dicfuse,
+
+    /// <summary><c>mega:URL/path[@REV]</c>: a directory of a monorepo server, loaded lazily into Dicfuse.</summary>
+    Mega,
 }
 
 /// <summary>SOURCE of the command line: where the tree of a mount comes from.</summary>
 /// <param name="Kind">What the prefix said.</param>
-/// <param name="Path">The folder as given, without the prefix.</param>
+/// <param name="Path">The folder or address as given, without the prefix.</param>
 public sealed record SourceSpec(SourceKind Kind, string Path)
 {
     private const string DirectoryPrefix = "dir:";
+    private const string MegaPrefix = "mega:";
 
     /// <summary>Prefixes of the grammar that this build does not serve. A folder of such a name is written with "./" before it.</summary>
-    private static readonly string[] s_unsupported = ["git:", "tar:", "mega:", "https:", "http:"];
+    private static readonly string[] s_unsupported = ["git:", "tar:", "https:", "http:"];
 
     /// <summary>Reads SOURCE. Only the known prefixes mean anything: a bare path may have colons.</summary>
     /// <exception cref="MountProblem">Usage: empty, not a file name, or a kind of source that this build does not serve.</exception>
@@ -27,22 +31,31 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
         var spec = text.StartsWith(DirectoryPrefix, StringComparison.Ordinal)
             ? new SourceSpec(SourceKind.Dicfuse, text[DirectoryPrefix.Length..])
             : new SourceSpec(SourceKind.Folder, text);
+        if (text.StartsWith(MegaPrefix, StringComparison.Ordinal))
+        {
+            spec = new SourceSpec(SourceKind.Mega, text[MegaPrefix.Length..]);
+        }
+
         foreach (var prefix in s_unsupported)
         {
             if (text.StartsWith(prefix, StringComparison.Ordinal))
             {
                 throw MountProblem.Usage(
-                    $"source '{text}': sources of the kind '{prefix}' are not supported by this build; give a folder or dir:FOLDER"
+                    $"source '{text}': sources of the kind '{prefix}' are not supported by this build; give a folder, dir:FOLDER or mega:URL/PATH"
                     + $" (a folder whose name begins so is written ./{text})");
             }
         }
 
-        if (spec.Path.Length == 0)
+        if (spec.Path.Length == 0 && spec.Kind != SourceKind.Mega)
         {
             throw MountProblem.Usage($"source '{text}' names no folder");
         }
 
-        CheckPath("source", spec.Path);
+        if (spec.Path.Length > 0)
+        {
+            CheckPath("source", spec.Path);
+        }
+
         return spec;
     }
 
@@ -63,5 +76,10 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
         }
     }
 
-    public override string ToString() => Kind == SourceKind.Dicfuse ? DirectoryPrefix + Path : Path;
+    public override string ToString() => Kind switch
+    {
+        SourceKind.Dicfuse => DirectoryPrefix + Path,
+        SourceKind.Mega => MegaPrefix + Path,
+        _ => Path,
+    };
 }

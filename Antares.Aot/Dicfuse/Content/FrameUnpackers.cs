@@ -10,6 +10,7 @@ internal sealed unsafe class FrameUnpacker : IDisposable
 {
     private ZSTD_DCtx_s* _context;
     private byte* _scratch;
+    private byte* _raw;
 
     private FrameUnpacker(ZSTD_DCtx_s* context, byte* scratch)
     {
@@ -19,6 +20,20 @@ internal sealed unsafe class FrameUnpacker : IDisposable
 
     /// <summary>Room for one packed frame, which is never longer than the raw one.</summary>
     public byte* Scratch => _scratch;
+
+    /// <summary>Room for one unpacked frame, made when first asked for; null when there is no memory for it.</summary>
+    public byte* Raw
+    {
+        get
+        {
+            if (_raw == null && !NativeBlock.TryAlloc(FrameStore.FrameBytes, out _raw))
+            {
+                _raw = null;
+            }
+
+            return _raw;
+        }
+    }
 
     /// <summary>Null when there is no memory for it.</summary>
     public static FrameUnpacker? TryMake()
@@ -86,7 +101,9 @@ internal sealed unsafe class FrameUnpacker : IDisposable
             _ = Methods.ZSTD_freeDCtx(_context);
             _context = null;
             NativeMemory.Free(_scratch);
+            NativeMemory.Free(_raw);
             _scratch = null;
+            _raw = null;
         }
     }
 }

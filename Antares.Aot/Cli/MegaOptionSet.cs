@@ -1,0 +1,73 @@
+using System.CommandLine;
+using System.Globalization;
+using Antares.Aot.Dicfuse.Mega;
+using Antares.Aot.Mounts;
+
+namespace Antares.Aot.Cli;
+
+/// <summary>The options of <c>mega:</c> sources, and how they become a <see cref="MegaRequest"/>.</summary>
+internal sealed class MegaOptionSet
+{
+    private readonly Option<string?> _baseUrl = new("--base-url") { Description = "Server of mega:/PATH, which names none (default: $SCORPIO_BASE_URL)", HelpName = "URL" };
+    private readonly Option<string?> _path = new("--path") { Description = "Directory of a mega: source, instead of one in its address", HelpName = "PATH" };
+    private readonly Option<string?> _revision = new("--revision") { Description = "Commit or tag of a mega: source (default: the server's head)", HelpName = "REV" };
+    private readonly Option<string?> _store = new("--store") { Description = "Folder of what servers sent, shared by all mounts (default: one of this user)", HelpName = "DIR" };
+    private readonly Option<string?> _storeLimit = new("--store-limit") { Description = "Most bytes in it, as 512M or 20G; the least used go first (default: 20G)", HelpName = "SIZE" };
+    private readonly Option<bool> _offline = new("--offline") { Description = "Ask no server: show what the store holds" };
+    private readonly Option<string?> _onDrift = new("--on-drift") { Description = "fail or warn: a server that shows another revision than the pinned one (default: fail)", HelpName = "WHAT" };
+    private readonly Option<string?> _tokenFile = new("--token-file") { Description = "File with the server's bearer token (default: $ANTARES_TOKEN)", HelpName = "FILE" };
+    private readonly Option<string?> _headerFile = new("--header-file") { Description = "File with further headers, NAME: VALUE on each line (default: $ANTARES_HEADERS)", HelpName = "FILE" };
+    private readonly Option<string?> _caFile = new("--ca-file") { Description = "Certificates to trust instead of the system's, as PEM", HelpName = "FILE" };
+
+    public void AddTo(Command command)
+    {
+        foreach (var option in (ReadOnlySpan<Option>)[_baseUrl, _path, _revision, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile])
+        {
+            command.Options.Add(option);
+        }
+    }
+
+    /// <exception cref="MountProblem">Usage.</exception>
+    public MegaRequest Request(ParseResult result)
+    {
+        foreach (var (name, value) in (ReadOnlySpan<(string, string?)>)[("--store", result.GetValue(_store)), ("--token-file", result.GetValue(_tokenFile)), ("--header-file", result.GetValue(_headerFile))])
+        {
+            if (value is not null)
+            {
+                SourceSpec.CheckPath(name, value);
+            }
+        }
+
+        return new MegaRequest
+        {
+            BaseUrl = result.GetValue(_baseUrl),
+            Path = result.GetValue(_path),
+            Revision = result.GetValue(_revision),
+            Store = result.GetValue(_store),
+            StoreLimit = result.GetValue(_storeLimit) is { } text ? Limit(text) : StoreFolder.DefaultLimit,
+            Offline = result.GetValue(_offline),
+            OnDrift = result.GetValue(_onDrift) switch
+            {
+                null or "fail" => OnDrift.Fail,
+                "warn" => OnDrift.Warn,
+                var other => throw MountProblem.Usage($"--on-drift '{other}': give fail or warn"),
+            },
+            TokenFile = result.GetValue(_tokenFile),
+            HeaderFile = result.GetValue(_headerFile),
+            CaFile = result.GetValue(_caFile),
+        };
+    }
+
+    /// <summary>A number of bytes with K, M, G or T behind it.</summary>
+    /// <exception cref="MountProblem">Usage: not so, or too little to be of use.</exception>
+    internal static long Limit(string text)
+    {
+        var unit = text.Length > 0 ? "KMGT".IndexOf(char.ToUpperInvariant(text[^1])) : -1;
+        var digits = unit >= 0 ? text[..^1] : text;
+        var shift = 10 * (unit + 1);
+        return long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number <= (long.MaxValue >> shift)
+            && number << shift >= StoreFolder.LeastLimit
+            ? number << shift
+            : throw MountProblem.Usage($"--store-limit '{text}': give at least {StoreFolder.LeastLimit >> 20}M, as 512M or 20G");
+    }
+}

@@ -1,0 +1,260 @@
+using Antares.Aot.Dicfuse.Store;
+using Antares.Interop;
+
+namespace Antares.Aot.Dicfuse.Mega;
+
+/// <summary>
+/// Finds the tree of a directory at the pinned revision: in the store, or from the server in one request where the raw tree has the
+/// hash that the parent names, else from the listing, with the modes made out as well as they can be.
+/// </summary>
+internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectStore store, Diagnostics.Log log)
+{
+    /// <summary>Bytes of a listing or raw tree; more is refused.</summary>
+    private const int MostListingBytes = 64 << 20;
+
+    /// <summary>Entries of a directory; more is refused.</summary>
+    private const int MostEntries = 500_000;
+
+    private static readonly ObjectId s_emptyTree = GitHash.Of(ObjectKind.Tree, default);
+
+    private readonly MegaOptions _options = options;
+    private readonly MegaClient _client = client;
+    private readonly ObjectStore _store = store;
+    private readonly Diagnostics.Log _log = log;
+    private readonly MegaViews _views = new(store, options.Address.Base);
+    private readonly HashSet<string> _boundaries = new(StringComparer.Ordinal);
+    private long _drifts;
+
+    /// <summary>What everything is pinned to.</summary>
+    public MegaCommit Commit { get; private set; }
+
+    /// <summary>Directories found to be of another revision than the pinned one.</summary>
+    public long Drifts => Volatile.Read(ref _drifts);
+
+    /// <summary>Pins the revision and finds the root directory of the mount.</summary>
+    /// <exception cref="MegaProblem">The server, the revision or the path is not there.</exception>
+    public async Task<MegaView> Pin(CancellationToken stop)
+    {
+        Commit = await FindCommit(stop).ConfigureAwait(false);
+        string path = _options.Address.Path;
+        if (_views.TryFind(Commit.Id, path, out MegaView known) && _store.TryStat(known.Tree, ObjectKind.Tree, out _))
+        {
+            NoteBoundary(path, known);
+            return known;
+        }
+
+        RefuseOffline($"{path} at {Commit.Id}");
+        ObjectId expected = path == "/" ? default : await FindDirectory(path, stop).ConfigureAwait(false);
+        MegaView view = await Fetch(path, expected, stop).ConfigureAwait(false);
+        Keep(_views.Add(Commit.Id, path, view), path);
+        return view;
+    }
+
+    /// <summary>The tree of a directory if the store has it.</summary>
+    /// <param name="path">The directory.</param>
+    /// <param name="expected">The tree that its parent names.</param>
+    /// <param name="view">The tree.</param>
+    public bool TryLocal(string path, in ObjectId expected, out MegaView view)
+    {
+        view = new MegaView(expected, ViewFlags.None);
+        if (_store.TryStat(expected, ObjectKind.Tree, out long bytes) && !MayBePlaceholder(expected, bytes))
+        {
+            return true;
+        }
+
+        if (_views.TryFind(Commit.Id, path, out view) && _store.TryStat(view.Tree, ObjectKind.Tree, out _))
+        {
+            NoteBoundary(path, view);
+            return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Gets the tree of a directory from the server, into the store.</summary>
+    /// <param name="path">The directory.</param>
+    /// <param name="expected">The tree that its parent names; none: nobody names it.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <exception cref="MegaProblem">Whatever went wrong.</exception>
+    public async Task<MegaView> Fetch(string path, ObjectId expected, CancellationToken stop)
+    {
+        RefuseOffline(path);
+        if (expected == s_emptyTree)
+        {
+            Keep(_store.Add(expected, ObjectKind.Tree, default), path);
+            return new MegaView(expected, ViewFlags.None);
+        }
+
+        bool isPlaceholder = false;
+        if (!expected.IsNone)
+        {
+            using MegaAnswer raw = await _client.Get($"/api/v1/file/tree?path={Escape(path)}&oid={expected}", MostListingBytes, stop).ConfigureAwait(false);
+            if (raw.Body.Length > 0 && GitHash.Of(ObjectKind.Tree, raw.Body.Span) == expected)
+            {
+                Keep(_store.Add(expected, ObjectKind.Tree, raw.Body.Span), path);
+                isPlaceholder = MayBePlaceholder(expected, raw.Body.Length);
+                if (!isPlaceholder)
+                {
+                    return new MegaView(expected, ViewFlags.None);
+                }
+            }
+        }
+
+        return await FromListing(path, expected, isPlaceholder, stop).ConfigureAwait(false);
+    }
+
+    private static string Escape(string path) => Uri.EscapeDataString(path);
+
+    private static void Keep(Errno error, string what)
+    {
+        if (error != Errno.None)
+        {
+            throw new MegaProblem(error == Errno.ENOMEM ? error : Errno.EIO, $"{what}: cannot be kept in the store ({error})");
+        }
+    }
+
+    private async Task<MegaCommit> FindCommit(CancellationToken stop)
+    {
+        string revision = _options.Address.Revision ?? "";
+        bool isCommit = ObjectId.TryParse(revision, out ObjectId given);
+        bool known = _views.TryFindRevision(revision, out MegaCommit commit);
+        if (known && (isCommit || _options.Offline))
+        {
+            return commit;
+        }
+
+        RefuseOffline(revision.Length > 0 ? $"revision {revision}" : "the head");
+        string query = $"/api/v1/latest-commit?path=%2F{(revision.Length > 0 ? "&refs=" + Escape(revision) : "")}";
+        using MegaAnswer answer = await _client.Get(query, 1 << 20, stop).ConfigureAwait(false);
+        commit = MegaJson.CommitOf("GET " + query, answer);
+        if (isCommit && commit.Id != given)
+        {
+            // The last commit that touched the root, or a server that knows no such revision: listings are asked for with what was given.
+            commit = commit with { Id = given };
+        }
+
+        Keep(_views.AddRevision(revision, commit), query);
+        Keep(_views.AddRevision(commit.Id.ToString(), commit), query);
+        return commit;
+    }
+
+    /// <summary>The tree that the parent of the mounted path names.</summary>
+    private async Task<ObjectId> FindDirectory(string path, CancellationToken stop)
+    {
+        string query = $"/api/v1/tree/dir-hash?path={Escape(path)}&refs={Commit.Id}";
+        using MegaAnswer answer = await _client.Get(query, 1 << 20, stop).ConfigureAwait(false);
+        TreeEntry[] entries = MegaJson.ListingOf("GET " + query, answer, 1);
+        if (entries.Length == 0)
+        {
+            throw MegaProblem.Damaged($"{path}: no such directory at {_options.Address.Revision ?? Commit.Id.ToString()} of {_options.Address.Base}");
+        }
+
+        return entries[0].Mode == GitMode.Directory ? entries[0].Id : throw MegaProblem.Damaged($"{path} is a file: give a directory");
+    }
+
+    private async Task<MegaView> FromListing(string path, ObjectId expected, bool isPlaceholder, CancellationToken stop)
+    {
+        string query = $"/api/v1/tree/content-hash?path={Escape(path)}&refs={Commit.Id}";
+        using MegaAnswer answer = await _client.Get(query, MostListingBytes, stop).ConfigureAwait(false);
+        TreeEntry[] entries = MegaJson.ListingOf("GET " + query, answer, MostEntries);
+        if (entries.Length == 0)
+        {
+            throw MegaProblem.Damaged($"GET {query}: the server shows nothing for a directory that {(expected.IsNone ? "it must have" : "its parent lists")}");
+        }
+
+        using MegaAnswer head = await _client.Get($"/api/v1/file/tree?path={Escape(path)}", MostListingBytes, stop).ConfigureAwait(false);
+        int unsure = ModeGuess.FromHead(entries, head.Body.Span);
+        bool isExpected = !expected.IsNone && ModeGuess.TryMatch(entries, expected);
+        byte[] raw = GitTreeWriter.Write(entries);
+        ObjectId tree = GitHash.Of(ObjectKind.Tree, raw);
+        ViewFlags flags = isExpected || expected.IsNone ? ViewFlags.None : Judge(path, query, isPlaceholder, unsure);
+        if (!isExpected && unsure > 0)
+        {
+            flags |= ViewFlags.ModesUnsure;
+            _log.Warn($"{path}: the server does not tell the modes of {unsure} entries at {Commit.Id}; taken as at its head, or as plain files");
+        }
+
+        Keep(_store.Add(tree, ObjectKind.Tree, raw), path);
+        var view = new MegaView(tree, flags);
+        NoteBoundary(path, view);
+        if (isPlaceholder || (!isExpected && !flags.HasFlag(ViewFlags.Drifted)))
+        {
+            Keep(_views.Add(Commit.Id, path, view), path);
+        }
+
+        return view;
+    }
+
+    /// <summary>The listing is not the tree that the parent names: an import repository begins here, or the server shows another revision.</summary>
+    private ViewFlags Judge(string path, string query, bool isPlaceholder, int unsure)
+    {
+        bool inImport = IsBelowBoundary(path);
+        if (!inImport && (isPlaceholder || IsImportPlace(path)))
+        {
+            _log.Info($"{path}: an import repository begins here, shown as it is now");
+            return ViewFlags.Boundary;
+        }
+
+        if (!inImport && unsure > 0)
+        {
+            // Names and ids are of the pinned revision; only modes could not be made out.
+            return ViewFlags.None;
+        }
+
+        // Only a counter for people.
+        _ = Interlocked.Increment(ref _drifts);
+        string what = $"GET {query}: the server shows another tree than that of the pinned revision";
+        if (_options.OnDrift == OnDrift.Fail)
+        {
+            throw MegaProblem.Damaged($"{what}; refresh the mount by a new one, or accept it with --on-drift warn");
+        }
+
+        _log.Warn($"{what}: {path} is shown as it is now");
+        return ViewFlags.Drifted;
+    }
+
+    private bool IsImportPlace(string path) =>
+        path.StartsWith(_options.ImportRoot + "/", StringComparison.Ordinal);
+
+    private bool IsBelowBoundary(string path)
+    {
+        lock (_boundaries)
+        {
+            return _boundaries.Any(place => path.StartsWith(place + "/", StringComparison.Ordinal));
+        }
+    }
+
+    private void NoteBoundary(string path, in MegaView view)
+    {
+        if (view.Flags.HasFlag(ViewFlags.Boundary))
+        {
+            lock (_boundaries)
+            {
+                _ = _boundaries.Add(path); // may be known
+            }
+        }
+    }
+
+    /// <summary>A tree that holds nothing but a ".gitkeep" is what a parent shows where an import repository is.</summary>
+    private bool MayBePlaceholder(in ObjectId tree, long bytes)
+    {
+        ReadOnlySpan<byte> only = "100644 .gitkeep\0"u8;
+        if (bytes != only.Length + ObjectId.Bytes || _store.ReadAll(tree, ObjectKind.Tree, bytes, out NativeBody? body) != Errno.None)
+        {
+            return false;
+        }
+
+        using (body)
+        {
+            return body!.Span.StartsWith(only);
+        }
+    }
+
+    private void RefuseOffline(string what)
+    {
+        if (_options.Offline)
+        {
+            throw MegaProblem.Damaged($"{what} is not in the store {_store.Folder}, and --offline asks no server");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+using System.Runtime.InteropServices;
+using K4os.Hash.xxHash;
+
+namespace Antares.Aot.Dicfuse.Store;
+
+/// <summary>What an object of the store is. The value is part of the file format.</summary>
+internal enum ObjectKind : byte
+{
+    None = 0,
+
+    /// <summary>A file's content, named by its git id.</summary>
+    Blob = 1,
+
+    /// <summary>A raw git tree, named by its git id.</summary>
+    Tree = 2,
+
+    /// <summary>What a server said about a revision and a path, named by a hash of that question.</summary>
+    View = 3,
+}
+
+/// <summary>Head of an object file, 48 bytes, little-endian. The frames follow, then the table.</summary>
+/// <remarks>
+/// <code>
+/// offset size  field
+///  0      8    Magic        "antobj1\n"
+///  8      4    Kind         ObjectKind
+/// 12      4    FrameBytes   unpacked length of each frame but the last
+/// 16      8    RawBytes     length of the content
+/// 24      4    Frames       number of frames
+/// 28      4    zero
+/// 32      8    TableOffset  where the table begins; it ends with the file
+/// 40      8    Checksum     XXH64 of the 40 bytes before
+/// </code>
+/// </remarks>
+[StructLayout(LayoutKind.Sequential, Size = Bytes)]
+internal unsafe struct ObjectHeader
+{
+    public const int Bytes = 48;
+    public const ulong MagicValue = 0x0A316A626F746E61; // "antobj1\n"
+
+    public ulong Magic;
+    public uint Kind;
+    public uint FrameBytes;
+    public ulong RawBytes;
+    public uint Frames;
+    private uint _zero;
+    public ulong TableOffset;
+    public ulong Checksum;
+
+    public static ulong ChecksumOf(ObjectHeader* header) => XXH64.DigestOf(header, Bytes - sizeof(ulong));
+
+    /// <summary>Nothing of it may be used before this said yes.</summary>
+    /// <param name="header">As read.</param>
+    /// <param name="fileBytes">Length of the whole file.</param>
+    public static bool IsSound(ObjectHeader* header, ulong fileBytes) =>
+        header->Magic == MagicValue
+        && header->Checksum == ChecksumOf(header)
+        && header->FrameBytes == ObjectWriter.FrameBytes
+        && header->Frames == (header->RawBytes + ObjectWriter.FrameBytes - 1) / ObjectWriter.FrameBytes
+        && header->TableOffset >= Bytes
+        && header->TableOffset <= fileBytes
+        && fileBytes - header->TableOffset == (ulong)header->Frames * ObjectFrame.Bytes;
+}
+
+/// <summary>One entry of an object's table, 24 bytes.</summary>
+/// <remarks>
+/// <code>
+/// offset size  field
+///  0      8    Offset    where the packed bytes begin
+///  8      4    Packed    their number
+/// 12      4    Stored    1: they are the raw bytes; 0: one zstd frame
+/// 16      8    Checksum  XXH64 of the raw bytes
+/// </code>
+/// </remarks>
+[StructLayout(LayoutKind.Sequential, Size = Bytes)]
+internal struct ObjectFrame
+{
+    public const int Bytes = 24;
+
+    public ulong Offset;
+    public uint Packed;
+    public uint Stored;
+    public ulong Checksum;
+
+    /// <summary>The bytes lie between the header and the table.</summary>
+    public readonly bool IsSound(ulong tableOffset) =>
+        Stored <= 1 && Packed <= ObjectWriter.FrameBytes && Offset >= ObjectHeader.Bytes && Offset <= tableOffset && Packed <= tableOffset - Offset;
+}

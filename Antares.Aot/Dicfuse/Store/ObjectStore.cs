@@ -1,0 +1,530 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Content;
+using Antares.Interop;
+
+namespace Antares.Aot.Dicfuse.Store;
+
+/// <summary>
+/// Blobs and trees by their git id, and what servers said, in a folder that any number of processes share: what one has fetched no other
+/// fetches again.
+/// </summary>
+/// <remarks>
+/// <code>
+/// format        "antares-store 1"
+/// objects/ab/…  blobs and trees (ObjectFormat)
+/// views/ab/…    what a server said about a revision and a path
+/// sizes         sizes by id (SizeTable)
+/// locks         who fetches what (StoreLocks)
+/// tmp/          objects in the making, PID.COUNTER.KIND
+/// </code>
+/// An object appears whole, by a rename, or not at all. Readers keep no descriptor between requests: an object that a collection removes
+/// meanwhile is fetched again. All members may be called from several threads.
+/// </remarks>
+internal sealed unsafe class ObjectStore : IDisposable
+{
+    public const string FormatText = "antares-store 1\n";
+    public const string ObjectsName = "objects";
+    public const string ViewsName = "views";
+    public const string TemporaryName = "tmp";
+
+    private const string Layer = "store";
+    private const uint FolderMode = 0x1C0; // 0700
+    private const int PathBytes = 64;
+    private const long TouchSeconds = 3600;
+
+    private static int s_counter;
+
+    private readonly OwnedFd _root;
+    private readonly FrameUnpackers _unpackers = new();
+    private long _written;
+    private long _damaged;
+    private long _hits;
+
+    private ObjectStore(string path, OwnedFd root, OwnedFd locks, OwnedFd sizes)
+    {
+        Folder = path;
+        _root = root;
+        Locks = new StoreLocks(locks);
+        Sizes = new SizeTable(sizes);
+    }
+
+    /// <summary>The folder as given.</summary>
+    public string Folder { get; }
+
+    public SizeTable Sizes { get; }
+
+    public StoreLocks Locks { get; }
+
+    /// <summary>Called with the bytes of each object that was added.</summary>
+    public Action<long>? Added { get; set; }
+
+    /// <summary>Bytes of objects added by this process.</summary>
+    public long WrittenBytes => Volatile.Read(ref _written);
+
+    /// <summary>Objects that were found damaged and removed.</summary>
+    public long Damaged => Volatile.Read(ref _damaged);
+
+    /// <summary>Reads served.</summary>
+    public long Hits => Volatile.Read(ref _hits);
+
+    internal PressPool Presses { get; } = new();
+
+    internal int Root => _root.Value;
+
+    /// <summary>Opens a store, and makes it when the folder is empty.</summary>
+    /// <param name="path">An existing folder.</param>
+    /// <param name="store">The store.</param>
+    /// <param name="problem">What failed, with the name of the file; empty on success.</param>
+    /// <returns>None; EPROTO: the folder holds something else, or another version; otherwise as the system call that failed.</returns>
+    public static Errno Open(string path, out ObjectStore? store, out string problem)
+    {
+        store = null;
+        problem = path;
+        using CString folder = new(path);
+        Errno error = Fd.Open(folder, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY | Fcntl.O_CLOEXEC, 0, out int rootFd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        var root = new OwnedFd(rootFd);
+        OwnedFd? locks = null;
+        OwnedFd? sizes = null;
+        try
+        {
+            error = CheckFormat(rootFd, ref problem);
+            foreach (string name in (ReadOnlySpan<string>)[ObjectsName, ViewsName, TemporaryName])
+            {
+                error = error == Errno.None ? MakeFolder(rootFd, name, ref problem) : error;
+            }
+
+            error = error == Errno.None ? OpenFile(rootFd, "locks", ref problem, out locks) : error;
+            error = error == Errno.None ? OpenFile(rootFd, "sizes", ref problem, out sizes) : error;
+            if (error == Errno.None)
+            {
+                problem = "";
+                store = new ObjectStore(path, root, locks!, sizes!);
+            }
+
+            return error;
+        }
+        finally
+        {
+            if (store is null)
+            {
+                root.Dispose();
+                locks?.Dispose();
+                sizes?.Dispose();
+            }
+        }
+    }
+
+    /// <summary>Tells whether an object is here, and its length.</summary>
+    [SkipLocalsInit]
+    public bool TryStat(in ObjectId id, ObjectKind kind, out long rawBytes)
+    {
+        rawBytes = 0;
+        ObjectHeader header;
+        if (OpenSound(id, kind, &header, out int fd) != Errno.None)
+        {
+            return false;
+        }
+
+        // Open for reading only: closing can lose nothing.
+        _ = Fd.Close(fd);
+        rawBytes = (long)header.RawBytes;
+        return true;
+    }
+
+    /// <summary>Reads a part of an object. Allocates nothing.</summary>
+    /// <param name="id">The object.</param>
+    /// <param name="kind">What it must be.</param>
+    /// <param name="offset">Byte offset.</param>
+    /// <param name="buffer">Receives the bytes.</param>
+    /// <param name="size">Bytes wanted.</param>
+    /// <param name="got">Bytes read: fewer only at the end.</param>
+    /// <param name="rawBytes">Length of the whole object.</param>
+    /// <returns>None; ENOENT: not here (or it was damaged, and is not here any more); ENOMEM, EMFILE, EIO …: as the system call.</returns>
+    [SkipLocalsInit]
+    public Errno Read(in ObjectId id, ObjectKind kind, ulong offset, byte* buffer, uint size, out uint got, out long rawBytes)
+    {
+        got = 0;
+        rawBytes = 0;
+        ObjectHeader header;
+        Errno error = OpenSound(id, kind, &header, out int fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        rawBytes = (long)header.RawBytes;
+        FrameUnpacker? unpacker = _unpackers.Rent();
+        if (unpacker == null)
+        {
+            error = Errno.ENOMEM;
+        }
+        else
+        {
+            ulong end = offset >= header.RawBytes ? offset : offset + Math.Min(size, header.RawBytes - offset);
+            while (error == Errno.None && offset + got < end)
+            {
+                error = ReadFrame(fd, unpacker, in header, offset + got, end, buffer + got, out uint read);
+                got += read;
+            }
+
+            _unpackers.Return(unpacker);
+        }
+
+        // As above.
+        _ = Fd.Close(fd);
+        if (error == Errno.EBADMSG)
+        {
+            GiveUp(id, kind);
+            return Errno.ENOENT;
+        }
+
+        // Only a counter for people.
+        _ = Interlocked.Increment(ref _hits);
+        return Failure.Note(Layer, "read object", error);
+    }
+
+    /// <summary>The whole of an object.</summary>
+    /// <param name="id">The object.</param>
+    /// <param name="kind">What it must be.</param>
+    /// <param name="most">A longer one is EFBIG.</param>
+    /// <param name="content">The bytes; the caller disposes them.</param>
+    /// <returns>As <see cref="Read"/>; EFBIG; ENOMEM.</returns>
+    public Errno ReadAll(in ObjectId id, ObjectKind kind, long most, out NativeBody? content)
+    {
+        content = null;
+        if (!TryStat(id, kind, out long bytes))
+        {
+            return Errno.ENOENT;
+        }
+
+        if (bytes > Math.Min(most, int.MaxValue))
+        {
+            return Failure.Note(Layer, "object too large", Errno.EFBIG);
+        }
+
+        NativeBody? body = NativeBody.OfLength((int)bytes);
+        if (body == null)
+        {
+            return Failure.Note(Layer, "memory", Errno.ENOMEM);
+        }
+
+        Errno error = Read(id, kind, 0, body.Pointer, (uint)bytes, out uint got, out long now);
+        if (error == Errno.None && got == bytes && now == bytes)
+        {
+            content = body;
+            return Errno.None;
+        }
+
+        body.Dispose();
+        return error == Errno.None ? Errno.ENOENT : error;
+    }
+
+    /// <inheritdoc cref="ObjectWriter.Begin"/>
+    public Errno Begin(ObjectKind kind, out ObjectWriter? writer) => ObjectWriter.Begin(this, kind, out writer);
+
+    /// <summary>Adds an object that is all here.</summary>
+    /// <returns>As <see cref="ObjectWriter.Publish"/>.</returns>
+    public Errno Add(in ObjectId id, ObjectKind kind, ReadOnlySpan<byte> content)
+    {
+        Errno error = Begin(kind, out ObjectWriter? writer);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        using (writer)
+        {
+            error = writer!.Append(content);
+            return error == Errno.None ? writer.Publish(id) : error;
+        }
+    }
+
+    /// <summary>Removes an object.</summary>
+    [SkipLocalsInit]
+    public void Remove(in ObjectId id, ObjectKind kind)
+    {
+        byte* path = stackalloc byte[PathBytes];
+        WritePath(path, id, kind);
+        _ = PathOps.Unlinkat(Root, path, 0); // somebody else may have been faster
+    }
+
+    public void Dispose()
+    {
+        Locks.Dispose();
+        Sizes.Dispose();
+        Presses.Dispose();
+        _unpackers.Dispose();
+        _root.Dispose();
+    }
+
+    internal byte[] NewTemporaryName()
+    {
+        int count = Interlocked.Increment(ref s_counter);
+        return Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{TemporaryName}/{Process.Getpid()}.{Environment.TickCount64:x}.{count}\0"));
+    }
+
+    internal void CountWritten(long bytes)
+    {
+        // Only a counter for people.
+        _ = Interlocked.Add(ref _written, bytes);
+        Added?.Invoke(bytes);
+    }
+
+    /// <summary>Gives a finished file its name.</summary>
+    [SkipLocalsInit]
+    internal Errno Rename(byte* temporary, in ObjectId id, ObjectKind kind)
+    {
+        byte* path = stackalloc byte[PathBytes];
+        WritePath(path, id, kind);
+        Errno error = PathOps.Renameat2(Root, temporary, Root, path, 0);
+        if (error == Errno.ENOENT)
+        {
+            int slash = PathLength(path) - (ObjectId.HexLength - 2) - 1;
+            path[slash] = 0;
+            error = PathOps.Mkdirat(Root, path, FolderMode);
+            path[slash] = (byte)'/';
+            if (error is Errno.None or Errno.EEXIST)
+            {
+                error = PathOps.Renameat2(Root, temporary, Root, path, 0);
+            }
+        }
+
+        return error;
+    }
+
+    private static int PathLength(byte* path) => new ReadOnlySpan<byte>(path, PathBytes).IndexOf((byte)0);
+
+    private static void WritePath(byte* path, in ObjectId id, ObjectKind kind)
+    {
+        var room = new Span<byte>(path, PathBytes);
+        ReadOnlySpan<byte> folder = kind == ObjectKind.View ? "views/"u8 : "objects/"u8;
+        folder.CopyTo(room);
+        Span<byte> hex = stackalloc byte[ObjectId.HexLength];
+        id.CopyHexTo(hex);
+        hex[..2].CopyTo(room[folder.Length..]);
+        room[folder.Length + 2] = (byte)'/';
+        hex[2..].CopyTo(room[(folder.Length + 3)..]);
+        room[folder.Length + 3 + ObjectId.HexLength - 2] = 0;
+    }
+
+    private static Errno CheckFormat(int root, ref string problem)
+    {
+        const int Room = 64;
+        byte* found = stackalloc byte[Room];
+        fixed (byte* name = "format\0"u8)
+        {
+            Errno error = Fd.Openat(root, name, Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd);
+            if (error == Errno.ENOENT)
+            {
+                return MakeFormat(root, ref problem);
+            }
+
+            if (error != Errno.None)
+            {
+                problem += "/format";
+                return error;
+            }
+
+            using var file = new OwnedFd(fd);
+            error = FileIo.ReadFull(fd, found, Room, 0, out nuint got);
+            if (error != Errno.None)
+            {
+                problem += "/format";
+                return error;
+            }
+
+            bool ours = new ReadOnlySpan<byte>(found, (int)got).SequenceEqual(Encoding.ASCII.GetBytes(FormatText));
+            problem += ours ? "" : "/format: not a store of this version";
+            return ours ? Errno.None : Errno.EPROTO;
+        }
+    }
+
+    // A folder that holds anything else is somebody's: the store grows and is cleaned without asking.
+    private static Errno MakeFormat(int root, ref string problem)
+    {
+        Errno error = FolderIsEmpty(root, out bool empty);
+        if (error != Errno.None || !empty)
+        {
+            problem += error == Errno.None ? ": neither empty nor a store" : "";
+            return error == Errno.None ? Errno.EPROTO : error;
+        }
+
+        string temporary = string.Create(CultureInfo.InvariantCulture, $"format.{Process.Getpid()}");
+        problem += "/" + temporary;
+        using CString name = new(temporary);
+        error = Fd.Openat(root, name, Fcntl.O_WRONLY | Fcntl.O_CREAT | Fcntl.O_TRUNC | Fcntl.O_CLOEXEC, 0x180, out int fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        using (var file = new OwnedFd(fd))
+        {
+            byte[] text = Encoding.ASCII.GetBytes(FormatText);
+            fixed (byte* bytes = text)
+            {
+                error = FileIo.WriteFull(fd, bytes, (nuint)text.Length, 0);
+            }
+        }
+
+        using CString final = new("format");
+        return error == Errno.None ? PathOps.Renameat2(root, name, root, final, 0) : error;
+    }
+
+    private static Errno FolderIsEmpty(int root, out bool empty)
+    {
+        const int Room = 1024;
+        byte* buffer = stackalloc byte[Room];
+        empty = false;
+        Errno error = Directories.Getdents64(root, buffer, Room, out int length);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        empty = true;
+        for (int at = 0; at < length;)
+        {
+            var entry = (dirent64*)(buffer + at);
+            at += entry->d_reclen;
+            Base.ByteName name = Base.ByteName.FromNulTerminated(entry->d_name);
+            // Another process may be making the same store.
+            empty &= name.IsDotOrDotDot || name.Span.StartsWith("format."u8);
+        }
+
+        return Errno.None;
+    }
+
+    private static Errno MakeFolder(int root, string name, ref string problem)
+    {
+        using CString path = new(name);
+        Errno error = PathOps.Mkdirat(root, path, FolderMode);
+        if (error is Errno.None or Errno.EEXIST)
+        {
+            return Errno.None;
+        }
+
+        problem += "/" + name;
+        return error;
+    }
+
+    private static Errno OpenFile(int root, string name, ref string problem, out OwnedFd? file)
+    {
+        using CString path = new(name);
+        Errno error = Fd.Openat(root, path, Fcntl.O_RDWR | Fcntl.O_CREAT | Fcntl.O_CLOEXEC, 0x180, out int fd);
+        file = error == Errno.None ? new OwnedFd(fd) : null;
+        problem += error == Errno.None ? "" : "/" + name;
+        return error;
+    }
+
+    /// <summary>Opens an object whose header is sound and of the right kind; a damaged one is removed and ENOENT.</summary>
+    private Errno OpenSound(in ObjectId id, ObjectKind kind, ObjectHeader* header, out int fd)
+    {
+        byte* path = stackalloc byte[PathBytes];
+        WritePath(path, id, kind);
+        Errno error = Fd.Openat(Root, path, Fcntl.O_RDONLY | Fcntl.O_NOFOLLOW | Fcntl.O_CLOEXEC, 0, out fd);
+        if (error != Errno.None)
+        {
+            return error == Errno.ENOENT ? error : Failure.Note(Layer, "openat", error);
+        }
+
+        stat attributes;
+        error = Attributes.Fstat(fd, &attributes);
+        nuint got = 0;
+        if (error == Errno.None)
+        {
+            error = FileIo.ReadFull(fd, header, ObjectHeader.Bytes, 0, out got);
+        }
+
+        bool sound = error == Errno.None && got == ObjectHeader.Bytes && ObjectHeader.IsSound(header, (ulong)attributes.st_size);
+        if (sound && header->Kind == (uint)kind)
+        {
+            Touch(fd, in attributes);
+            return Errno.None;
+        }
+
+        // Open for reading only: closing can lose nothing.
+        _ = Fd.Close(fd);
+        fd = -1;
+        if (error != Errno.None)
+        {
+            return Failure.Note(Layer, "read object", error);
+        }
+
+        if (!sound)
+        {
+            GiveUp(id, kind);
+        }
+
+        return Errno.ENOENT;
+    }
+
+    private static Errno ReadFrame(int fd, FrameUnpacker unpacker, in ObjectHeader header, ulong from, ulong end, byte* buffer, out uint read)
+    {
+        read = 0;
+        ulong index = from / ObjectWriter.FrameBytes;
+        uint within = (uint)(from % ObjectWriter.FrameBytes);
+        uint length = (uint)Math.Min(ObjectWriter.FrameBytes, header.RawBytes - (index * ObjectWriter.FrameBytes));
+        uint take = (uint)Math.Min(length - within, end - from);
+        ObjectFrame frame;
+        Errno error = FileIo.ReadFull(fd, &frame, ObjectFrame.Bytes, (long)(header.TableOffset + (index * ObjectFrame.Bytes)), out nuint got);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        if (got != ObjectFrame.Bytes || !frame.IsSound(header.TableOffset))
+        {
+            return Errno.EBADMSG;
+        }
+
+        error = FileIo.ReadFull(fd, unpacker.Scratch, frame.Packed, (long)frame.Offset, out got);
+        if (error != Errno.None || got != frame.Packed)
+        {
+            return error == Errno.None ? Errno.EBADMSG : error;
+        }
+
+        byte* target = take == length ? buffer : unpacker.Raw;
+        if (target == null)
+        {
+            return Errno.ENOMEM;
+        }
+
+        if (!unpacker.TryUnpack(unpacker.Scratch, (int)frame.Packed, frame.Stored != 0, target, (int)length, frame.Checksum))
+        {
+            return Errno.EBADMSG;
+        }
+
+        if (target != buffer)
+        {
+            Buffer.MemoryCopy(target + within, buffer, take, take);
+        }
+
+        read = take;
+        return Errno.None;
+    }
+
+    // The least recently used go first when the store is full; once an hour is exact enough and spares a write for each read.
+    private static void Touch(int fd, in stat attributes)
+    {
+        if (DateTimeOffset.UtcNow.ToUnixTimeSeconds() - attributes.st_mtim.tv_sec > TouchSeconds)
+        {
+            _ = Attributes.Futimens(fd, null); // somebody else's object stays as old as it looks
+        }
+    }
+
+    private void GiveUp(in ObjectId id, ObjectKind kind)
+    {
+        // Only a counter for people.
+        _ = Interlocked.Increment(ref _damaged);
+        Remove(id, kind);
+    }
+}

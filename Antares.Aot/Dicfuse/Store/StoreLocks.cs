@@ -1,0 +1,35 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Dicfuse.Store;
+
+/// <summary>
+/// Who fetches an object, among all processes that share a store: a lock on one byte of a file, at a place that the id gives. The kernel
+/// takes it away from a process that ends.
+/// </summary>
+/// <remarks>Locks of one store object do not keep each other out: within a process something else must.</remarks>
+internal sealed class StoreLocks(OwnedFd file) : IDisposable
+{
+    /// <summary>Place of the lock that a collection holds, behind those of all ids.</summary>
+    private const long CollectionPlace = long.MaxValue - 1;
+
+    private readonly OwnedFd _file = file;
+
+    /// <returns>None; EAGAIN: another process has it; ENOLCK, EINVAL: the file system knows no such locks.</returns>
+    public Errno TryLock(in ObjectId id) => Fd.TryLockRange(_file.Value, id.Place, 1);
+
+    public void Unlock(in ObjectId id)
+    {
+        // Only a range that was locked; the kernel refuses none of those.
+        _ = Fd.UnlockRange(_file.Value, id.Place, 1);
+    }
+
+    public Errno TryLockCollection() => Fd.TryLockRange(_file.Value, CollectionPlace, 1);
+
+    public void UnlockCollection()
+    {
+        // As above.
+        _ = Fd.UnlockRange(_file.Value, CollectionPlace, 1);
+    }
+
+    public void Dispose() => _file.Dispose();
+}

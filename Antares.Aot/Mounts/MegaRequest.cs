@@ -1,0 +1,35 @@
+using Antares.Aot.Dicfuse.Mega;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>What a user asks of a <c>mega:</c> source beside its address: nothing checked yet.</summary>
+public sealed record MegaRequest
+{
+    /// <summary>Server for an address without one.</summary>
+    public string? BaseUrl { get; init; }
+
+    /// <summary>Directory of the tree, instead of one in the address.</summary>
+    public string? Path { get; init; }
+
+    /// <summary>Commit or tag, instead of one in the address.</summary>
+    public string? Revision { get; init; }
+
+    public bool Offline { get; init; }
+
+    public OnDrift OnDrift { get; init; }
+
+    /// <summary>File whose first line is the bearer token.</summary>
+    public string? TokenFile { get; init; }
+
+    /// <summary>File of further headers, a line each.</summary>
+    public string? HeaderFile { get; init; }
+
+    /// <summary>PEM file of the certificates to trust.</summary>
+    public string? CaFile { get; init; }
+
+    /// <summary>Folder of the store; null: the user's own.</summary>
+    public string? Store { get; init; }
+
+    /// <summary>Most bytes that the store keeps.</summary>
+    public long StoreLimit { get; init; } = StoreFolder.DefaultLimit;
+}

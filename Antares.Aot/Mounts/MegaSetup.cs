@@ -1,0 +1,176 @@
+using System.Globalization;
+using System.Text;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Mega;
+using Antares.Aot.Dicfuse.Store;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>Makes of a <c>mega:</c> source what a mount needs: address, secrets, store, and the revision as the server has it.</summary>
+internal static class MegaSetup
+{
+    public const string BaseUrlVariable = "SCORPIO_BASE_URL";
+    public const string TokenVariable = "ANTARES_TOKEN";
+    public const string HeadersVariable = "ANTARES_HEADERS";
+
+    private const int DefaultRequestMs = 20_000;
+    private const int LargestSecret = 64 << 10;
+
+    /// <summary>Reads the address; asks nobody.</summary>
+    /// <exception cref="MountProblem">Usage.</exception>
+    public static MegaAddress Address(SourceSpec spec, MegaRequest request)
+    {
+        var server = request.BaseUrl ?? Environment.GetEnvironmentVariable(BaseUrlVariable);
+        if (!MegaAddress.TryParse(spec.Path, server, out var address, out var problem) || address is null)
+        {
+            throw MountProblem.Usage($"source '{WithoutSecrets(spec.ToString())}' {problem}");
+        }
+
+        if (request.Path is { } path)
+        {
+            // As it is, not %-encoded: an option is no address.
+            var encoded = string.Join('/', path.Split('/').Select(Uri.EscapeDataString));
+            if (address.Path != "/" || !MegaAddress.TryParse($"{address.Base}/{encoded}", null, out var placed, out problem) || placed is null)
+            {
+                throw MountProblem.Usage($"--path '{path}': {(address.Path != "/" ? $"source '{spec}' names a directory already: give one" : problem)}");
+            }
+
+            address = address with { Path = placed.Path };
+        }
+
+        if (request.Revision is not { } revision)
+        {
+            return address;
+        }
+
+        if (address.Revision is not null && address.Revision != revision)
+        {
+            throw MountProblem.Usage($"source '{spec}' and --revision {revision} name two revisions: give one");
+        }
+
+        return MegaAddress.TryParse($"{address.Base}/@{revision}", null, out var checkedRevision, out problem) && checkedRevision is not null
+            ? address with { Revision = revision }
+            : throw MountProblem.Usage($"--revision '{revision}': give a commit (40 hexadecimal digits) or a tag");
+    }
+
+    /// <summary>Opens the store and asks the server for the revision and the directory.</summary>
+    /// <param name="address">From <see cref="Address"/>.</param>
+    /// <param name="request">What else was asked for.</param>
+    /// <param name="workspaceStore">Store that goes with the mount, for want of a lasting one.</param>
+    /// <param name="log">The log.</param>
+    /// <exception cref="MountProblem">Usage or Host.</exception>
+    public static PinnedMega Pin(MegaAddress address, MegaRequest request, string? workspaceStore, Log log)
+    {
+        var options = new MegaOptions
+        {
+            Address = address,
+            Offline = request.Offline,
+            OnDrift = request.OnDrift,
+            Token = Token(request.TokenFile),
+            Headers = Headers(request.HeaderFile),
+            CaFile = request.CaFile is { } file ? CheckedCaFile(file) : null,
+            RequestMs = PatienceMs(),
+            LargestBlob = Math.Max(request.StoreLimit / 2, StoreFolder.LeastLimit),
+            Uid = Process.Geteuid(),
+            Gid = Process.Getegid(),
+        };
+        try
+        {
+            var store = StoreFolder.Open(request.Store, workspaceStore, log);
+            _ = new StoreCollector(store, request.StoreLimit, log); // lives as long as the store that tells it what was added
+            return PinnedMega.Make(options, store, log);
+        }
+        catch (MegaProblem problem)
+        {
+            throw MountProblem.Host($"source mega:{address}: {problem.Message}");
+        }
+    }
+
+    /// <summary>An address as it may be shown: without the user name and password that somebody wrote into it.</summary>
+    private static string WithoutSecrets(string text)
+    {
+        var authority = text.IndexOf("//", StringComparison.Ordinal) + 2;
+        var end = authority < 2 ? -1 : text.IndexOf('/', authority);
+        var at = authority < 2 ? -1 : text.LastIndexOf('@', (end < 0 ? text.Length : end) - 1);
+        return at >= authority ? $"{text[..authority]}…{text[at..]}" : text;
+    }
+
+    /// <summary>How long a request may take: below the time after which this kernel gives the whole mount up.</summary>
+    internal static int PatienceMs()
+    {
+        var patience = DefaultRequestMs;
+        foreach (var name in (ReadOnlySpan<string>)["default_request_timeout", "max_request_timeout"])
+        {
+            if (HostPath.ReadAll($"/proc/sys/fs/fuse/{name}", out var text) == Errno.None
+                && int.TryParse(Encoding.ASCII.GetString(text).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && seconds > 0)
+            {
+                patience = Math.Min(patience, Math.Max(1, seconds) * 2000 / 3);
+            }
+        }
+
+        return patience;
+    }
+
+    private static string? Token(string? file)
+    {
+        var token = file is null ? Environment.GetEnvironmentVariable(TokenVariable) : Lines("--token-file", file).FirstOrDefault();
+        if (string.IsNullOrWhiteSpace(token))
+        {
+            return file is null ? null : throw MountProblem.Usage($"--token-file {file} is empty");
+        }
+
+        token = token.Trim();
+        return token.All(c => c is > ' ' and < (char)127)
+            ? token
+            : throw MountProblem.Usage("the token has characters in it that no token has; it must be one line of printable ASCII");
+    }
+
+    private static List<KeyValuePair<string, string>> Headers(string? file)
+    {
+        var lines = file is not null ? Lines("--header-file", file) : (Environment.GetEnvironmentVariable(HeadersVariable) ?? "").Split('\n');
+        var result = new List<KeyValuePair<string, string>>();
+        foreach (var line in lines.Select(line => line.Trim('\r', ' ')).Where(line => line.Length > 0))
+        {
+            var colon = line.IndexOf(':');
+            var name = colon > 0 ? line[..colon] : "";
+            if (name.Length == 0 || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_') || line.Any(char.IsControl))
+            {
+                // The line itself may be a secret.
+                throw MountProblem.Usage($"a line of {(file is null ? HeadersVariable : "--header-file " + file)} is no header: write NAME: VALUE");
+            }
+
+            result.Add(new(name, line[(colon + 1)..].Trim()));
+        }
+
+        return result;
+    }
+
+    private static string[] Lines(string option, string file)
+    {
+        SourceSpec.CheckPath(option, file);
+        var error = HostPath.ReadAll(file, out var content);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"{option} {file} cannot be read", error);
+        }
+
+        return content.Length > LargestSecret
+            ? throw MountProblem.Usage($"{option} {file} is larger than {LargestSecret} bytes; is it the right file?")
+            : Encoding.UTF8.GetString(content).Split('\n');
+    }
+
+    private static string CheckedCaFile(string file)
+    {
+        SourceSpec.CheckPath("--ca-file", file);
+        var error = HostPath.ReadAll(file, out var content);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"--ca-file {file} cannot be read", error);
+        }
+
+        return content.AsSpan().IndexOf("-----BEGIN CERTIFICATE-----"u8) >= 0
+            ? file
+            : throw MountProblem.Usage($"--ca-file {file} holds no certificate in PEM form");
+    }
+}
