@@ -18,6 +18,8 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("list")]
     [InlineData("stats")]
     [InlineData("errors")]
+    [InlineData("store")]
+    [InlineData("origin")]
     public void HelpIsGolden(string verb)
     {
         var (code, output, error) = Run(verb.Length == 0 ? ["--help"] : [verb, "--help"]);
@@ -58,6 +60,21 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("mount /a /b --log-level loud", "--log-level")]
     [InlineData("mount /a /b --init-mask 4.19", "--init-mask")]
     [InlineData("mount git:x /b", "git:")]
+    [InlineData("mount mega:/p /b", "--base-url")]
+    [InlineData("mount mega:ftp://h/p /b", "mega:")]
+    [InlineData("mount mega:http://u:secret@h/p /b", "file or the environment")]
+    [InlineData("mount mega:http://h/a/../b /b", "..")]
+    [InlineData("mount mega:http://h/p@ /b", "%40")]
+    [InlineData("mount mega:http://h/p@v1 /b --revision v2", "--revision")]
+    [InlineData("mount mega:http://h/p /b --path q", "--path")]
+    [InlineData("mount mega:http://h /b --path a/../q", "--path")]
+    [InlineData("mount /a /b --on-drift ignore", "--on-drift")]
+    [InlineData("mount /a /b --store-limit 5", "--store-limit")]
+    [InlineData("mount /a /b --store-limit 9999999T", "--store-limit")]
+    [InlineData("origin", "--git")]
+    [InlineData("origin --git /r --listen nowhere", "--listen")]
+    [InlineData("origin --git /r --quirk kind", "--quirk")]
+    [InlineData("origin --git /r --quirk slow=x", "--quirk")]
     [InlineData("mount -o upperdir=x /m", "lowerdir")]
     [InlineData("mount -o lowerdir=/l", "MNT")]
     [InlineData("mount -o lowerdir=/l,foo /m", "foo")]
@@ -77,6 +94,7 @@ public sealed class CliGrammarTests : IDisposable
         Assert.True(code == ExitCode.Usage, $"exit {code}: {output}{error}");
         Assert.Equal("", output);
         Assert.Contains(named, error);
+        Assert.DoesNotContain("secret", error);
         Assert.All(error.TrimEnd('\n').Split('\n'), text => Assert.StartsWith("antares-aot", text));
     }
 

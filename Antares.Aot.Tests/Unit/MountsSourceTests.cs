@@ -14,6 +14,8 @@ public sealed class MountsSourceTests
     [InlineData("dir:/a", SourceKind.Dicfuse, "/a")]
     [InlineData("dir:a:b", SourceKind.Dicfuse, "a:b")]
     [InlineData("dir:dir:a", SourceKind.Dicfuse, "dir:a")]
+    [InlineData("mega:http://host:1/p@v1", SourceKind.Mega, "http://host:1/p@v1")]
+    [InlineData("mega:", SourceKind.Mega, "")]
     [InlineData("-x", SourceKind.Folder, "-x")]
     [InlineData("a b\nc", SourceKind.Folder, "a b\nc")]
     public void AFolderIsReadAsMeant(string text, SourceKind kind, string path)
@@ -26,7 +28,6 @@ public sealed class MountsSourceTests
     [Theory]
     [InlineData("git:repo@v1", "git:")]
     [InlineData("tar:x.tar", "tar:")]
-    [InlineData("mega:http://host/p", "mega:")]
     [InlineData("https://host/image", "https:")]
     [InlineData("http://host/image", "http:")]
     [InlineData("", "no folder")]

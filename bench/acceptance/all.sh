@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# all.sh TREE [BAZEL]: every acceptance script, one line of result each, its output in acceptance-*.log of the current folder.
+# all.sh TREE [BAZEL]: every acceptance script (but monorepo-server.sh, which wants a repository), one line of result each, its output in acceptance-*.log of the current folder.
 set -uo pipefail
 tree=${1:?usage: all.sh TREE [BAZEL]}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,0 +1,222 @@
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>A monorepo server through a real mount, over loopback.</summary>
+public sealed class MegaMountTests : IDisposable
+{
+    private readonly ScratchFolder _scratch = new();
+    private readonly GitRepository _repository;
+    private readonly string _store;
+    private readonly string _state;
+    private readonly string _mnt;
+
+    public MegaMountTests()
+    {
+        _repository = new GitRepository(_scratch.Join("repo"));
+        _repository.CommitSample();
+        _store = _scratch.Join("store");
+        _state = _scratch.Make("state");
+        _mnt = _scratch.Make("mnt");
+    }
+
+    public void Dispose() => _scratch.Dispose();
+
+    [MountFact]
+    public void TheMountIsTheCheckoutAndTakesWrites()
+    {
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        Mount($"mega:{origin.Url}/").Must();
+        SameAsCheckout();
+        Assert.Equal(0, origin.Count("HEAD "));
+        int asked = origin.Seen.Length;
+        SameAsCheckout();
+        Assert.Equal(asked, origin.Seen.Length);
+        _ = Probe.Check(_mnt, "cat README => 'hello\\x0a'\napp README more => ok\ncat README => 'hello\\x0amore'\nput src/new x => ok\nunlink src/main.c => ok\ncat src/main.c => ENOENT\n");
+        _ = Shell.Bash($"cd {_mnt} && src/run.sh && mv src moved && rm -r third-party && test -e moved/deep/big && test $(readlink moved/link) = ../README").Must();
+        Try("umount", _mnt).Must();
+        Assert.Equal(0, origin.Stop());
+    }
+
+    [MountFact]
+    public void WhatWasTouchedNeedsNoServer()
+    {
+        string revision = _repository.Head();
+        string url;
+        using (var origin = new OriginProcess(_scratch, _repository.Path))
+        {
+            url = origin.Url;
+            Mount($"mega:{url}/@{revision}").Must();
+            _ = Shell.Bash($"cat {_mnt}/README {_mnt}/src/main.c; ls {_mnt}/src/deep").Must();
+            Try("umount", _mnt).Must();
+            int asked = origin.Seen.Length;
+            Mount($"mega:{url}/@{revision}").Must();
+            Assert.Equal("hello\nint main;\n", Shell.Bash($"cat {_mnt}/README {_mnt}/src/main.c").Must());
+            Assert.Equal(asked, origin.Seen.Length);
+            Try("umount", _mnt).Must();
+        }
+        foreach (string[] options in new[] { new[] { "--offline" }, [] })
+        {
+            Mount([$"mega:{url}/@{revision}", .. options]).Must();
+            Assert.Equal("hello\nint main;\n", Shell.Bash($"cat {_mnt}/README {_mnt}/src/main.c").Must());
+            Assert.Contains("Input/output error", Shell.Bash($"cat {_mnt}/src/deep/big").Error);
+            Assert.Contains("Input/output error", Shell.Bash($"ls {_mnt}/third-party/foo").Error);
+            Assert.Contains("No such file", Shell.Bash($"cat {_mnt}/src/absent").Error);
+            string errors = Try("errors", _mnt).Must();
+            Assert.Contains(options.Length > 0 ? "--offline" : "cannot connect", errors);
+            Try("umount", _mnt).Must();
+        }
+    }
+
+    [MountFact]
+    public void AListingByNameAsksForNoSizeAndALongOneForEachOnce()
+    {
+        _repository.Commit("mkdir many; for i in $(seq 1000); do echo $i$i > many/$i; done");
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        Mount($"mega:{origin.Url}/").Must();
+        Assert.Equal("1001\n", Shell.Bash($"find {_mnt}/many | wc -l").Must());
+        Assert.Equal(0, origin.Count("/file/blob/"));
+        Assert.Equal("1000\n", Shell.Bash($"find {_mnt}/many -type f -size -2 | wc -l").Must());
+        Assert.InRange(origin.Count("/file/blob/"), 1, 1000);
+        Try("umount", _mnt).Must();
+        int asked = origin.Count("/file/blob/");
+        Mount($"mega:{origin.Url}/").Must();
+        Assert.Equal("1000\n", Shell.Bash($"find {_mnt}/many -type f -size -2 | wc -l").Must());
+        Assert.Equal(asked, origin.Count("/file/blob/"));
+    }
+
+    [MountFact]
+    public void ManyReadersOfOneColdFileAreOneRequest()
+    {
+        string id = _repository.Git("rev-parse HEAD:src/deep/big");
+        using var origin = new OriginProcess(_scratch, _repository.Path, $"slow=300@{id}");
+        Mount($"mega:{origin.Url}/").Must();
+        string other = _scratch.Make("other");
+        Try("mount", $"mega:{origin.Url}/", other, "--store", _store).Must();
+        string sums = Shell.Bash($"for i in $(seq 32); do sha1sum {_mnt}/src/deep/big & sha1sum {other}/src/deep/big & done; wait").Must();
+        Assert.Single(sums.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split(' ')[0]).Distinct());
+        Assert.Equal(64, sums.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+        Assert.Equal(1, origin.Count(id));
+        Try("umount", other).Must();
+    }
+
+    [MountFact]
+    public void AHangingFileHoldsUpNothingElse()
+    {
+        string id = _repository.Git("rev-parse HEAD:src/deep/big");
+        using var origin = new OriginProcess(_scratch, _repository.Path, $"slow=4000@{id}");
+        Mount($"mega:{origin.Url}/").Must();
+        // More readers than the mount has threads at rest.
+        string script = $"for i in $(seq 12); do cat {_mnt}/src/deep/big > /dev/null & done; sleep 0.5; start=$(date +%s%N); cat {_mnt}/README {_mnt}/src/main.c > /dev/null; ls {_mnt}/third-party/foo > /dev/null; echo $(( ($(date +%s%N) - start) / 1000000 )); wait";
+        int took = int.Parse(Shell.Bash(script).Must());
+        Assert.True(took < 2500, $"{took} ms");
+    }
+
+    [MountTheory]
+    [InlineData("/absent", "", "no such directory")]
+    [InlineData("/README", "", "is a file")]
+    [InlineData("/@no-such-tag", "", "404")]
+    [InlineData("/", "html", "not what a Mega server says")]
+    [InlineData("/", "redirect", "redirects")]
+    [InlineData("/", "fail", "500")]
+    public void AMountThatCannotBeLeavesNothing(string path, string quirk, string reason)
+    {
+        using var origin = new OriginProcess(_scratch, _repository.Path, quirk.Length > 0 ? [quirk] : []);
+        ShellResult result = Mount($"mega:{origin.Url}{path}");
+        Refused(result, reason);
+    }
+
+    [MountFact]
+    public void ADeadServerEndsTheMount()
+    {
+        string url;
+        using (var origin = new OriginProcess(_scratch, _repository.Path))
+            url = origin.Url;
+        Refused(Mount($"mega:{url}/"), "cannot connect");
+        Refused(Mount("mega:http://no-such-host.invalid/"), "cannot be resolved");
+    }
+
+    [MountFact]
+    public void OverTlsWithACertificateThatIsNamed()
+    {
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        using var front = new TlsFront(new Uri(origin.Url).Port);
+        string pem = _scratch.Join("ca.pem");
+        File.WriteAllText(pem, front.Pem);
+        Refused(Mount($"mega:{front.Url}/"), "not trusted");
+        Mount($"mega:{front.Url}/", "--ca-file", pem).Must();
+        SameAsCheckout();
+        Try("umount", _mnt).Must();
+    }
+
+    [MountFact]
+    public void ATokenIsSentAndNotShown()
+    {
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        string token = _scratch.Join("token");
+        File.WriteAllText(token, "s3cret-of-the-test\n");
+        Mount($"mega:{origin.Url}/src", "--token-file", token, "--log-level", "debug", "--log-file", _scratch.Join("log")).Must();
+        _ = Shell.Bash($"cat {_mnt}/main.c").Must();
+        string shown = Shell.Bash($"ps axww; cat {_scratch.Join("log")}").Must() + Try("list", "--json").Must() + Try("stats", _mnt).Must() + Try("errors", _mnt).Must();
+        Assert.DoesNotContain("s3cret", shown);
+        Try("umount", _mnt).Must();
+    }
+
+    [MountFact]
+    public void AKilledServerLeavesNoPartOfAnObject()
+    {
+        _repository.Commit("mkdir big; for i in $(seq 40); do head -c 3000000 /dev/urandom > big/$i; done");
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        for (int round = 0; round < 4; round++)
+        {
+            Mount($"mega:{origin.Url}/").Must();
+            string pid = Shell.Bash($"pgrep -f '[m]ount mega:{origin.Url}/ {_mnt}'").Must().Split('\n')[0];
+            _ = Shell.Bash($"cat {_mnt}/big/* > /dev/null 2>&1 & sleep 0.{1 + round}; kill -9 {pid}; wait");
+            Assert.True(AntaresMount.WaitGone(int.Parse(pid), 10));
+            Try("umount", "--stale").Must();
+        }
+        string told = Try("store", "verify", "--store", _store).Must();
+        Assert.Contains(" 0 damaged", told);
+        Mount($"mega:{origin.Url}/").Must();
+        SameAsCheckout();
+    }
+
+    [MountFact]
+    public void ASmallStoreServesATreeLargerThanItself()
+    {
+        _repository.Commit("mkdir big; for i in $(seq 20); do head -c 3000000 /dev/urandom > big/$i; done");
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        Mount($"mega:{origin.Url}/", "--store-limit", "16M").Must();
+        SameAsCheckout();
+        string told = Try("store", "stat", "--store", _store).Must();
+        Assert.Contains(" objects, ", told);
+        // What was used in the last minutes stays, so the limit shows later.
+        _ = Shell.Bash($"find {_store}/objects -type f -exec touch -d '1 hour ago' {{}} +").Must();
+        Try("store", "gc", "--store", _store, "--store-limit", "16M").Must();
+        long left = long.Parse(Shell.Bash($"du -s --block-size=1 {_store}/objects | cut -f1").Must());
+        Assert.True(left < 17 << 20, $"{left} bytes left");
+        SameAsCheckout();
+    }
+
+    private void Refused(ShellResult result, string reason)
+    {
+        Assert.Equal(3, result.ExitCode);
+        Assert.Contains(reason, result.Error);
+        Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Null(MountTable.Find(_mnt));
+        Assert.DoesNotContain(_mnt, Try("list").Must());
+        Assert.Empty(Directory.GetDirectories(_scratch.Path, "antares_build_*"));
+    }
+
+    private void SameAsCheckout()
+    {
+        _ = Shell.Bash($"diff -r --no-dereference --exclude=.git {_repository.Path} {_mnt}", 120).Must();
+        string list = "find . -name .git -prune -o \\( -type f -o -type l \\) -printf '%P %m %s %l\\n' | sort";
+        Assert.Equal(Shell.Bash(list, directory: _repository.Path).Must(), Shell.Bash(list, directory: _mnt).Must());
+    }
+
+    private ShellResult Mount(params string[] words) =>
+        Try(["mount", words[0], _mnt, "--store", _store, "--workspace-root", _scratch.Path, .. words[1..]]);
+
+    private ShellResult Try(params string[] words) => Shell.Run(TestEnvironment.Binary, words, 60, environment: ("ANTARES_STATE_DIR", _state));
+}

@@ -1,0 +1,219 @@
+using Antares.Aot.Dicfuse.Mega;
+using Antares.Aot.Layers;
+using Antares.Aot.Tests.Support;
+using Antares.Interop;
+
+namespace Antares.Aot.Tests.Unit;
+
+/// <summary>What a tree over an obliging server shows, and what it asks for that.</summary>
+public sealed class MegaSourceTests : IDisposable
+{
+    private readonly ScratchFolder _scratch = new();
+    private readonly GitRepository _repository;
+    private readonly string _store;
+
+    public MegaSourceTests()
+    {
+        _repository = new GitRepository(_scratch.Join("repo"));
+        _store = _scratch.Join("store");
+    }
+
+    public void Dispose() => _scratch.Dispose();
+
+    [Fact]
+    public void TheTreeIsTheCheckout()
+    {
+        _repository.CommitSample();
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        Assert.Equal(MegaTree.Checkout(_repository.Path), tree.Walk());
+        stat root = tree.Layer.Getattr(ILayer.RootNode);
+        Assert.Equal(1_700_000_000, root.st_mtim.tv_sec);
+        Assert.Equal(1_700_000_000, tree.Layer.Getattr(tree.Layer.Find("README")).st_mtim.tv_sec);
+    }
+
+    [Fact]
+    public void ASubdirectoryIsMountedByItsPath()
+    {
+        _repository.CommitSample();
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/src/", _store);
+        Assert.Equal(MegaTree.Checkout(System.IO.Path.Combine(_repository.Path, "src")), tree.Walk());
+        using var odd = new MegaTree(origin.Url + "/odd%20%2B%20names", _store);
+        Assert.Equal(["/a&b=c%20?d#e", "/ümläut"], odd.Walk().Keys);
+    }
+
+    [Fact]
+    public void EachDirectoryIsListedOnceAndEachBlobFetchedOnce()
+    {
+        _repository.CommitSample();
+        _repository.Commit("cp README src/copy; cp README src/deep/copy");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        tree.Walk();
+        int directories = int.Parse(_repository.Git("ls-tree -r -t HEAD | grep -c ' tree '")) + 1;
+        int blobs = int.Parse(_repository.Git("ls-tree -r HEAD | grep ' blob ' | awk '{print $3}' | sort -u | wc -l"));
+        Assert.Equal(0, origin.Count("HEAD "));
+        Assert.Equal(blobs, origin.Count("/file/blob/"));
+        Assert.Equal(1, origin.Count("content-hash"));
+        Assert.Equal(directories, origin.Count("/file/tree"));
+        Assert.Equal(directories + blobs + 2, origin.Seen.Count);
+    }
+
+    [Fact]
+    public void NamesAloneAskForNoSizeAndManySizesForNoContent()
+    {
+        _repository.Commit("mkdir many; for i in $(seq 100); do head -c $((i * 10)) /dev/zero > many/$i; done");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        List<(byte[], LayerEntry Entry)> entries = tree.Layer.List(tree.Layer.Find("many"));
+        Assert.Equal(0, origin.Count("blob"));
+        Assert.All(entries, entry => Assert.False(tree.Layer.AttributesAreAtHand(entry.Entry.Node)));
+        foreach ((_, LayerEntry entry) in entries)
+        {
+            Assert.InRange(tree.Layer.Getattr(entry.Node).st_size, 10, 1000);
+        }
+        Assert.Equal(100, origin.Count("blob"));
+        Assert.InRange(origin.Count("HEAD "), 90, 100);
+
+        using var again = new MegaTree(origin.Url + "/", _store);
+        foreach ((_, LayerEntry entry) in again.Layer.List(again.Layer.Find("many")))
+        {
+            Assert.True(again.Layer.AttributesAreAtHand(entry.Node));
+            again.Layer.Getattr(entry.Node);
+        }
+        Assert.Equal(100, origin.Count("blob"));
+    }
+
+    [Fact]
+    public void TheLengthOfALongFileDoesNotFetchIt()
+    {
+        _repository.Commit("head -c 20000000 /dev/urandom > long; head -c 3000000 /dev/urandom > read");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        uint file = tree.Layer.Find("long");
+        Assert.Equal(20_000_000, tree.Layer.Getattr(file).st_size);
+        Thread.Sleep(2000);
+        Assert.True(tree.Source.Client.ReceivedBytes < 1_000_000, $"{tree.Source.Client.ReceivedBytes} bytes");
+        // Who reads at once after the length is served by the same answer.
+        uint read = tree.Layer.Find("read");
+        Assert.Equal(3_000_000, tree.Layer.Getattr(read).st_size);
+        Assert.Equal(File.ReadAllBytes(_scratch.Join("repo/read")), tree.Layer.Read(read, 0, 3_000_000));
+        Assert.Equal(1, origin.Count(_repository.Git("rev-parse HEAD:read")));
+        Assert.Equal(File.ReadAllBytes(_scratch.Join("repo/long"))[10_000_000..10_000_100], tree.Layer.Read(file, 10_000_000, 100));
+    }
+
+    [Fact]
+    public void ThePinnedRevisionStaysWhenTheHeadMoves()
+    {
+        string first = _repository.CommitSample();
+        SortedDictionary<string, string> before = MegaTree.Checkout(_repository.Path);
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        _repository.Commit("echo changed > README; chmod 644 src/run.sh; rm src/link; echo new > src/new; echo c > src/deep/er/empty");
+        Assert.Equal(before, tree.Walk());
+        // Another store, so that nothing is known from before: the pin is behind the head from the start.
+        using var late = new MegaTree($"{origin.Url}/@{first}", _scratch.Join("store2"));
+        SortedDictionary<string, string> shown = late.Walk();
+        Assert.Equal(before.Keys, shown.Keys);
+        // Below the root each tree's hash is known, so that modes are made out exactly.
+        Assert.Equal(before, shown);
+        using var head = new MegaTree(origin.Url + "/", _store);
+        Assert.Equal(MegaTree.Checkout(_repository.Path), head.Walk());
+    }
+
+    [Fact]
+    public void ASecondMountOfTheSameRevisionAsksNothing()
+    {
+        string first = _repository.CommitSample();
+        SortedDictionary<string, string> before = MegaTree.Checkout(_repository.Path);
+        string url;
+        using (var origin = new OriginHost(_repository.Path))
+        {
+            url = origin.Url;
+            using (var tree = new MegaTree($"{url}/@{first}", _store))
+                Assert.Equal(before, tree.Walk());
+            int asked = origin.Seen.Count;
+            using (var again = new MegaTree($"{url}/@{first}", _store))
+                Assert.Equal(before, again.Walk());
+            Assert.Equal(asked, origin.Seen.Count);
+        }
+        using (var again = new MegaTree($"{url}/@{first}", _store))
+            Assert.Equal(before, again.Walk());
+        using var offline = new MegaTree($"{url}/@{first}", _store, options => options with { Offline = true });
+        Assert.Equal(before, offline.Walk());
+    }
+
+    [Fact]
+    public void WhatTheStoreLacksIsAnErrorAndNotAbsent()
+    {
+        string first = _repository.CommitSample();
+        string url;
+        using (var origin = new OriginHost(_repository.Path))
+        {
+            url = origin.Url;
+            using var tree = new MegaTree($"{url}/@{first}", _store);
+            tree.Layer.Find("src/main.c");
+        }
+        foreach (bool offline in new[] { true, false })
+        {
+            using var tree = new MegaTree($"{url}/@{first}", _store, options => options with { Offline = offline, Attempts = 2 });
+            uint src = tree.Layer.Find("src");
+            Assert.Equal(Errno.ENOENT, tree.Layer.TryFind(src, "absent"u8, out _));
+            Assert.Equal(Errno.EIO, tree.Layer.TryFind(tree.Layer.Find("src/deep"), "absent"u8, out _));
+            unsafe
+            {
+                stat attributes;
+                Assert.Equal(Errno.EIO, tree.Layer.GetattrWithMapping(tree.Layer.Find("src/main.c"), true, &attributes));
+            }
+            Assert.Contains(offline ? "--offline" : "cannot connect", Diagnostics.Failure.Call);
+        }
+    }
+
+    [Fact]
+    public void AnImportRepositoryIsARootOfItsOwn()
+    {
+        string first = _repository.CommitSample();
+        using var origin = new OriginHost(_repository.Path, "import=/third-party/foo");
+        SortedDictionary<string, string> before = MegaTree.Checkout(_repository.Path);
+        using (var tree = new MegaTree(origin.Url + "/", _store))
+            Assert.Equal(before, tree.Walk());
+        // The import repository moves, which refs= cannot keep it from: a view that has seen it stays as it was.
+        _repository.Commit("echo more > third-party/foo/lib/more.c");
+        using (var tree = new MegaTree($"{origin.Url}/@{first}", _store))
+            Assert.Equal(before, tree.Walk());
+    }
+
+    [Fact]
+    public void DriftIsRefusedOrTold()
+    {
+        string first = _repository.CommitSample();
+        using var origin = new OriginHost(_repository.Path, "import=/third-party/foo");
+        foreach (OnDrift onDrift in new[] { OnDrift.Fail, OnDrift.Warn })
+        {
+            string store = _scratch.Join($"store-{onDrift}");
+            using var tree = new MegaTree($"{origin.Url}/@{first}", store, options => options with { OnDrift = onDrift });
+            uint foo = tree.Layer.Find("third-party/foo");
+            tree.Layer.List(foo);
+            _repository.Commit($"echo {onDrift} > third-party/foo/lib/more.c");
+            uint lib = tree.Layer.Find("third-party/foo/lib");
+            Errno error = tree.Layer.TryFind(lib, "more.c"u8, out _);
+            Assert.Equal(onDrift == OnDrift.Fail ? Errno.EIO : Errno.None, error);
+            Assert.Equal(1, tree.Source.Trees.Drifts);
+        }
+    }
+
+    [Fact]
+    public void ASubmoduleIsAnEmptyDirectory()
+    {
+        _repository.CommitSample();
+        string head = _repository.Head();
+        _repository.Git($"update-index --add --cacheinfo 160000,{head},module");
+        _repository.Git("commit -q -m module");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        uint module = tree.Layer.Find("module");
+        Assert.Equal(StatMode.S_IFDIR, tree.Layer.Getattr(module).st_mode & StatMode.S_IFMT);
+        Assert.Empty(tree.Layer.List(module));
+    }
+}
