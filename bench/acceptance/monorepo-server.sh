@@ -45,7 +45,7 @@ echo "find of $(wc -l < "$scratch/names") names: $((($(now_us) - start) / 1000))
 [ "$(seen .)" -le $((2 * directories + 4)) ] || fail "more than a listing and a raw tree for each directory"
 
 mkdir "$scratch/checkout"
-git -C "$repository_given" archive HEAD | tar -x -C "$scratch/checkout"
+git -C "$repository_given" -c tar.umask=0022 archive HEAD | tar -x -C "$scratch/checkout"
 start=$(now_us)
 diff -r --no-dereference "$scratch/checkout" "$mnt" > "$scratch/diff" || { head -5 "$scratch/diff" >&2; fail "the mount differs from the checkout"; }
 echo "diff -r of $files files: $((($(now_us) - start) / 1000)) ms, $(seen '^GET /api/v1/file/blob/') GET and $(seen '^HEAD') HEAD for $blobs blobs"

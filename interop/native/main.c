@@ -62,7 +62,7 @@ static int has(int argc, char **argv, const char *word)
 }
 
 /* All verbs of Cli/CommandLine.cs (a test compares them). */
-static const char *const verbs[] = { "mount", "run", "umount", "list", "stats", "errors" };
+static const char *const verbs[] = { "mount", "run", "umount", "list", "stats", "errors", "store", "origin" };
 
 static int is_verb(const char *word)
 {
