@@ -143,9 +143,19 @@ internal sealed class LayerGenerator(SeededRandom random, TreeModel model)
         return fit.Count == 0 ? null : random.Pick(fit);
     }
 
+    // A layer does not hide one name of a file that has another below: such a file's count stays the layer's (docs/SEMANTICS.md), so that it
+    // never becomes nameless, and from then on the sides are not alike.
+    private bool HidesNoLink(ModelPath path)
+    {
+        var names = model.All().GroupBy(p => p.Node).Where(names => names.Count() > 1).Select(names => names.Key).ToHashSet();
+        return !Contains(path.Node);
+
+        bool Contains(ModelNode node) => names.Contains(node) || node.Children.Values.Any(Contains);
+    }
+
     private void Whiteout()
     {
-        if (PickForeign(_ => true) is not { } path)
+        if (PickForeign(HidesNoLink) is not { } path)
             return;
         EnsureDirectory(path.Parent);
         model.Remove(path.Path);
@@ -154,7 +164,7 @@ internal sealed class LayerGenerator(SeededRandom random, TreeModel model)
 
     private void Opaque()
     {
-        if (PickForeign(p => p.Node.Type == 'd') is not { } path)
+        if (PickForeign(p => p.Node.Type == 'd' && HidesNoLink(p)) is not { } path)
             return;
         EnsureDirectory(path.Path);
         _marks.Add($"setxattr {path.Path} trusted.overlay.opaque y");
@@ -165,7 +175,7 @@ internal sealed class LayerGenerator(SeededRandom random, TreeModel model)
 
     private void Replace()
     {
-        if (PickForeign(_ => true) is not { } path)
+        if (PickForeign(HidesNoLink) is not { } path)
             return;
         // A directory over a directory would be merged: that is what Cover does.
         model.Remove(path.Path);
@@ -199,7 +209,7 @@ internal sealed class LayerGenerator(SeededRandom random, TreeModel model)
     // A directory that is merged with the one below, or a file that covers one.
     private void Cover()
     {
-        if (PickForeign(p => p.Node.Type is 'd' or 'f') is not { } path)
+        if (PickForeign(p => p.Node.Type == 'd' || (p.Node.Type == 'f' && HidesNoLink(p))) is not { } path)
             return;
         if (path.Node.Type == 'd')
         {
