@@ -29,8 +29,8 @@ public sealed class MountsSourceTests
     [InlineData("mega:http://host/p", "mega:")]
     [InlineData("https://host/image", "https:")]
     [InlineData("http://host/image", "http:")]
-    [InlineData("", "no folder")]
-    [InlineData("dir:", "no folder")]
+    [InlineData("", "nothing")]
+    [InlineData("dir:", "nothing")]
     [InlineData("/a/\uFFFD", "UTF-8")]
     public void WhatThisBuildHasNotIsAUsageError(string text, string named)
     {

@@ -30,6 +30,7 @@ public static class CommandLine
         (ListVerb.Name, ListVerb.Create),
         (StatsVerb.Name, StatsVerb.Create),
         (ErrorsVerb.Name, ErrorsVerb.Create),
+        (PackVerb.Name, PackVerb.Create),
     ];
 
     /// <summary>Runs one command.</summary>

@@ -13,7 +13,7 @@ internal static class MountVerb
     {
         var source = new Argument<string?>("SOURCE")
         {
-            Description = "A folder, used as it is; or dir:FOLDER, loaded lazily into memory",
+            Description = "A folder or an image, used as it is; or dir:FOLDER, loaded lazily into memory",
             Arity = ArgumentArity.ZeroOrOne,
         };
         var mountPoint = new Argument<string?>("MNT")

@@ -1,6 +1,7 @@
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Fuse;
 using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
@@ -25,7 +26,7 @@ internal static class MountAssembly
         var options = new FuseOptions
         {
             MountPoint = plan.MountPoint,
-            FsName = new SourceSpec(plan.Lowers[^1].Spec.Kind, plan.Lowers[^1].RealPath).ToString(),
+            FsName = (plan.Lowers[^1].Spec with { Path = plan.Lowers[^1].RealPath }).ToString(),
             AllowOther = plan.AllowOther,
             ReadOnly = plan.Request.ReadOnly,
             Threads = plan.Request.Threads,
@@ -81,6 +82,11 @@ internal static class MountAssembly
     {
         var lower = plan.Lowers[index];
         var root = lower.Root.Detach();
+        if (lower.Spec.Kind == SourceKind.Image)
+        {
+            return OpenImage(plan, index, root);
+        }
+
         Errno error;
         ILayer? layer;
         if (lower.Spec.Kind == SourceKind.Dicfuse)
@@ -108,6 +114,33 @@ internal static class MountAssembly
         }
 
         return error == Errno.None && layer is not null ? layer : throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);
+    }
+
+    /// <summary>Opens an image; where it is topmost, an upper that is ours gets its root's attributes.</summary>
+    private static ImageLayer OpenImage(MountPlan plan, int index, int file)
+    {
+        ImageLayer image;
+        try
+        {
+            image = ImageLayer.Open(file, IdMap.Identity, IdMap.Identity);
+        }
+        catch (ImageException problem)
+        {
+            _ = Fd.Close(file); // still ours after a failure, and nothing was written to it
+            throw MountProblem.Host($"source {plan.Lowers[index].Spec} {problem.Message}");
+        }
+
+        if (index == 0 && plan.Workspace is not null && plan.Upper is { } upper && plan.Request.Upper is null)
+        {
+            var error = RootAttributes.Copy(image, upper.Value);
+            if (error != Errno.None)
+            {
+                image.Dispose();
+                throw MountProblem.Host($"source {plan.Lowers[index].Spec}: its root's attributes cannot be taken over ({Failure.Call})", error);
+            }
+        }
+
+        return image;
     }
 
     private static DirectoryLayer? OpenUpper(MountPlan plan, FdCache files, Log log)

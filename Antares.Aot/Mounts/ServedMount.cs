@@ -240,7 +240,7 @@ public sealed class ServedMount : IDisposable
             Job = plan.Request.Job,
             Process = ProcessIdentity.Self(),
             MountPoint = plan.MountPoint,
-            Lowers = [.. plan.Lowers.Select(lower => lower.Spec.Kind == SourceKind.Dicfuse ? "dir:" + lower.RealPath : lower.RealPath)],
+            Lowers = [.. plan.Lowers.Select(lower => (lower.Spec with { Path = lower.RealPath }).ToString())],
             Upper = plan.UpperPath,
             Work = plan.WorkPath,
             Workspace = plan.Workspace?.FolderPath,
