@@ -31,6 +31,10 @@ public static class CommandLine
         (StatsVerb.Name, StatsVerb.Create),
         (ErrorsVerb.Name, ErrorsVerb.Create),
         (PackVerb.Name, PackVerb.Create),
+        (InspectVerb.Name, InspectVerb.Create),
+        (VerifyVerb.Name, VerifyVerb.Create),
+        (UnpackVerb.Name, UnpackVerb.Create),
+        (DiffVerb.Name, DiffVerb.Create),
     ];
 
     /// <summary>Runs one command.</summary>

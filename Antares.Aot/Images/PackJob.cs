@@ -40,7 +40,7 @@ internal static class PackJob
 
         if (IsFile(fd) && source.Kind == SourceKind.Folder)
         {
-            return ImageFiles.Open(source.Path, fd);
+            return ImageFiles.Open(fd);
         }
 
         try

@@ -169,7 +169,13 @@ public sealed unsafe class ImageLayer : ILayer
 
     public Errno GetattrWithMapping(uint node, bool mapping, stat* attributes)
     {
-        Errno error = _tree.Attributes(node, attributes);
+        Errno error = _tree.Attributes(node, attributes, out ImageNode record);
+        if (error == Errno.None && (record.Flags & ImageNode.Sparse) != 0 && ImageTree.TypeOf(record) == FileType.Regular)
+        {
+            error = _content.Zeros(record, out ulong zeros);
+            attributes->st_blocks = (long)((record.Size - zeros + 511) / 512);
+        }
+
         if (error == Errno.None && mapping)
         {
             attributes->st_uid = _uids.ToMount(attributes->st_uid);

@@ -109,12 +109,33 @@ internal sealed unsafe class ImageContent : IDisposable
             return error;
         }
 
-        if (record.Size > _image.Header.StreamBytes || blob.Start > _image.Header.StreamBytes - record.Size)
+        error = IsInside(record, blob);
+        return error == Errno.None ? ReadStream(blob.Start + offset, buffer, size) : error;
+    }
+
+    /// <summary>Bytes of a file that lie in frames of zeros.</summary>
+    /// <returns>None; EIO: damaged.</returns>
+    public Errno Zeros(in ImageNode record, out ulong zeros)
+    {
+        zeros = 0;
+        Errno error = Blob(record.Body, out ImageBlob blob);
+        if (error == Errno.None)
         {
-            return ImageFile.Note("section blobs: place");
+            error = IsInside(record, blob);
         }
 
-        return ReadStream(blob.Start + offset, buffer, size);
+        for (ulong at = blob.Start; error == Errno.None && at < blob.Start + record.Size;)
+        {
+            error = _frames.Find(at, out FramePlace place);
+            if (error == Errno.None)
+            {
+                ulong end = Math.Min(place.End, blob.Start + record.Size);
+                zeros += place.IsZeros ? end - at : 0;
+                at = end;
+            }
+        }
+
+        return error;
     }
 
     /// <summary>Reads a part of the stream of contents.</summary>
@@ -150,6 +171,11 @@ internal sealed unsafe class ImageContent : IDisposable
 
         return Errno.None;
     }
+
+    private Errno IsInside(in ImageNode record, in ImageBlob blob) =>
+        record.Size <= _image.Header.StreamBytes && blob.Start <= _image.Header.StreamBytes - record.Size
+            ? Errno.None
+            : ImageFile.Note("section blobs: place");
 
     public void Dispose()
     {

@@ -65,7 +65,7 @@ internal unsafe struct ImageHeader
     /// <summary>Length of the stream of contents, unpacked.</summary>
     public ulong StreamBytes;
 
-    /// <summary>Sum of the sizes of all regular files, equal ones counted each.</summary>
+    /// <summary>Sum of the sizes of all regular files, one with several names counted once, equal ones counted each.</summary>
     public ulong FileSizes;
 
     private readonly ulong _reservedWord;
@@ -124,7 +124,7 @@ internal unsafe struct ImageHeader
 /// 32      2     Mode        st_mode
 /// 34      2     Owner       index in the owners
 /// 36      1     NameLength  1 to 255; 0 for the root
-/// 37      1     Flags       bit 0: a further name of a hard link · bit 1: has extended attributes
+/// 37      1     Flags       bit 0: a further name of a hard link · bit 1: has extended attributes · bit 2: file with frames of zeros
 /// 38      2     Nlink       names in the image, or 2 + sub-directories; 65,535: at least as many (a directory: 1, "not counted")
 /// </code>
 /// </remarks>
@@ -134,7 +134,11 @@ internal struct ImageNode
     public const int Bytes = 40;
     public const byte Alias = 1;
     public const byte HasXattrs = 2;
-    public const byte KnownFlags = Alias | HasXattrs;
+
+    /// <summary>Regular file: frames of zeros are in its content, so its blocks are fewer than its size says.</summary>
+    public const byte Sparse = 4;
+
+    public const byte KnownFlags = Alias | HasXattrs | Sparse;
 
     public uint Parent;
     public uint Name;

@@ -145,11 +145,11 @@ internal sealed unsafe class ImageTree
         return good ? Errno.None : ImageFile.Note("section nodes: children");
     }
 
-    /// <summary>Fills attributes; owner ids as stored.</summary>
+    /// <summary>Fills attributes; owner ids as stored, holes not taken off the blocks.</summary>
     /// <returns>None; ESTALE; EIO.</returns>
-    public Errno Attributes(uint node, stat* attributes)
+    public Errno Attributes(uint node, stat* attributes, out ImageNode record)
     {
-        Errno error = GetObject(node, out uint found, out ImageNode record);
+        Errno error = GetObject(node, out uint found, out record);
         if (error != Errno.None)
         {
             return error;

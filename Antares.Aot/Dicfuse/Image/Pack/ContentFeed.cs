@@ -47,7 +47,9 @@ internal sealed unsafe class ContentFeed : IDisposable
             bool isFile = FileTypes.FromMode(record.Mode) == FileType.Regular && (record.Flags & ImageNode.Alias) == 0;
             if (isFile && record.Size != 0)
             {
-                _tree.Nodes[node].Body = record.Size <= ImageFormat.FrameBytes ? AddSmall(node, record.Size) : AddLarge(node, record.Size);
+                uint blob = record.Size <= ImageFormat.FrameBytes ? AddSmall(node, record.Size) : AddLarge(node, record.Size);
+                _tree.Nodes[node].Body = blob;
+                _tree.Nodes[node].Flags |= _contents[blob].IsSparse ? ImageNode.Sparse : (byte)0;
                 _read += record.Size;
                 _progress(new PackProgress(count - 1, (long)_read, (long)_tree.FileSizes));
             }
@@ -76,7 +78,7 @@ internal sealed unsafe class ContentFeed : IDisposable
         }
 
         // Frames follow each other in the stream, so the place is the same whether or not the content still fits into the one at hand.
-        uint blob = Enter(node, size, checksum, _cutter.Position);
+        uint blob = Enter(node, size, checksum, _cutter.Position, isSparse: false);
         _cutter.AddSmall(_small, (int)size);
         return blob;
     }
@@ -96,6 +98,7 @@ internal sealed unsafe class ContentFeed : IDisposable
         _largeSizes.Set(size, 1);
         _cutter.Flush();
         ulong start = _cutter.Position;
+        ulong zeros = _cutter.Zeros;
         XXH64 hash = new();
         OwnedFd? holes = OpenSparse(node, size);
         using (holes)
@@ -129,15 +132,15 @@ internal sealed unsafe class ContentFeed : IDisposable
         }
 
         _cutter.EndLarge();
-        return Enter(node, size, hash.Digest(), start);
+        return Enter(node, size, hash.Digest(), start, _cutter.Zeros != zeros);
     }
 
-    private uint Enter(uint node, ulong size, ulong checksum, ulong start)
+    private uint Enter(uint node, ulong size, ulong checksum, ulong start, bool isSparse)
     {
         uint blob = (uint)_tree.Blobs.Count;
         ulong key = Key(checksum, size);
         _ = _byChecksum.TryGet(key, out ulong next); // 0 when it is the first
-        _contents.Add(new Content { Size = size, Node = node, Next = (uint)next });
+        _contents.Add(new Content { Size = size, Node = node, Next = (uint)next, IsSparse = isSparse });
         _byChecksum.Set(key, blob);
         _tree.Blobs.Add(new ImageBlob { Start = start, Checksum = checksum });
         return blob;
@@ -239,5 +242,6 @@ internal sealed unsafe class ContentFeed : IDisposable
         public ulong Size;
         public uint Node;
         public uint Next;
+        public bool IsSparse;
     }
 }

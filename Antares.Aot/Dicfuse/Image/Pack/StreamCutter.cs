@@ -16,6 +16,9 @@ internal sealed unsafe class StreamCutter(FrameCompressor frames)
     /// <summary>Where the next byte will be in the stream.</summary>
     public ulong Position => _position;
 
+    /// <summary>Bytes of zeros given as such so far.</summary>
+    public ulong Zeros { get; private set; }
+
     /// <summary>Adds the whole of a content that fits into one frame.</summary>
     public void AddSmall(byte* bytes, int count)
     {
@@ -86,6 +89,7 @@ internal sealed unsafe class StreamCutter(FrameCompressor frames)
     public void AddZeros(ulong count)
     {
         _zeros += count;
+        Zeros += count;
         _position += count;
     }
 

@@ -172,14 +172,14 @@ internal sealed unsafe class TreeWalk : IDisposable
             _ => 0,
         };
         record.Nlink = 1;
-        if (type == FileType.Regular)
-        {
-            _tree.FileSizes += record.Size;
-        }
-
         if (type != FileType.Directory && attributes.st_nlink > 1 && !IsFirstName(node, attributes.st_ino))
         {
             return;
+        }
+
+        if (type == FileType.Regular)
+        {
+            _tree.FileSizes += record.Size;
         }
 
         if (type == FileType.Symlink)
@@ -207,6 +207,7 @@ internal sealed unsafe class TreeWalk : IDisposable
         standing.Nlink = (ushort)Math.Min(standing.Nlink + 1, ushort.MaxValue);
         ref ImageNode record = ref _tree.Nodes[node];
         record.Flags = ImageNode.Alias;
+        record.Size = standing.Size;
         record.Body = (uint)first;
         record.Nlink = 0;
         return false;
