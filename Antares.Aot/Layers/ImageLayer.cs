@@ -77,21 +77,21 @@ public sealed unsafe class ImageLayer : ILayer
     {
         node = 0;
         Errno error = _tree.Find(directory, name, out uint child);
-        return error == Errno.None ? _tree.GetObject(child, out node, out _) : error;
+        return _image.Sound(error == Errno.None ? _tree.GetObject(child, out node, out _) : error);
     }
 
     public Errno Next(uint directory, ulong cookie, out LayerEntry entry)
     {
         entry = default;
         Errno error = _tree.Directory(directory, out ImageNode record);
-        if (error != Errno.None)
+        if (error == Errno.None && cookie >= record.Extra)
         {
-            return error;
+            error = Errno.ENOENT;
         }
 
-        if (cookie >= record.Extra)
+        if (error != Errno.None)
         {
-            return Errno.ENOENT;
+            return _image.Sound(error);
         }
 
         uint child = record.Body + (uint)cookie;
@@ -123,7 +123,7 @@ public sealed unsafe class ImageLayer : ILayer
             entry.Name = name;
         }
 
-        return error;
+        return _image.Sound(error);
     }
 
     public FileType TypeOf(uint node) =>
@@ -182,34 +182,34 @@ public sealed unsafe class ImageLayer : ILayer
             attributes->st_gid = _gids.ToMount(attributes->st_gid);
         }
 
-        return error;
+        return _image.Sound(error);
     }
 
     public Errno Readlink(uint node, byte* buffer, int capacity, out int length) =>
-        _tree.Readlink(node, buffer, capacity, out length);
+        _image.Sound(_tree.Readlink(node, buffer, capacity, out length));
 
     public Errno Read(uint node, ulong offset, byte* buffer, uint size, out uint got)
     {
         got = 0;
         Errno error = _tree.GetObject(node, out _, out ImageNode record);
-        if (error != Errno.None)
+        FileType type = ImageTree.TypeOf(record);
+        if (error == Errno.None && type != FileType.Regular)
         {
-            return error;
+            error = type == FileType.Directory ? Errno.EISDIR : Errno.EINVAL;
         }
 
-        FileType type = ImageTree.TypeOf(record);
-        if (type != FileType.Regular)
+        if (error != Errno.None)
         {
-            return type == FileType.Directory ? Errno.EISDIR : Errno.EINVAL;
+            return _image.Sound(error);
         }
 
         if (offset >= record.Size)
         {
-            return Errno.None;
+            return _image.Sound(Errno.None);
         }
 
         uint wanted = (uint)Math.Min(size, record.Size - offset);
-        error = _content.Read(record, offset, buffer, wanted);
+        error = _image.Sound(_content.Read(record, offset, buffer, wanted));
         got = error == Errno.None ? wanted : 0;
         return error;
     }
@@ -226,14 +226,14 @@ public sealed unsafe class ImageLayer : ILayer
     {
         length = 0;
         Errno error = _tree.GetObject(node, out uint found, out ImageNode record);
-        return error == Errno.None ? _xattrs.Get(found, record, name, value, size, out length) : error;
+        return _image.Sound(error == Errno.None ? _xattrs.Get(found, record, name, value, size, out length) : error);
     }
 
     public Errno Listxattr(uint node, byte* list, nuint size, out int length)
     {
         length = 0;
         Errno error = _tree.GetObject(node, out uint found, out ImageNode record);
-        return error == Errno.None ? _xattrs.List(found, record, list, size, out length) : error;
+        return _image.Sound(error == Errno.None ? _xattrs.List(found, record, list, size, out length) : error);
     }
 
     public Errno Create(uint directory, ByteName name, in NewNode what, out uint node, stat* attributes)

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "given.h"
+#include "mapped.h"
 
 extern int __managed__Main(int argc, char *argv[]);
 

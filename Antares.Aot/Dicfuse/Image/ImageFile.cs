@@ -14,7 +14,8 @@ namespace Antares.Aot.Dicfuse.Image;
 /// Metadata are checked in blocks of 16 KiB when they are touched first: a bit for each block tells that its XXH64 was right. The
 /// checksums lie in a section of their own, whose blocks are checked against the header in the same way. A checksum only finds damage;
 /// what an image says is checked by whoever uses it.
-/// Contents are read by pread, never mapped.
+/// Contents are read by pread, never mapped: a file that was cut short gives EIO there. In the mapping it reads as zeros with a mark
+/// (<see cref="MappingGuard"/>), which turns the answer at hand into EIO too (<see cref="Sound"/>).
 /// </remarks>
 internal sealed unsafe class ImageFile : IDisposable
 {
@@ -37,6 +38,7 @@ internal sealed unsafe class ImageFile : IDisposable
     private readonly nuint _bitmapBytes;
     private readonly uint* _checked;
     private readonly uint* _checkedRoots;
+    private readonly MappingGuard? _guard;
     private bool _disposed;
 
     private ImageFile(int fd, byte* start, in ImageHeader header)
@@ -44,6 +46,7 @@ internal sealed unsafe class ImageFile : IDisposable
         _fd = fd;
         _base = start;
         _header = header;
+        _guard = MappingGuard.TryAdd(start, (nuint)header.MetadataBytes);
         _checksums = _header[ImageSection.Checksums];
         // One bit for each block, one for each block of checksums, zero until the first touch; untouched pages of it cost nothing.
         ulong blocks = _checksums.Length / sizeof(ulong);
@@ -126,6 +129,12 @@ internal sealed unsafe class ImageFile : IDisposable
         return Errno.None;
     }
 
+    /// <summary>The last step of each answer: what was read from a mapping of a file that was cut short is not to be believed.</summary>
+    /// <param name="answer">None, or an errno that the image led to.</param>
+    /// <returns>The same; EIO when the file was cut short.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Errno Sound(Errno answer) => _guard is { Faulted: true } ? Note("the file was cut short") : answer;
+
     /// <summary>Notes what is wrong in the image and gives EIO.</summary>
     /// <param name="what">A constant that names the section: nothing is allocated.</param>
     public static Errno Note(string what) => Failure.Note(LayerName, what, Errno.EIO);
@@ -135,6 +144,7 @@ internal sealed unsafe class ImageFile : IDisposable
         if (!_disposed)
         {
             _disposed = true;
+            _guard?.Dispose();
             // Neither can fail for what was mapped; the file is open for reading only.
             _ = Memory.Munmap(_base, (nuint)_header.MetadataBytes);
             ZeroPages.Free(_checked, _bitmapBytes);
