@@ -21,6 +21,7 @@ internal sealed unsafe class FolderUnpacker : IDisposable
     private readonly ImageLayer _image;
     private readonly bool _isRoot = Process.Geteuid() == 0;
     private readonly List<(int Fd, uint Node)> _open = [];
+    private readonly SeenLinks _links = new();
     private readonly byte* _buffer = (byte*)NativeMemory.Alloc(PieceBytes);
 
     /// <param name="image">What to write.</param>
@@ -80,9 +81,13 @@ internal sealed unsafe class FolderUnpacker : IDisposable
         var path = walk.PrintedPath;
         var folder = _open[^1].Fd;
         var name = walk.Name.Pointer;
-        if ((walk.Record.Flags & ImageNode.Alias) != 0)
+        if (_links.Find(walk) is { } first)
         {
-            MakeLink(walk.Record.Body, folder, name, path);
+            fixed (byte* old = (byte[])[.. first, 0])
+            {
+                Must(PathOps.Linkat(_open[0].Fd, old, folder, name, 0), path);
+            }
+
             return;
         }
 
@@ -116,14 +121,6 @@ internal sealed unsafe class FolderUnpacker : IDisposable
                 Must(PathOps.Mknodat(folder, name, (attributes.st_mode & FileTypes.FormatMask) | PrivateFile, attributes.st_rdev), path);
                 DescribeByName(folder, walk, attributes, path);
                 break;
-        }
-    }
-
-    private void MakeLink(uint first, int folder, byte* name, string path)
-    {
-        fixed (byte* old = (byte[])[.. ImageReads.PathOf(_image, first), 0])
-        {
-            Must(PathOps.Linkat(_open[0].Fd, old, folder, name, 0), path);
         }
     }
 

@@ -12,6 +12,7 @@ internal sealed unsafe class TarUnpacker(ImageLayer image, int fd)
     private const int PieceBytes = ImageFormat.FrameBytes;
 
     private readonly TarWriter _tar = new(fd);
+    private readonly SeenLinks _links = new();
     private readonly byte[] _buffer = new byte[PieceBytes];
 
     public long SkippedSockets { get; private set; }
@@ -34,9 +35,9 @@ internal sealed unsafe class TarUnpacker(ImageLayer image, int fd)
     {
         var printed = walk.PrintedPath;
         byte[] path = [.. "./"u8, .. walk.Path];
-        if ((walk.Record.Flags & ImageNode.Alias) != 0)
+        if (_links.Find(walk) is { } first)
         {
-            Add(walk.Node, path, '1', [.. "./"u8, .. ImageReads.PathOf(image, walk.Record.Body)], printed);
+            Add(walk.Node, path, '1', [.. "./"u8, .. first], printed);
             return;
         }
 

@@ -111,7 +111,7 @@ public sealed unsafe class ImageLayer : ILayer
         FileType type = ImageTree.TypeOf(named);
         if (error == Errno.None && type == FileType.Unknown)
         {
-            error = ImageFile.Note("section nodes: type");
+            error = ImageFile.Note("nodes: type");
         }
 
         if (error == Errno.None)

@@ -58,11 +58,11 @@ internal sealed unsafe class FrameReader(ImageFile image)
 
         if (low == 0)
         {
-            return ImageFile.Note("section frames: a place is missing");
+            return ImageFile.Note("frames: missing");
         }
 
         Errno found = Get(low - 1, out place);
-        return found != Errno.None || position < place.End ? found : ImageFile.Note("section frames: a place is missing");
+        return found != Errno.None || position < place.End ? found : ImageFile.Note("frames: missing");
     }
 
     /// <summary>The frame of a number below <see cref="Count"/>.</summary>
@@ -89,7 +89,7 @@ internal sealed unsafe class FrameReader(ImageFile image)
             && packed <= raw && (packed == 0 || raw <= image.Header.FrameBytes);
         if (!good)
         {
-            return ImageFile.Note("section frames: an entry");
+            return ImageFile.Note("frames: an entry");
         }
 
         place = new FramePlace(index, entry.Start, raw, _contents.Offset + entry.Packed, (uint)packed, entry.Checksum);
@@ -113,17 +113,17 @@ internal sealed unsafe class FrameReader(ImageFile image)
 
         if (got != place.PackedBytes)
         {
-            return ImageFile.Note("section contents: cut short");
+            return ImageFile.Note("contents: cut short");
         }
 
         if (XXH64.DigestOf(packed, (int)place.PackedBytes) != place.Checksum)
         {
-            return ImageFile.Note("section contents: checksum");
+            return ImageFile.Note("contents: checksum");
         }
 
         return stored || unpacker.TryUnpack(packed, place.PackedBytes, raw, place.RawBytes)
             ? Errno.None
-            : ImageFile.Note("section contents: zstd");
+            : ImageFile.Note("contents: zstd");
     }
 
     private Errno Entry(uint index, out ImageFrame entry)

@@ -78,7 +78,7 @@ internal sealed unsafe class ImageContent : IDisposable
         ulong at = (ulong)index * ImageBlob.Bytes;
         if (index == 0 || at >= _blobs.Length)
         {
-            return ImageFile.Note("section nodes: blob");
+            return ImageFile.Note("nodes: blob");
         }
 
         Errno error = _image.Need(_blobs.Offset + at, ImageBlob.Bytes);
@@ -175,7 +175,7 @@ internal sealed unsafe class ImageContent : IDisposable
     private Errno IsInside(in ImageNode record, in ImageBlob blob) =>
         record.Size <= _image.Header.StreamBytes && blob.Start <= _image.Header.StreamBytes - record.Size
             ? Errno.None
-            : ImageFile.Note("section blobs: place");
+            : ImageFile.Note("blobs: place");
 
     public void Dispose()
     {

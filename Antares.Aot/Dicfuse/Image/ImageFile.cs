@@ -26,9 +26,9 @@ internal sealed unsafe class ImageFile : IDisposable
 
     private static readonly string[] s_sectionNotes =
     [
-        "section nodes: checksum", "section names: checksum", "section name index: checksum", "section owners: checksum",
-        "section xattr nodes: checksum", "section xattr sets: checksum", "section blobs: checksum", "section frames: checksum",
-        "section provenance: checksum", "section checksums: checksum", "section contents: checksum",
+        "nodes: checksum", "names: checksum", "name index: checksum", "owners: checksum",
+        "xattr nodes: checksum", "xattr sets: checksum", "blobs: checksum", "frames: checksum",
+        "provenance: checksum", "checksums: checksum", "contents: checksum",
     ];
 
     private readonly int _fd;

@@ -73,13 +73,13 @@ internal sealed unsafe class ImageTree
         found = record.Body;
         if (found <= ImageFormat.RootNode || found >= node)
         {
-            return ImageFile.Note("section nodes: hard link");
+            return ImageFile.Note("nodes: hard link");
         }
 
         error = Get(found, out ImageNode standing);
         if (error == Errno.None && ((standing.Flags & ImageNode.Alias) != 0 || TypeOf(standing) == FileType.Directory || standing.Mode != record.Mode))
         {
-            error = ImageFile.Note("section nodes: hard link");
+            error = ImageFile.Note("nodes: hard link");
         }
 
         record = standing;
@@ -99,7 +99,7 @@ internal sealed unsafe class ImageTree
 
         name = new ByteName(text, record.NameLength);
         return record.NameLength == 0 || name.IsDotOrDotDot || name.Span.ContainsAny((byte)'/', (byte)0)
-            ? ImageFile.Note("section names: not a name")
+            ? ImageFile.Note("names: not a name")
             : Errno.None;
     }
 
@@ -142,7 +142,7 @@ internal sealed unsafe class ImageTree
         }
 
         bool good = directory.Extra == 0 || (directory.Body > node && (ulong)directory.Body + directory.Extra <= _count);
-        return good ? Errno.None : ImageFile.Note("section nodes: children");
+        return good ? Errno.None : ImageFile.Note("nodes: children");
     }
 
     /// <summary>Fills attributes; owner ids as stored, holes not taken off the blocks.</summary>
@@ -167,7 +167,7 @@ internal sealed unsafe class ImageTree
         if (type == FileType.Unknown || record.Nlink == 0 || size > long.MaxValue || time.tv_nsec > MostNanoseconds
             || (record.Owner + 1UL) * ImageFormat.OwnerBytes > _owners.Length)
         {
-            return ImageFile.Note("section nodes: attributes");
+            return ImageFile.Note("nodes: attributes");
         }
 
         ulong owner = _owners.Offset + ((ulong)record.Owner * ImageFormat.OwnerBytes);
@@ -211,7 +211,7 @@ internal sealed unsafe class ImageTree
 
         if (record.Size is < 1 or > ImageFormat.LongestTarget)
         {
-            return ImageFile.Note("section nodes: link");
+            return ImageFile.Note("nodes: link");
         }
 
         error = Text(record.Body, (uint)record.Size, out byte* text);
@@ -223,7 +223,7 @@ internal sealed unsafe class ImageTree
         ReadOnlySpan<byte> target = new(text, (int)record.Size);
         if (target.Contains((byte)0))
         {
-            return ImageFile.Note("section names: link");
+            return ImageFile.Note("names: link");
         }
 
         if (target.Length > capacity)
@@ -235,6 +235,8 @@ internal sealed unsafe class ImageTree
         length = target.Length;
         return Errno.None;
     }
+
+    public static bool IsDirectory(in ImageNode record) => FileTypes.FromMode(record.Mode) == FileType.Directory;
 
     /// <summary>Type in the mode; Unknown for one that is none.</summary>
     public static FileType TypeOf(in ImageNode record) => FileTypes.FromMode(record.Mode) switch
@@ -251,7 +253,7 @@ internal sealed unsafe class ImageTree
         text = null;
         if (place == 0 || (ulong)place + length + 1 > _names.Length)
         {
-            return ImageFile.Note("section nodes: name");
+            return ImageFile.Note("nodes: name");
         }
 
         ulong at = _names.Offset + place;
@@ -259,7 +261,7 @@ internal sealed unsafe class ImageTree
         if (error == Errno.None)
         {
             text = _image.Base + at;
-            error = text[length] == 0 ? Errno.None : ImageFile.Note("section names: not a name");
+            error = text[length] == 0 ? Errno.None : ImageFile.Note("names: not a name");
         }
 
         return error;
@@ -306,7 +308,7 @@ internal sealed unsafe class ImageTree
         ulong place = directory.Size - 1;
         if (!NameIndex.Wanted(directory.Extra) || place > _index.Length || shape.Bytes > _index.Length - place)
         {
-            return ImageFile.Note("section nodes: name index");
+            return ImageFile.Note("nodes: name index");
         }
 
         byte* index = _image.Base + _index.Offset + place;
@@ -332,7 +334,7 @@ internal sealed unsafe class ImageTree
                 uint position = shape.Position(slot);
                 if (position >= directory.Extra)
                 {
-                    return ImageFile.Note("section name index: position");
+                    return ImageFile.Note("name index: position");
                 }
 
                 error = NameAt(directory.Body + position, out ByteName there);
@@ -351,7 +353,7 @@ internal sealed unsafe class ImageTree
             at = shape.After(at);
         }
 
-        return ImageFile.Note("section name index: full");
+        return ImageFile.Note("name index: full");
     }
 
     private Errno NameAt(uint node, out ByteName name)

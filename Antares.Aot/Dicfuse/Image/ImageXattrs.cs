@@ -81,7 +81,7 @@ internal sealed unsafe class ImageXattrs(ImageFile image)
             int bytes = cursor.Name.Length + 1;
             if (length + bytes > Xattr.XATTR_LIST_MAX)
             {
-                return ImageFile.Note("section xattr sets: too many");
+                return ImageFile.Note("xattr sets: too many");
             }
 
             if (size != 0)
@@ -135,7 +135,7 @@ internal sealed unsafe class ImageXattrs(ImageFile image)
             }
         }
 
-        return ImageFile.Note("section xattr nodes: a node is missing");
+        return ImageFile.Note("xattr nodes: missing");
     }
 
     /// <summary>The next attribute of a set.</summary>
@@ -166,7 +166,7 @@ internal sealed unsafe class ImageXattrs(ImageFile image)
 
         if (error == Errno.None)
         {
-            error = valueBytes <= LargestValue ? Take(ref cursor, valueBytes, out value) : ImageFile.Note("section xattr sets: value");
+            error = valueBytes <= LargestValue ? Take(ref cursor, valueBytes, out value) : ImageFile.Note("xattr sets: value");
         }
 
         if (error != Errno.None)
@@ -176,7 +176,7 @@ internal sealed unsafe class ImageXattrs(ImageFile image)
 
         if (nameBytes == 0 || name[nameBytes] != 0)
         {
-            return ImageFile.Note("section xattr sets: name");
+            return ImageFile.Note("xattr sets: name");
         }
 
         cursor.NameAt = name;
@@ -191,7 +191,7 @@ internal sealed unsafe class ImageXattrs(ImageFile image)
         start = null;
         if (cursor.At + bytes > _sets.Length)
         {
-            return ImageFile.Note("section xattr sets: cut short");
+            return ImageFile.Note("xattr sets: cut short");
         }
 
         ulong at = _sets.Offset + cursor.At;
