@@ -129,6 +129,14 @@ public sealed unsafe class ImageLayer : ILayer
     public FileType TypeOf(uint node) =>
         _tree.GetObject(node, out _, out ImageNode record) == Errno.None ? ImageTree.TypeOf(record) : FileType.Unknown;
 
+    public uint ObjectOf(uint node) => _tree.GetObject(node, out uint found, out _) == Errno.None ? found : node;
+
+    /// <inheritdoc/>
+    /// <remarks>An image is on this machine: there is nothing to load.</remarks>
+    public bool IsLoaded(uint node, LayerPart part) => true;
+
+    public Errno Load(uint node, LayerPart part) => Errno.None;
+
     /// <inheritdoc/>
     /// <remarks>A directory of an image is merged like any other: marks of another overlay are not packed.</remarks>
     public Errno Merging(uint directory, out bool opaque, byte* redirect, int capacity, out int length)
