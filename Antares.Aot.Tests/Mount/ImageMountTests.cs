@@ -17,6 +17,8 @@ public sealed class ImageMountTests
         ln d/e/file1 second
         ln -s d/e link
         chmod 2750 d
+        setfattr -n user.note -v kept large
+        setfacl -m u:5:rw,d:g:6:r d
         touch -d '2001-02-03 04:05:06.123456789' .
         """;
 
@@ -47,6 +49,22 @@ public sealed class ImageMountTests
         Assert.Equal(seen[0], seen[1]);
         int names = seen[0].Split('\n', StringSplitOptions.RemoveEmptyEntries).Length;
         Assert.All(seen[0].Split('\n', StringSplitOptions.RemoveEmptyEntries), line => Assert.InRange(long.Parse(line.Split(' ')[0]), 1, names));
+    }
+
+    [MountFact]
+    public void ImagesAreStackedAndShareNoNumber()
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Packed(scratch);
+        string patch = scratch.Make("patch"), image = scratch.Join("patch.image");
+        _ = Shell.Bash("mkdir -p d/e new; echo patched > d/e/file7; echo x > new/x; mknod second c 0 0", directory: patch).Must();
+        _ = mount.Try("pack", patch, "-o", image).Must();
+        _ = mount.Try([.. mount.MountArguments, "--layer", image]).Must();
+        Assert.Equal("patched\ncontent 8\nx\n", Shell.Bash("cat d/e/file7 d/e/file8 new/x", directory: mount.Root).Must());
+        Assert.False(File.Exists(Path.Combine(mount.Root, "second")));
+        string twice = Shell.Bash("find . ! -type d -links 1 -printf '%i\\n' | sort | uniq -d; find . -type d -printf '%i\\n' | sort | uniq -d", directory: mount.Root).Must();
+        Assert.Equal("", twice);
+        mount.Unmount();
     }
 
     [MountFact]
@@ -118,7 +136,7 @@ public sealed class ImageMountTests
         Assert.Equal("", mount.Try("unpack", mount.Source, folder).Must());
         Parity.AssertSameTree("packed", before, "unpacked", Probe.Digest(folder, "D"));
         _ = mount.Try("unpack", mount.Source, "--tar", tar).Must();
-        _ = Shell.Run("tar", ["-C", fromTar, "--numeric-owner", "-xpf", tar]).Must();
+        _ = Shell.Run("tar", ["-C", fromTar, "--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*", "-xpf", tar]).Must();
         Parity.AssertSameTree("packed", before, "unpacked by tar", Probe.Digest(fromTar, "D"));
         string second = scratch.Join("second.image");
         _ = mount.Try("pack", fromTar, "-o", second).Must();

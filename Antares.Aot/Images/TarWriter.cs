@@ -72,7 +72,15 @@ internal sealed unsafe class TarWriter(int fd)
 
         foreach (var (name, value) in member.Xattrs)
         {
-            Record(extended, [.. "SCHILY.xattr."u8, .. name.AsSpan(0, name.Length - 1)], value);
+            var key = name.AsSpan(0, name.Length - 1);
+            if (key.StartsWith("system.posix_acl_"u8) && PosixAcl.Text(value) is { } acl)
+            {
+                Record(extended, [.. "SCHILY.acl."u8, .. key["system.posix_acl_".Length..]], Encoding.ASCII.GetBytes(acl));
+            }
+            else
+            {
+                Record(extended, [.. "SCHILY.xattr."u8, .. key], value);
+            }
         }
 
         var error = Errno.None;

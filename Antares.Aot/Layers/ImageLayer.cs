@@ -7,7 +7,7 @@ namespace Antares.Aot.Layers;
 /// <summary>A read-only layer that is an image: nothing is loaded, everything is read where it lies. Each write is EROFS.</summary>
 /// <remarks>
 /// Beyond what <see cref="ILayer"/> names, each member that reads gives EIO for a damaged image, with the section noted. st_ino is the node
-/// index, so it is the same at each mount.
+/// index, so it is the same at each mount; above other layers it is marked with the place in the stack, as those of folders are.
 /// </remarks>
 public sealed unsafe class ImageLayer : ILayer
 {
@@ -17,13 +17,16 @@ public sealed unsafe class ImageLayer : ILayer
     private readonly ImageXattrs _xattrs;
     private readonly IdMap _uids;
     private readonly IdMap _gids;
+    private readonly ulong _numberMark;
     private bool _disposed;
 
     /// <param name="image">Disposed with the layer.</param>
     /// <param name="uids">Users of the image as the mount shows them.</param>
     /// <param name="gids">Groups of the image as the mount shows them.</param>
-    internal ImageLayer(ImageFile image, IdMap uids, IdMap gids)
+    /// <param name="numberMark">Bits set in each st_ino.</param>
+    internal ImageLayer(ImageFile image, IdMap uids, IdMap gids, ulong numberMark)
     {
+        _numberMark = numberMark;
         _image = image;
         _tree = new ImageTree(image);
         _content = new ImageContent(image);
@@ -66,8 +69,10 @@ public sealed unsafe class ImageLayer : ILayer
     /// <param name="fd">A regular file, open for reading. On success the layer owns it; on failure it stays the caller's.</param>
     /// <param name="uids">Users of the image as the mount shows them.</param>
     /// <param name="gids">Groups of the image as the mount shows them.</param>
+    /// <param name="layerNumber">0 for the bottom of the stack; else the place in it, 1 to 255, the same at each mount.</param>
     /// <exception cref="ImageException">What is wrong with it.</exception>
-    public static ImageLayer Open(int fd, IdMap uids, IdMap gids) => new(ImageFile.Open(fd), uids, gids);
+    public static ImageLayer Open(int fd, IdMap uids, IdMap gids, uint layerNumber = 0) =>
+        new(ImageFile.Open(fd), uids, gids, layerNumber == 0 ? 0 : DirectoryLayer.NumberMark(layerNumber));
 
     /// <summary>True when a file begins as an image does.</summary>
     /// <param name="fd">A regular file, open for reading.</param>
@@ -117,7 +122,7 @@ public sealed unsafe class ImageLayer : ILayer
         if (error == Errno.None)
         {
             entry.Cookie = cookie + 1;
-            entry.StIno = node;
+            entry.StIno = _numberMark | node;
             entry.Node = node;
             entry.Type = type;
             entry.Name = name;
@@ -184,6 +189,7 @@ public sealed unsafe class ImageLayer : ILayer
             attributes->st_blocks = (long)((record.Size - zeros + 511) / 512);
         }
 
+        attributes->st_ino |= _numberMark;
         if (error == Errno.None && mapping)
         {
             attributes->st_uid = _uids.ToMount(attributes->st_uid);

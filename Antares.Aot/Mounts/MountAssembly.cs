@@ -122,7 +122,7 @@ internal static class MountAssembly
         ImageLayer image;
         try
         {
-            image = ImageLayer.Open(file, IdMap.Identity, IdMap.Identity);
+            image = ImageLayer.Open(file, IdMap.Identity, IdMap.Identity, index == plan.Lowers.Count - 1 ? 0 : (uint)index + 1);
         }
         catch (ImageException problem)
         {
