@@ -1,6 +1,7 @@
 /*
- * start-time ROUNDS MOUNTPOINT -- COMMAND … [-- COMMAND …]…
- * Runs mount commands in turn, each time from exec to the answer of the mounted root, and unmounts after each. Prints one line per
+ * start-time ROUNDS MOUNTPOINT [FILE] -- COMMAND … [-- COMMAND …]…
+ * Runs mount commands in turn, each time from exec to the answer of the mounted root, or with FILE (a path in the mount) to its first
+ * byte, and unmounts after each. Prints one line per
  * command: least and median milliseconds. Turns, not blocks, so that a noisy moment of the machine hits all alike.
  */
 #define _GNU_SOURCE
@@ -31,7 +32,17 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double once(char **command, const char *mountpoint)
+static int first_byte(const char *mountpoint, const char *file)
+{
+    char path[8192], byte;
+    snprintf(path, sizeof path, "%s/%s", mountpoint, file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, &byte, 1);
+    close(fd);
+    return got == 1 ? 0 : -1;
+}
+
+static double once(char **command, const char *mountpoint, const char *file)
 {
     posix_spawn_file_actions_t actions;
     struct stat root;
@@ -42,7 +53,7 @@ static double once(char **command, const char *mountpoint)
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
     double start = now_ms();
     if (posix_spawnp(&pid, command[0], &actions, NULL, command, environ) != 0 || waitpid(pid, &status, 0) != pid || status != 0
-        || stat(mountpoint, &root) != 0) {
+        || (file ? first_byte(mountpoint, file) : stat(mountpoint, &root)) != 0) {
         fprintf(stderr, "start-time: %s did not mount\n", command[0]);
         exit(1);
     }
@@ -60,6 +71,7 @@ int main(int argc, char **argv)
 {
     char **commands[MOST];
     int count = 0, rounds = argc > 3 ? atoi(argv[1]) : 0;
+    const char *file = argc > 3 && strcmp(argv[3], "--") != 0 ? argv[3] : NULL;
     for (int i = 3; i < argc && count < MOST; i++)
         if (strcmp(argv[i], "--") == 0) {
             argv[i] = NULL;
@@ -67,12 +79,12 @@ int main(int argc, char **argv)
         }
     double *times = calloc((size_t)(rounds * count) + 1, sizeof *times);
     if (rounds < 1 || count < 1 || times == NULL) {
-        fprintf(stderr, "usage: start-time ROUNDS MOUNTPOINT -- COMMAND … [-- COMMAND …]…\n");
+        fprintf(stderr, "usage: start-time ROUNDS MOUNTPOINT [FILE] -- COMMAND … [-- COMMAND …]…\n");
         return 2;
     }
     for (int r = 0; r < rounds; r++)
         for (int c = 0; c < count; c++)
-            times[c * rounds + r] = once(commands[c], argv[2]);
+            times[c * rounds + r] = once(commands[c], argv[2], file);
     for (int c = 0; c < count; c++) {
         qsort(times + c * rounds, (size_t)rounds, sizeof *times, ascending);
         printf("%.2f %.2f\n", times[c * rounds], times[c * rounds + rounds / 2]);

@@ -9,7 +9,7 @@ internal sealed class AntaresMount : IMountUnderTest
     private readonly string[] _options;
 
     /// <param name="scratch">Folder that holds the layers (lower, upper, work), the mount point and the state.</param>
-    /// <param name="kind"><see cref="MountKind.AntaresFolder"/> or <see cref="MountKind.AntaresDir"/>.</param>
+    /// <param name="kind"><see cref="MountKind.AntaresFolder"/>, <see cref="MountKind.AntaresDir"/> or <see cref="MountKind.AntaresImage"/>.</param>
     /// <param name="options">Further options of the mount verb.</param>
     public AntaresMount(ScratchFolder scratch, MountKind kind = MountKind.AntaresDir, params string[] options)
     {
@@ -39,7 +39,12 @@ internal sealed class AntaresMount : IMountUnderTest
     /// <summary>Further environment variables of the binary.</summary>
     public (string Name, string Value)[] Variables { get; init; } = [];
 
-    public string Source => Kind == MountKind.AntaresDir ? $"dir:{Lower}" : Lower;
+    public string Source => Kind switch
+    {
+        MountKind.AntaresDir => $"dir:{Lower}",
+        MountKind.AntaresImage => _scratch.Join("lower.image"),
+        _ => Lower,
+    };
 
     public string[] MountArguments
     {
@@ -58,6 +63,8 @@ internal sealed class AntaresMount : IMountUnderTest
 
     public void Mount()
     {
+        if (Kind == MountKind.AntaresImage)
+            _ = Try("pack", Lower, "-o", Source).Must();
         _ = Try(MountArguments).Must();
         MountTable.Entry? entry = MountTable.Find(Root);
         Assert.True(entry != null, $"mount said it succeeded, but {Root} is no mount point");

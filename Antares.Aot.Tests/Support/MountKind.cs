@@ -15,6 +15,9 @@ public enum MountKind
     /// <summary>Our mount over a folder loaded into Dicfuse (dir:).</summary>
     AntaresDir,
 
+    /// <summary>Our mount over an image that is packed from the folder at each mount.</summary>
+    AntaresImage,
+
     /// <summary>fuse-overlayfs: not in the default set; a control, since it is known to fail some of these tests.</summary>
     FuseOverlayfs,
 }

@@ -39,6 +39,9 @@ public sealed class MountsAttribute : DataAttribute
     /// <summary>The test needs O_TMPFILE, which FUSE has from Linux 6.1 on: with older INIT flags it runs on the other kinds only.</summary>
     public bool NeedsTmpfile { get; set; }
 
+    /// <summary>Set where an image has no such thing; says what.</summary>
+    public string? NotImage { get; set; }
+
     public override IEnumerable<object[]> GetData(MethodInfo testMethod)
     {
         if (NeedsTmpfile && TestEnvironment.MountOptions.Contains("--init-mask"))
@@ -48,7 +51,8 @@ public sealed class MountsAttribute : DataAttribute
         }
         foreach (MountKind kind in TestEnvironment.Kinds)
         {
-            if ((kind == MountKind.Kernel && NotKernel != null) || (kind == MountKind.Plain && NotPlain != null) || (kind == MountKind.AntaresDir && NotDir != null))
+            if ((kind == MountKind.Kernel && NotKernel != null) || (kind == MountKind.Plain && NotPlain != null) || (kind == MountKind.AntaresDir && NotDir != null)
+                || (kind == MountKind.AntaresImage && NotImage != null))
                 continue;
             yield return [kind];
         }

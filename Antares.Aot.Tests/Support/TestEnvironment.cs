@@ -39,7 +39,7 @@ internal static class TestEnvironment
         {
             string? text = Environment.GetEnvironmentVariable("ANTARES_TEST_MOUNTS");
             return string.IsNullOrEmpty(text)
-                ? [MountKind.Plain, MountKind.Kernel, MountKind.AntaresFolder, MountKind.AntaresDir]
+                ? [MountKind.Plain, MountKind.Kernel, MountKind.AntaresFolder, MountKind.AntaresDir, MountKind.AntaresImage]
                 : [.. text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(Enum.Parse<MountKind>)];
         }
     }

@@ -18,6 +18,11 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("list")]
     [InlineData("stats")]
     [InlineData("errors")]
+    [InlineData("pack")]
+    [InlineData("inspect")]
+    [InlineData("verify")]
+    [InlineData("unpack")]
+    [InlineData("diff")]
     [InlineData("store")]
     [InlineData("origin")]
     public void HelpIsGolden(string verb)
@@ -88,6 +93,15 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("umount /x --all", "umount")]
     [InlineData("stats", "stats")]
     [InlineData("errors a b", "b")]
+    [InlineData("pack /a", "-o")]
+    [InlineData("pack /a -o b --level 20", "--level")]
+    [InlineData("pack /a -o b --mtime x", "--mtime")]
+    [InlineData("pack /a -o b --owner root", "--owner")]
+    [InlineData("pack tar:x -o b", "tar:")]
+    [InlineData("inspect x --tree . --json", "--tree")]
+    [InlineData("unpack x", "FOLDER")]
+    [InlineData("unpack x y --tar z", "FOLDER")]
+    [InlineData("diff x", "diff")]
     public void ALineThatMakesNoSenseIsExitCode2(string line, string named)
     {
         var (code, output, error) = Run(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));

@@ -30,8 +30,8 @@ public sealed class MountsSourceTests
     [InlineData("tar:x.tar", "tar:")]
     [InlineData("https://host/image", "https:")]
     [InlineData("http://host/image", "http:")]
-    [InlineData("", "no folder")]
-    [InlineData("dir:", "no folder")]
+    [InlineData("", "nothing")]
+    [InlineData("dir:", "nothing")]
     [InlineData("/a/\uFFFD", "UTF-8")]
     public void WhatThisBuildHasNotIsAUsageError(string text, string named)
     {

@@ -30,6 +30,11 @@ public static class CommandLine
         (ListVerb.Name, ListVerb.Create),
         (StatsVerb.Name, StatsVerb.Create),
         (ErrorsVerb.Name, ErrorsVerb.Create),
+        (PackVerb.Name, PackVerb.Create),
+        (InspectVerb.Name, InspectVerb.Create),
+        (VerifyVerb.Name, VerifyVerb.Create),
+        (UnpackVerb.Name, UnpackVerb.Create),
+        (DiffVerb.Name, DiffVerb.Create),
         (StoreVerb.Name, StoreVerb.Create),
         (OriginVerb.Name, OriginVerb.Create),
     ];

@@ -13,4 +13,7 @@ public static class ExitCode
 
     /// <summary>The host did not let it happen: mounting, unmounting, reaching a mount.</summary>
     public const int Mount = 3;
+
+    /// <summary><c>verify</c> found damage, <c>diff</c> found differences.</summary>
+    public const int Different = 4;
 }

@@ -14,7 +14,7 @@ internal sealed class MountOptionSet
     private readonly Option<string?> _work = Path("--work", "Working folder of the overlay, on the upper's file system (default: beside the upper)");
     private readonly Option<string[]> _layers = new("--layer")
     {
-        Description = "Folder stacked over SOURCE, read-only; repeatable, the first is on top",
+        Description = "Folder or image stacked over SOURCE, read-only; repeatable, the first is on top",
         HelpName = "DIR",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,

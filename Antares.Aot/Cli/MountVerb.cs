@@ -13,7 +13,7 @@ internal static class MountVerb
     {
         var source = new Argument<string?>("SOURCE")
         {
-            Description = "A folder, used as it is; dir:FOLDER, loaded lazily into memory; or mega:URL/PATH[@REV], a directory of a monorepo server",
+            Description = "A folder or an image, used as it is; dir:FOLDER, loaded lazily into memory; or mega:URL/PATH[@REV], a directory of a monorepo server",
             Arity = ArgumentArity.ZeroOrOne,
         };
         var mountPoint = new Argument<string?>("MNT")

@@ -564,12 +564,16 @@ public sealed unsafe class DirectoryLayer : ILayer
         }
     }
 
+    /// <summary>The bits of st_ino that keep a layer's numbers apart from those of all other layers.</summary>
+    /// <param name="layerNumber">Place in the stack, 1 to 255.</param>
+    public static ulong NumberMark(uint layerNumber) => FolderBit | ((ulong)(layerNumber & 0xFF) << 52);
+
     /// <summary>st_ino shown for an object of this folder.</summary>
     public ulong StInoOf(in stat attributes)
     {
         if (attributes.st_dev == _device && attributes.st_ino <= NumberMask && _number <= byte.MaxValue)
         {
-            return FolderBit | ((ulong)(_number & 0xFF) << 52) | attributes.st_ino;
+            return NumberMark(_number) | attributes.st_ino;
         }
 
         ulong* key = stackalloc ulong[2];

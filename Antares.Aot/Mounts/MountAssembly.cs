@@ -1,5 +1,6 @@
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Fuse;
 using Antares.Aot.Layers;
@@ -29,7 +30,7 @@ internal static class MountAssembly
         var options = new FuseOptions
         {
             MountPoint = plan.MountPoint,
-            FsName = plan.Request.FsName ?? new SourceSpec(plan.Lowers[^1].Spec.Kind, plan.Lowers[^1].RealPath).ToString(),
+            FsName = plan.Request.FsName ?? (plan.Lowers[^1].Spec with { Path = plan.Lowers[^1].RealPath }).ToString(),
             AllowOther = plan.AllowOther,
             ReadOnly = plan.Request.ReadOnly,
             Threads = plan.Request.Threads,
@@ -104,12 +105,17 @@ internal static class MountAssembly
             return OpenServer(lower, index, pinned);
         }
 
-        if (lower.Root is not { } folderRoot)
+        if (lower.Root is not { } opened)
         {
             throw MountProblem.Host($"source {lower.Spec} was not opened");
         }
 
-        var root = folderRoot.Detach();
+        var root = opened.Detach();
+        if (lower.Spec.Kind == SourceKind.Image)
+        {
+            return OpenImage(plan, index, root);
+        }
+
         Errno error;
         ILayer? layer;
         if (lower.Spec.Kind == SourceKind.Dicfuse)
@@ -159,6 +165,33 @@ internal static class MountAssembly
 
         lower.Mega = null; // the layer's from here on
         return layer;
+    }
+
+    /// <summary>Opens an image; where it is topmost, an upper that is ours gets its root's attributes.</summary>
+    private static ImageLayer OpenImage(MountPlan plan, int index, int file)
+    {
+        ImageLayer image;
+        try
+        {
+            image = ImageLayer.Open(file, plan.Uids, plan.Gids, index == plan.Lowers.Count - 1 ? 0 : (uint)index + 1);
+        }
+        catch (ImageException problem)
+        {
+            _ = Fd.Close(file); // still ours after a failure, and nothing was written to it
+            throw MountProblem.Host($"source {plan.Lowers[index].Spec} {problem.Message}");
+        }
+
+        if (index == 0 && plan.Workspace is not null && plan.Upper is { } upper && plan.Request.Upper is null)
+        {
+            var error = RootAttributes.Copy(image, upper.Value);
+            if (error != Errno.None)
+            {
+                image.Dispose();
+                throw MountProblem.Host($"source {plan.Lowers[index].Spec}: its root's attributes cannot be taken over ({Failure.Call})", error);
+            }
+        }
+
+        return image;
     }
 
     private static DirectoryLayer? OpenUpper(MountPlan plan, FdCache files, Log log)

@@ -19,6 +19,16 @@ internal static class MountGauges
         diagnostics.AddGauge("copied_up", () => overlay.CopyUp.Copies);
         diagnostics.AddGauge("copied_up_bytes", () => overlay.CopyUp.Bytes);
         diagnostics.AddGauge("gc_collections", () => GC.CollectionCount(0));
+        foreach (ImageLayer image in lowers.OfType<ImageLayer>())
+        {
+            diagnostics.AddGauge("image_nodes", () => image.NodeCount);
+            diagnostics.AddGauge("image_metadata_bytes", () => image.MetadataBytes);
+            diagnostics.AddGauge("image_frame_held_bytes", () => image.FrameHeldBytes);
+            diagnostics.AddGauge("image_frame_hits", () => image.FrameHits);
+            diagnostics.AddGauge("image_frame_loads", () => image.FrameLoads);
+            diagnostics.AddGauge("image_frame_failures", () => image.FrameFailures);
+        }
+
         foreach (DicfuseLayer tree in lowers.OfType<DicfuseLayer>())
         {
             diagnostics.AddGauge("dicfuse_nodes", () => tree.NodeCount);

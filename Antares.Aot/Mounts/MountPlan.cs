@@ -2,15 +2,16 @@ using System.Globalization;
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Mega;
+using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
 
 /// <summary>A lower layer with its root opened.</summary>
-/// <param name="Spec">As asked for.</param>
-/// <param name="RealPath">A folder without links; of a server the address with the revision that is mounted.</param>
-/// <param name="Root">Descriptor of the folder, which the layer takes over; null: the source is no folder.</param>
+/// <param name="Spec">As asked for, with its kind as found.</param>
+/// <param name="RealPath">A folder or file without links; of a server the address with the revision that is mounted.</param>
+/// <param name="Root">Descriptor of the folder, or of the image file, which the layer takes over; null: the source is a server.</param>
 public sealed record PlannedLower(SourceSpec Spec, string RealPath, OwnedFd? Root)
 {
     /// <summary>The server, once it was asked; the layer takes it over.</summary>
@@ -199,9 +200,41 @@ public sealed class MountPlan : IDisposable
                 continue;
             }
 
-            var fd = OpenFolder("source", spec.Path, "give an existing folder");
+            if (spec.Kind == SourceKind.Folder && OpenImage(spec) is { } image)
+            {
+                _lowers.Add(image);
+                continue;
+            }
+
+            var fd = OpenFolder("source", spec.Path, "give an existing folder or an image");
             _lowers.Add(new PlannedLower(spec, HostPath.RealPathOf(fd, spec.Path), new OwnedFd(fd)));
         }
+    }
+
+    /// <summary>The image that a bare path leads to; null where it is no regular file.</summary>
+    /// <exception cref="MountProblem">Host: a file that cannot be read, or is no image.</exception>
+    private static PlannedLower? OpenImage(SourceSpec spec)
+    {
+        if (HostPath.Stat(spec.Path, out var attributes) != Errno.None || !StatMode.IsRegular(attributes.st_mode))
+        {
+            return null;
+        }
+
+        // Not blocking: what was a file may be a FIFO by now.
+        var error = HostPath.Open(spec.Path, Fcntl.O_RDONLY | Fcntl.O_NONBLOCK, 0, out var fd);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"source {spec.Path}", error);
+        }
+
+        var root = new OwnedFd(fd);
+        if (ImageLayer.IsImage(fd))
+        {
+            return new PlannedLower(spec with { Kind = SourceKind.Image }, HostPath.RealPathOf(fd, spec.Path), root);
+        }
+
+        root.Dispose();
+        throw MountProblem.Host($"source {spec.Path} is a file, but no image (antares-aot pack makes one); give a folder or an image");
     }
 
     private void OpenMountPoint()
@@ -328,6 +361,8 @@ public sealed class MountPlan : IDisposable
 
         var error = _lowers[0] switch
         {
+            // An image's root is asked when it is open (MountAssembly).
+            { Spec.Kind: SourceKind.Image } => Errno.None,
             { Root: { } root } => RootAttributes.Copy(root.Value, Upper.Value),
             { Mega: { } mega } => RootAttributes.Set(Upper.Value, mega.Trees.Commit.Seconds),
             _ => Errno.None,
@@ -378,7 +413,7 @@ public sealed class MountPlan : IDisposable
         {
             Errno.None => fd,
             Errno.ENOENT => throw MountProblem.Host($"{what} {path}: no such folder; {advice}"),
-            Errno.ENOTDIR => throw MountProblem.Host(NotAFolder(what, path)),
+            Errno.ENOTDIR => throw MountProblem.Host($"{what} {path} is not a folder"),
             Errno.ENOTCONN => throw MountProblem.Host($"{what} {path} is a dead mount (its process is gone); antares-aot umount --stale, or umount {path}, first"),
             Errno.EACCES or Errno.EPERM => throw MountProblem.Host($"{what} {path}: no permission to open it ({error}); give this user access or run as its owner"),
             _ => throw MountProblem.Host($"{what} {path}", error),
@@ -403,9 +438,4 @@ public sealed class MountPlan : IDisposable
             throw MountProblem.Host($"{what} {path}: cannot be written: {ErrnoText.Of(error)}; give this user access, or choose another folder");
         }
     }
-
-    private static string NotAFolder(string what, string path) =>
-        what == "source" && HostPath.Stat(path, out var attributes) == Errno.None && StatMode.IsRegular(attributes.st_mode)
-            ? $"source {path} is a file: this build mounts folders (images are not supported); give the folder that holds it"
-            : $"{what} {path} is not a folder";
 }

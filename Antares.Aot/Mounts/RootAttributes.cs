@@ -1,3 +1,4 @@
+using Antares.Aot.Layers;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -8,6 +9,8 @@ namespace Antares.Aot.Mounts;
 /// </summary>
 internal static unsafe class RootAttributes
 {
+    private const int Room = 4096;
+
     /// <summary>Copies owner, mode, POSIX ACLs and times.</summary>
     /// <param name="source">Root folder of the uppermost lower layer.</param>
     /// <param name="upper">The new, empty upper.</param>
@@ -28,7 +31,35 @@ internal static unsafe class RootAttributes
 
         CopyAttribute(source, upper, "system.posix_acl_access\0"u8);
         CopyAttribute(source, upper, "system.posix_acl_default\0"u8);
-        error = Attributes.Fchmod(upper, attributes.st_mode & 0xFFF);
+        return SetModeAndTimes(attributes, upper);
+    }
+
+    /// <summary>Copies owner, mode, POSIX ACLs and times of a layer's root.</summary>
+    /// <param name="source">The uppermost lower layer.</param>
+    /// <param name="upper">The new, empty upper.</param>
+    /// <returns>None; EIO: the layer is damaged; another errno: the mode or the times could not be set.</returns>
+    public static Errno Copy(ILayer source, int upper)
+    {
+        stat attributes;
+        var error = source.GetattrWithMapping(ILayer.RootNode, mapping: false, &attributes);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        if (Process.Geteuid() == 0)
+        {
+            _ = Attributes.Fchown(upper, attributes.st_uid, attributes.st_gid); // not possible for every id in a user namespace
+        }
+
+        CopyAttribute(source, upper, "system.posix_acl_access\0"u8);
+        CopyAttribute(source, upper, "system.posix_acl_default\0"u8);
+        return SetModeAndTimes(attributes, upper);
+    }
+
+    private static Errno SetModeAndTimes(in stat attributes, int upper)
+    {
+        var error = Attributes.Fchmod(upper, attributes.st_mode & 0xFFF);
         if (error != Errno.None)
         {
             return error;
@@ -53,9 +84,20 @@ internal static unsafe class RootAttributes
         return Attributes.Futimens(upper, times);
     }
 
+    private static void CopyAttribute(ILayer source, int upper, ReadOnlySpan<byte> name)
+    {
+        var value = stackalloc byte[Room];
+        fixed (byte* key = name)
+        {
+            if (source.Getxattr(ILayer.RootNode, key, value, Room, out var length) == Errno.None)
+            {
+                _ = Xattrs.Fsetxattr(upper, key, value, (nuint)length, 0); // as below
+            }
+        }
+    }
+
     private static void CopyAttribute(int source, int upper, ReadOnlySpan<byte> name)
     {
-        const int Room = 4096;
         var value = stackalloc byte[Room];
         fixed (byte* key = name)
         {

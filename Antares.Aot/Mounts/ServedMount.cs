@@ -240,7 +240,7 @@ public sealed class ServedMount : IDisposable
             Job = plan.Request.Job,
             Process = ProcessIdentity.Self(),
             MountPoint = plan.MountPoint,
-            Lowers = [.. plan.Lowers.Select(lower => new SourceSpec(lower.Spec.Kind, lower.RealPath).ToString())],
+            Lowers = [.. plan.Lowers.Select(lower => (lower.Spec with { Path = lower.RealPath }).ToString())],
             Upper = plan.UpperPath,
             Work = plan.WorkPath,
             Workspace = plan.Workspace?.FolderPath,

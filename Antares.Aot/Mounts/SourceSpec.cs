@@ -11,11 +11,14 @@ public enum SourceKind
 
     /// <summary><c>mega:URL/path[@REV]</c>: a directory of a monorepo server, loaded lazily into Dicfuse.</summary>
     Mega,
+
+    /// <summary>A bare path of a file with an image's magic: the image is mapped and used in place.</summary>
+    Image,
 }
 
 /// <summary>SOURCE of the command line: where the tree of a mount comes from.</summary>
-/// <param name="Kind">What the prefix said.</param>
-/// <param name="Path">The folder or address as given, without the prefix.</param>
+/// <param name="Kind">What the prefix said; that a bare path is an image shows when it is opened.</param>
+/// <param name="Path">The folder, file or address as given, without the prefix.</param>
 public sealed record SourceSpec(SourceKind Kind, string Path)
 {
     private const string DirectoryPrefix = "dir:";
@@ -41,14 +44,14 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
             if (text.StartsWith(prefix, StringComparison.Ordinal))
             {
                 throw MountProblem.Usage(
-                    $"source '{text}': sources of the kind '{prefix}' are not supported by this build; give a folder, dir:FOLDER or mega:URL/PATH"
+                    $"source '{text}': sources of the kind '{prefix}' are not supported by this build; give a folder, dir:FOLDER, mega:URL/PATH or an image"
                     + $" (a folder whose name begins so is written ./{text})");
             }
         }
 
         if (spec.Path.Length == 0 && spec.Kind != SourceKind.Mega)
         {
-            throw MountProblem.Usage($"source '{text}' names no folder");
+            throw MountProblem.Usage($"source '{text}' names nothing");
         }
 
         if (spec.Path.Length > 0)

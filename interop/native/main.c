@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "given.h"
+#include "mapped.h"
 
 extern int __managed__Main(int argc, char *argv[]);
 
@@ -62,7 +63,7 @@ static int has(int argc, char **argv, const char *word)
 }
 
 /* All verbs of Cli/CommandLine.cs (a test compares them). */
-static const char *const verbs[] = { "mount", "run", "umount", "list", "stats", "errors", "store", "origin" };
+static const char *const verbs[] = { "mount", "run", "umount", "list", "stats", "errors", "pack", "inspect", "verify", "unpack", "diff", "store", "origin" };
 
 static int is_verb(const char *word)
 {

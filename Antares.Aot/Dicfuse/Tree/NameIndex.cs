@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Antares.Aot.Base;
 
 namespace Antares.Aot.Dicfuse.Tree;
@@ -32,8 +31,8 @@ internal static unsafe class NameIndex
     /// <summary>Arena records that the index of <paramref name="count"/> names takes.</summary>
     public static uint RecordsFor(uint count)
     {
-        Shape shape = new(count);
-        return (uint)((((ulong)shape.Room * shape.SlotBytes) + NodeRecord.Bytes - 1) / NodeRecord.Bytes);
+        NameIndexShape shape = new(count);
+        return (uint)((shape.Bytes + NodeRecord.Bytes - 1) / NodeRecord.Bytes);
     }
 
     /// <summary>Enters one child.</summary>
@@ -43,14 +42,7 @@ internal static unsafe class NameIndex
     /// <param name="hash">Hash of its name.</param>
     public static void Enter(NodeRecord* index, uint count, uint position, ulong hash)
     {
-        Shape shape = new(count);
-        uint at = shape.Home(hash);
-        while (shape.Get(index, at) != 0)
-        {
-            at = shape.After(at);
-        }
-
-        shape.Set(index, at, (shape.Tag(hash) << shape.PositionBits) | (position + 1));
+        new NameIndexShape(count).Enter((byte*)index, position, hash);
     }
 
     /// <summary>Position of a name among the children of a directory whose block is loaded, or -1.</summary>
@@ -93,12 +85,12 @@ internal static unsafe class NameIndex
     {
         NodeRecord* children = store[directory->Body];
         NodeRecord* index = children + count;
-        Shape shape = new(count);
+        NameIndexShape shape = new(count);
         ulong hash = StInoSet.HashOf(directory->StIno, name);
         uint tag = shape.Tag(hash);
         for (uint at = shape.Home(hash); ; at = shape.After(at))
         {
-            uint slot = shape.Get(index, at);
+            uint slot = shape.Get((byte*)index, at);
             if (slot == 0)
             {
                 return -1;
@@ -106,61 +98,11 @@ internal static unsafe class NameIndex
 
             if (slot >> shape.PositionBits == tag)
             {
-                uint position = (slot & ((1u << shape.PositionBits) - 1)) - 1;
+                uint position = shape.Position(slot);
                 if (store.NameOf(children + position).SameBytes(name))
                 {
                     return position;
                 }
-            }
-        }
-    }
-
-    /// <summary>How the index of a directory is laid out: follows from the number of names alone.</summary>
-    private readonly struct Shape
-    {
-        public Shape(uint count)
-        {
-            Room = count + (count / 4) + 1;
-            (SlotBytes, PositionBits) = count switch
-            {
-                <= 254 => (2u, 8),
-                <= 4094 => (2u, 12),
-                <= 131_070 => (3u, 17),
-                _ => (4u, 24),
-            };
-        }
-
-        public uint Room { get; }
-
-        public uint SlotBytes { get; }
-
-        public int PositionBits { get; }
-
-        public uint Tag(ulong hash) => (uint)(hash >> 52) & ((1u << ((8 * (int)SlotBytes) - PositionBits)) - 1);
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public uint Home(ulong hash) => (uint)(((hash & uint.MaxValue) * Room) >> 32);
-
-        public uint After(uint at) => at + 1 == Room ? 0 : at + 1;
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public uint Get(NodeRecord* index, uint at)
-        {
-            byte* slot = (byte*)index + ((ulong)at * SlotBytes);
-            return SlotBytes switch
-            {
-                2 => *(ushort*)slot,
-                3 => *(ushort*)slot | ((uint)slot[2] << 16),
-                _ => *(uint*)slot,
-            };
-        }
-
-        public void Set(NodeRecord* index, uint at, uint value)
-        {
-            byte* slot = (byte*)index + ((ulong)at * SlotBytes);
-            for (uint i = 0; i < SlotBytes; i++)
-            {
-                slot[i] = (byte)(value >> (8 * (int)i));
             }
         }
     }

@@ -188,6 +188,7 @@ internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source) : I
         return Errno.None;
     }
 
-    private static bool IsPrivate(ReadOnlySpan<byte> name) =>
+    /// <summary>True for the marks of an overlay, which no layer shows.</summary>
+    public static bool IsPrivate(ReadOnlySpan<byte> name) =>
         name.StartsWith("trusted.overlay."u8) || name.StartsWith("user.overlay."u8);
 }

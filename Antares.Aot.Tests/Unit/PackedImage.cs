@@ -1,0 +1,98 @@
+using Antares.Aot.Base;
+using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Image;
+using Antares.Aot.Dicfuse.Image.Pack;
+using Antares.Aot.Layers;
+using Antares.Interop;
+using K4os.Hash.xxHash;
+
+namespace Antares.Aot.Tests.Unit;
+
+/// <summary>Images in memory: packed from folders, changed byte by byte, opened.</summary>
+internal static unsafe class PackedImage
+{
+    public static byte[] Pack(DicfuseFolder folder, PackOptions? options = null)
+    {
+        using DicfuseLayer source = folder.Open(new DicfuseOptions { MemoryLimitBytes = 0 });
+        return Pack(source, options);
+    }
+
+    public static byte[] Pack(ILayer source, PackOptions? options = null)
+    {
+        using OwnedFd image = NewFile();
+        using OwnedFd contents = NewFile();
+        ImagePacker.Pack(source, options ?? new PackOptions { Threads = 2 }, image.Value, contents.Value, static _ => { });
+        stat attributes;
+        DicfuseFolder.Check(Attributes.Fstat(image.Value, &attributes));
+        byte[] bytes = new byte[attributes.st_size];
+        fixed (byte* start = bytes)
+        {
+            DicfuseFolder.Check(FileIo.ReadFull(image.Value, start, (nuint)bytes.Length, 0, out nuint got));
+            Assert.Equal((nuint)bytes.Length, got);
+        }
+
+        return bytes;
+    }
+
+    /// <exception cref="ImageException">It is none.</exception>
+    public static ImageLayer Open(ReadOnlySpan<byte> bytes)
+    {
+        OwnedFd file = NewFile();
+        fixed (byte* start = bytes)
+        {
+            DicfuseFolder.Check(FileIo.WriteFull(file.Value, start, (nuint)bytes.Length, 0));
+        }
+
+        try
+        {
+            ImageLayer layer = ImageLayer.Open(file.Value, IdMap.Identity, IdMap.Identity);
+            file.Detach();
+            return layer;
+        }
+        finally
+        {
+            file.Dispose();
+        }
+    }
+
+    /// <summary>What verify says of it, one problem a line; "" for a whole image.</summary>
+    public static string Verify(ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            using ImageLayer layer = Open(bytes);
+            using ImageVerifier verifier = new(layer.Image, layer.Tree, layer.Content, layer.Xattrs);
+            return string.Join('\n', verifier.Run());
+        }
+        catch (ImageException problem)
+        {
+            return problem.Message;
+        }
+    }
+
+    /// <summary>Makes all checksums right again after bytes were changed, so that only what the image says is wrong.</summary>
+    /// <param name="bytes">The changed image.</param>
+    /// <param name="good">The same image unchanged: tells where the sections are, whatever the changed header says.</param>
+    public static void Seal(byte[] bytes, byte[] good)
+    {
+        fixed (byte* start = bytes, layout = good)
+        {
+            ImageHeader changed = *(ImageHeader*)start;
+            ImageHeader header = *(ImageHeader*)layout;
+            ImageWriter.Seal(ref header, start);
+            for (int root = 0; root < ImageHeader.MostRoots; root++)
+            {
+                changed.SetRoot(root, header.GetRoot(root));
+            }
+
+            *(ImageHeader*)start = changed;
+            ((ImageHeader*)start)->HeaderChecksum = XXH64.DigestOf(start, ImageHeader.CheckedBytes);
+        }
+    }
+
+    private static OwnedFd NewFile()
+    {
+        DicfuseFolder.Check(Fd.Memfd((byte*)Literal.Pointer("image"u8), 1, out int fd));
+        return new OwnedFd(fd);
+    }
+}

@@ -1,0 +1,83 @@
+using System.CommandLine;
+using System.Globalization;
+using Antares.Aot.Dicfuse.Image.Pack;
+using Antares.Aot.Images;
+using Antares.Aot.Mounts;
+using Antares.Interop;
+
+namespace Antares.Aot.Cli;
+
+/// <summary><c>pack SOURCE -o FILE</c>.</summary>
+internal static class PackVerb
+{
+    public const string Name = "pack";
+
+    private const int MostThreads = 64;
+
+    public static Command Create(CommandContext context)
+    {
+        var source = new Argument<string>("SOURCE") { Description = "A folder, or another image" };
+        var output = new Option<string?>("-o", "--output") { Description = "The image to be made; one of this name is replaced when the new one is complete", HelpName = "FILE" };
+        var level = new Option<int>("--level")
+        {
+            Description = "zstd level, 1 to 19: higher is smaller and slower",
+            HelpName = "N",
+            DefaultValueFactory = _ => new PackOptions().Level,
+        };
+        var excludes = new Option<string[]>("--exclude")
+        {
+            Description = "Leave out what matches: a name, or with '/' in it a path; *, ? and ** as usual; repeatable",
+            HelpName = "PATTERN",
+            Arity = ArgumentArity.OneOrMore,
+            AllowMultipleArgumentsPerToken = false,
+        };
+        var mtime = new Option<string?>("--mtime") { Description = "One modification time for everything, in seconds since 1970", HelpName = "SECONDS" };
+        var owner = new Option<string?>("--owner") { Description = "One owner for everything, as numbers", HelpName = "UID:GID" };
+        var threads = new Option<int?>("--threads") { Description = "Threads that compress (default: one per processor); the image is the same", HelpName = "N" };
+        var command = new Command(Name, "Make an image of a tree: one file that is mounted in milliseconds") { source, output, level, excludes, mtime, owner, threads };
+        command.SetAction(result =>
+        {
+            var target = result.GetValue(output) ?? throw MountProblem.Usage("pack: say with -o FILE which image to make");
+            SourceSpec.CheckPath("-o", target);
+            var options = new PackOptions
+            {
+                Level = InRange("--level", result.GetValue(level), 19),
+                Excludes = result.GetValue(excludes) ?? [],
+                Mtime = MtimeOf(result.GetValue(mtime)),
+                Owner = OwnerOf(result.GetValue(owner)),
+                Threads = InRange("--threads", result.GetValue(threads) ?? Math.Min(Environment.ProcessorCount, MostThreads), MostThreads),
+            };
+            using var progress = new TerminalProgress();
+            PackJob.Run(SourceSpec.Parse(result.GetRequiredValue(source)), target, options, progress.Show);
+            return ExitCode.Ok;
+        });
+        return command;
+    }
+
+    private static timespec? MtimeOf(string? text) => text switch
+    {
+        null => null,
+        _ when long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var seconds) => new timespec { tv_sec = seconds },
+        _ => throw MountProblem.Usage($"--mtime '{text}': give seconds since 1970, such as the output of git log -1 --format=%ct"),
+    };
+
+    private static (uint Uid, uint Gid)? OwnerOf(string? text)
+    {
+        if (text is null)
+        {
+            return null;
+        }
+
+        var parts = text.Split(':');
+        return parts.Length == 2 && IsId(parts[0], out var uid) && IsId(parts[1], out var gid)
+            ? (uid, gid)
+            : throw MountProblem.Usage($"--owner '{text}': give two numbers, such as 1000:1000");
+    }
+
+    private static bool IsId(string text, out uint id) => uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out id) && id != uint.MaxValue;
+
+    private static int InRange(string option, int value, int most) =>
+        value >= 1 && value <= most
+            ? value
+            : throw MountProblem.Usage(string.Create(CultureInfo.InvariantCulture, $"{option} {value}: give 1 to {most}"));
+}

@@ -1,0 +1,247 @@
+using System.Runtime.InteropServices;
+using Antares.Aot.Base;
+using Antares.Aot.Layers;
+using Antares.Interop;
+using K4os.Hash.xxHash;
+
+namespace Antares.Aot.Dicfuse.Image.Pack;
+
+/// <summary>
+/// Reads the contents of all files in the order of their nodes and gives them to the cutter; equal contents once. Equal means compared: the
+/// hash only tells which to compare.
+/// </summary>
+internal sealed unsafe class ContentFeed : IDisposable
+{
+    private const int CompareBytes = 128 << 10;
+
+    /// <summary>From this size on a file with fewer blocks than its size says is asked where its holes are.</summary>
+    private const ulong LeastSparse = 1 << 20;
+
+    private readonly ILayer _source;
+    private readonly PackedTree _tree;
+    private readonly StreamCutter _cutter;
+    private readonly Action<PackProgress> _progress;
+    private readonly NativeList<Content> _contents = new();
+    private readonly NativeMap _byChecksum = new();
+    private readonly NativeMap _largeSizes = new();
+    private readonly byte* _small = (byte*)NativeMemory.Alloc(ImageFormat.FrameBytes);
+    private readonly byte* _other = (byte*)NativeMemory.Alloc(CompareBytes);
+    private ulong _read;
+
+    public ContentFeed(ILayer source, PackedTree tree, StreamCutter cutter, Action<PackProgress> progress)
+    {
+        _source = source;
+        _tree = tree;
+        _cutter = cutter;
+        _progress = progress;
+        _contents.Add(default);
+    }
+
+    /// <exception cref="ImageException">A file cannot be read, or changed meanwhile.</exception>
+    public void Run()
+    {
+        uint count = (uint)_tree.Nodes.Count;
+        for (uint node = ImageFormat.RootNode + 1; node < count; node++)
+        {
+            ImageNode record = _tree.Nodes[node];
+            bool isFile = FileTypes.FromMode(record.Mode) == FileType.Regular && (record.Flags & ImageNode.Alias) == 0;
+            if (isFile && record.Size != 0)
+            {
+                uint blob = record.Size <= ImageFormat.FrameBytes ? AddSmall(node, record.Size) : AddLarge(node, record.Size);
+                _tree.Nodes[node].Body = blob;
+                _tree.Nodes[node].Flags |= _contents[blob].IsSparse ? ImageNode.Sparse : (byte)0;
+                _read += record.Size;
+                _progress(new PackProgress(count - 1, (long)_read, (long)_tree.FileSizes));
+            }
+        }
+
+        _cutter.Flush();
+    }
+
+    public void Dispose()
+    {
+        _contents.Dispose();
+        _byChecksum.Dispose();
+        _largeSizes.Dispose();
+        NativeMemory.Free(_small);
+        NativeMemory.Free(_other);
+    }
+
+    private uint AddSmall(uint node, ulong size)
+    {
+        Read(node, 0, _small, (uint)size);
+        ulong checksum = XXH64.DigestOf(_small, (int)size);
+        uint known = Find(checksum, node, size, isSmall: true);
+        if (known != 0)
+        {
+            return known;
+        }
+
+        // Frames follow each other in the stream, so the place is the same whether or not the content still fits into the one at hand.
+        uint blob = Enter(node, size, checksum, _cutter.Position, isSparse: false);
+        _cutter.AddSmall(_small, (int)size);
+        return blob;
+    }
+
+    private uint AddLarge(uint node, ulong size)
+    {
+        // Hashed before it is added only where another of this size is known.
+        if (_largeSizes.TryGet(size, out _))
+        {
+            uint known = Find(Hash(node, size), node, size, isSmall: false);
+            if (known != 0)
+            {
+                return known;
+            }
+        }
+
+        _largeSizes.Set(size, 1);
+        _cutter.Flush();
+        ulong start = _cutter.Position;
+        ulong zeros = _cutter.Zeros;
+        XXH64 hash = new();
+        OwnedFd? holes = OpenSparse(node, size);
+        using (holes)
+        {
+            ulong data = 0;
+            for (ulong at = 0; at < size;)
+            {
+                uint part = (uint)Math.Min(ImageFormat.FrameBytes, size - at);
+                if (holes != null && data < at + part)
+                {
+                    data = NextData(holes.Value, at, size);
+                }
+
+                if (holes != null && data >= at + part)
+                {
+                    NativeMemory.Clear(_small, part);
+                    hash.Update((void*)_small, (int)part);
+                    _cutter.AddZeros(part);
+                }
+                else
+                {
+                    byte* room = _cutter.PartRoom();
+                    Read(node, at, room, part);
+                    hash.Update((void*)room, (int)part);
+                    _cutter.AddPart((int)part);
+                }
+
+                at += part;
+                _progress(new PackProgress(_tree.Nodes.Count - 1, (long)(_read + at), (long)_tree.FileSizes));
+            }
+        }
+
+        _cutter.EndLarge();
+        return Enter(node, size, hash.Digest(), start, _cutter.Zeros != zeros);
+    }
+
+    private uint Enter(uint node, ulong size, ulong checksum, ulong start, bool isSparse)
+    {
+        uint blob = (uint)_tree.Blobs.Count;
+        ulong key = Key(checksum, size);
+        _ = _byChecksum.TryGet(key, out ulong next); // 0 when it is the first
+        _contents.Add(new Content { Size = size, Node = node, Next = (uint)next, IsSparse = isSparse });
+        _byChecksum.Set(key, blob);
+        _tree.Blobs.Add(new ImageBlob { Start = start, Checksum = checksum });
+        return blob;
+    }
+
+    private uint Find(ulong checksum, uint node, ulong size, bool isSmall)
+    {
+        _ = _byChecksum.TryGet(Key(checksum, size), out ulong found); // 0 when there is none
+        for (uint blob = (uint)found; blob != 0; blob = _contents[blob].Next)
+        {
+            if (_contents[blob].Size == size && _tree.Blobs[blob].Checksum == checksum && IsSame(_contents[blob].Node, node, size, isSmall))
+            {
+                return blob;
+            }
+        }
+
+        return 0;
+    }
+
+    private bool IsSame(uint known, uint node, ulong size, bool isSmall)
+    {
+        for (ulong at = 0; at < size;)
+        {
+            uint part = (uint)Math.Min(CompareBytes, size - at);
+            Read(known, at, _other, part);
+            byte* mine = _small;
+            if (isSmall)
+            {
+                mine += at;
+            }
+            else
+            {
+                Read(node, at, mine, part);
+            }
+
+            if (!new ReadOnlySpan<byte>(mine, (int)part).SequenceEqual(new ReadOnlySpan<byte>(_other, (int)part)))
+            {
+                return false;
+            }
+
+            at += part;
+        }
+
+        return true;
+    }
+
+    private ulong Hash(uint node, ulong size)
+    {
+        XXH64 hash = new();
+        for (ulong at = 0; at < size;)
+        {
+            uint part = (uint)Math.Min(ImageFormat.FrameBytes, size - at);
+            Read(node, at, _small, part);
+            hash.Update((void*)_small, (int)part);
+            at += part;
+        }
+
+        return hash.Digest();
+    }
+
+    private void Read(uint node, ulong offset, byte* buffer, uint size)
+    {
+        Errno error = _source.Read(_tree.Sources[node], offset, buffer, size, out uint got);
+        if (error == Errno.None && got != size)
+        {
+            error = Errno.EIO;
+        }
+
+        if (error != Errno.None)
+        {
+            throw PackErrors.Unreadable(_tree, node, error);
+        }
+    }
+
+    /// <summary>A descriptor to find the holes of a file by, or null where it has none or cannot be asked.</summary>
+    private OwnedFd? OpenSparse(uint node, ulong size)
+    {
+        stat attributes;
+        uint source = _tree.Sources[node];
+        bool sparse = size >= LeastSparse
+            && _source.GetattrWithMapping(source, mapping: false, &attributes) == Errno.None
+            && (ulong)attributes.st_blocks * 512 < size;
+        return sparse && _source.OpenContent(source, out int fd) == Errno.None ? new OwnedFd(fd) : null;
+    }
+
+    /// <summary>Place of the next byte that is not in a hole.</summary>
+    private static ulong NextData(int fd, ulong offset, ulong size) => FileIo.Lseek(fd, (long)offset, Fcntl.SEEK_DATA, out long data) switch
+    {
+        Errno.None => (ulong)data,
+        Errno.ENXIO => size,
+        _ => offset,
+    };
+
+    // Never 0, which a map cannot hold as a key.
+    private static ulong Key(ulong checksum, ulong size) => (checksum ^ (size * 0x9E37_79B9_7F4A_7C15)) | 1;
+
+    private struct Content
+    {
+        public ulong Size;
+        public uint Node;
+        public uint Next;
+        public bool IsSparse;
+    }
+}

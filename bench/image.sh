@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Images: from exec to the first byte of a file six levels deep, for a small and a large tree, beside fuse-overlayfs and kernel overlayfs on
+# the unpacked large one; and packing beside tar and zstd.
+#   image.sh ANTARES-AOT REFERENCE [NODES] [ROUNDS]     as root; REFERENCE: a source tree, such as the kernel's
+# Figures of a shared machine wander: compare within one run, trust the least ones, and read them as ratios.
+set -euo pipefail
+antares=$(realpath "${1:?usage: image.sh PATH-OF-ANTARES-AOT REFERENCE [NODES] [ROUNDS]}")
+reference=$(realpath "${2:?usage: image.sh PATH-OF-ANTARES-AOT REFERENCE [NODES] [ROUNDS]}")
+nodes=${3:-1000000}
+rounds=${4:-30}
+here=$(cd "$(dirname "$0")" && pwd)
+[ "$(id -u)" = 0 ] || { echo "bench: needs root, to mount kernel overlayfs" >&2; exit 2; }
+
+scratch=$(mktemp -d -p "${BENCH_ROOT:-/tmp}")
+export ANTARES_STATE_DIR=$scratch/state
+mnt=$scratch/mnt
+mkdir -p "$mnt"
+cleanup() {
+    ! mountpoint -q "$mnt" || umount "$mnt" || umount -l "$mnt"
+    rm -rf "$scratch"
+}
+trap cleanup EXIT
+gcc -O2 -Wall -o "$scratch/start-time" "$here/start-time.c"
+gcc -O2 -Wall -o "$scratch/make-tree" "$here/make-tree.c"
+
+echo "pack: $reference"
+bytes=$(find "$reference" -type f -printf '%s\n' | awk '{s += $1} END {printf "%d", s}')
+timed() { # NAME FILE COMMAND…: megabytes of input a second, size of the result
+    local name=$1 file=$2 start
+    shift 2
+    start=$(date +%s%N)
+    "$@"
+    awk -v n="$name" -v ns=$(($(date +%s%N) - start)) -v b="$bytes" -v s="$(stat -c %s "$file")" \
+        'BEGIN {printf "  %-20s %7.1f MB/s %12d bytes\n", n, b * 1000 / ns, s}'
+}
+timed "antares-aot pack" "$scratch/a" "$antares" pack "$reference" -o "$scratch/a"
+timed "tar | zstd -3 -T2" "$scratch/b" bash -c "tar -C '$reference' -cf - . | zstd -3 -T2 -q -o '$scratch/b'"
+! command -v mksquashfs >/dev/null || timed "mksquashfs zstd" "$scratch/c" mksquashfs "$reference" "$scratch/c" -comp zstd -Xcompression-level 6 -quiet -no-progress
+! command -v mkfs.erofs >/dev/null || timed "mkfs.erofs lz4" "$scratch/d" mkfs.erofs -zlz4 --quiet "$scratch/d" "$reference"
+rm -f "$scratch"/[bcd]
+
+echo "start: exec to the first byte of a file six levels deep, $rounds rounds in turns, ms (least, median)"
+"$scratch/make-tree" "$reference" "$scratch/large" "$nodes" >/dev/null
+small=$scratch/small
+mkdir -p "$small"
+# The file six levels deep that comes first, and a thousand names around it.
+file=$(cd "$scratch/large" && find . -mindepth 6 -maxdepth 6 -type f -size +0 -print -quit)
+file=${file#./}
+top=$(dirname "$(dirname "$file")")
+mkdir -p "$small/$(dirname "$top")"
+cp -a "$scratch/large/$top" "$small/$(dirname "$top")/"
+"$antares" pack "$small" -o "$scratch/small.image"
+"$antares" pack "$scratch/large" -o "$scratch/large.image"
+for layer in fuse kernel; do mkdir -p "$scratch/$layer/upper" "$scratch/$layer/work"; done
+names=("image of $(find "$small" | wc -l) names" "image of $(find "$scratch/large" | wc -l) names")
+arguments=(-- "$antares" mount "$scratch/small.image" "$mnt" --read-only -- "$antares" mount "$scratch/large.image" "$mnt" --read-only)
+if command -v fuse-overlayfs >/dev/null; then
+    names+=("fuse-overlayfs, unpacked")
+    arguments+=(-- fuse-overlayfs -o "lowerdir=$scratch/large,upperdir=$scratch/fuse/upper,workdir=$scratch/fuse/work" "$mnt")
+fi
+if mount -t overlay overlay -o "lowerdir=$scratch/large,upperdir=$scratch/kernel/upper,workdir=$scratch/kernel/work" "$mnt" 2>/dev/null; then
+    umount "$mnt"
+    names+=("kernel overlayfs, unpacked")
+    arguments+=(-- mount -t overlay overlay -o "lowerdir=$scratch/large,upperdir=$scratch/kernel/upper,workdir=$scratch/kernel/work" "$mnt")
+fi
+i=0
+"$scratch/start-time" "$rounds" "$mnt" "$file" "${arguments[@]}" | while read -r least median; do
+    printf '  %-32s %6s %6s\n' "${names[$i]}" "$least" "$median"
+    i=$((i + 1))
+done
