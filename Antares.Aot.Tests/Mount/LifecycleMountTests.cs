@@ -375,6 +375,30 @@ public sealed class LifecycleMountTests
         _ = Probe.Check(mount.Root, "cat d/f => 'x'\ncat g => 'y'\n");
     }
 
+    /// <summary>
+    /// The kernel gives a mount the device number of the one before it at the same place; the server of that one, on its way out, must not
+    /// take the new mount for its own.
+    /// </summary>
+    [MountFact]
+    public void AFreshMountAtTheSamePlaceIsLeftAlone()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        string second = scratch.Make("upper2"), work = scratch.Make("work2");
+        for (int round = 0; round < 20; round++)
+        {
+            // umount(8) does not wait for the server, so the two overlap.
+            _ = Shell.Bash("""
+                "$B" mount "$S" "$M" --upper "$U" --work "$W" > /dev/null && umount "$M" && "$B" mount "$S" "$M" --upper "$U2" --work "$W2" > /dev/null
+                sleep 0.05
+                [ "$(cat "$M/f")" = x ] && umount "$M"
+                """, environment: [("B", mount.Binary), ("S", mount.Lower), ("M", mount.Root), ("U", mount.Upper!), ("W", mount.Work!), ("U2", second), ("W2", work), ("ANTARES_STATE_DIR", mount.State)]).Must();
+            foreach (int pid in mount.ServerPids())
+                Assert.True(AntaresMount.WaitGone(pid, 20), "a server stays");
+        }
+    }
+
     /// <summary>Bind mounts, and a mount inside the mount, keep working.</summary>
     [MountFact]
     public void BindsAndMountsInside()

@@ -136,7 +136,7 @@ public sealed class MountDirectory(StateFile state)
     /// True for the mount point of a mount whose process is gone. Its attributes and its listing may still be cached, and its root opens
     /// without a request once a directory was opened before; what the kernel never answers itself is statfs.
     /// </summary>
-    private static unsafe bool IsDead(string mountPoint)
+    internal static unsafe bool IsDead(string mountPoint)
     {
         var error = HostPath.OpenFolder(mountPoint, out var fd);
         if (error == Errno.None)

@@ -118,7 +118,8 @@ public sealed class ServedMount : IDisposable
     /// <returns>False: it was unmounted, as mounts end.</returns>
     public bool TakeAwayDead()
     {
-        if (!HasEnded || Record.Device is not { } device || !device.IsAt(MountPoint))
+        // The number alone does not tell: once this mount was unmounted, the next one at the same place may have got it.
+        if (!HasEnded || Record.Device is not { } device || !device.IsAt(MountPoint) || !MountDirectory.IsDead(MountPoint))
         {
             return false;
         }
