@@ -39,7 +39,7 @@ public sealed record MegaOptions
     public int Attempts { get; init; } = 4;
 
     /// <summary>Longest wait for the head of an answer, in one try.</summary>
-    public int AnswerMs { get; init; } = 30_000;
+    public int AnswerMs { get; init; } = 120_000;
 
     /// <summary>Longest pause within an answer.</summary>
     public int StallMs { get; init; } = 20_000;
