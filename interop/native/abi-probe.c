@@ -264,6 +264,8 @@ static void calls(void)
     CALL_NO_ARGUMENTS(antares_argv, char **);
     CALL_NO_ARGUMENTS(antares_environ, char **);
     CALL_NO_ARGUMENTS(antares_ignored_signals, uint64_t);
+    CALL(antares_guard, volatile int *, void *, size_t);
+    CALL_NO_RESULT(antares_unguard, void *);
     CALL(sigwaitinfo, int, const sigset_t *, siginfo_t *);
     CALL(waitpid, pid_t, pid_t, int *, int);
     CALL(writev, ssize_t, int, const struct iovec *, int);
