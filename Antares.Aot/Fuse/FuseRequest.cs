@@ -34,6 +34,7 @@ internal readonly unsafe ref struct FuseRequest
         Buffer = Context->ReplyBuffer,
         Capacity = Math.Min(size, Context->ReplyCapacity),
         CacheSeconds = _server.CacheSeconds,
+        Generation = _server.Generation,
     };
 
     /// <summary>The answer of an operation that gives nothing back: success or an errno.</summary>
@@ -210,7 +211,7 @@ internal readonly unsafe ref struct FuseRequest
     private void FillEntry(fuse_entry_param* entry, ref EntryReply reply)
     {
         entry->ino = reply.NodeId;
-        entry->generation = 0; // ids are never used twice
+        entry->generation = _server.Generation;
         entry->attr = reply.Attributes;
         entry->attr_timeout = _server.CacheSeconds;
         entry->entry_timeout = _server.CacheSeconds;

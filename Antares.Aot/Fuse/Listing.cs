@@ -12,6 +12,7 @@ internal unsafe struct Listing
     public nuint Capacity;
     public nuint Used;
     public double CacheSeconds;
+    public ulong Generation;
 
     /// <summary>For <see cref="DirectoryOps"/>: takes one entry with names only; false when the buffer is full.</summary>
     public static bool Add(void* context, DirectoryItem* item)
@@ -36,7 +37,7 @@ internal unsafe struct Listing
         nuint left = listing->Capacity - listing->Used;
         fuse_entry_param entry;
         entry.ino = item->NodeId;
-        entry.generation = 0;
+        entry.generation = listing->Generation;
         entry.attr = item->Attributes;
         entry.attr_timeout = listing->CacheSeconds;
         entry.entry_timeout = listing->CacheSeconds;
