@@ -37,7 +37,6 @@ internal static class MountVerb
         command.SetAction(result =>
         {
             using var log = shared.OpenLog(result);
-            shared.ChooseEngine(result, log);
             var request = Request(result, shared, result.GetValue(source), result.GetValue(mountPoint), result.GetValue(overlayOptions) ?? []);
             return Mount(context, request, result.GetValue(json), result.GetValue(foreground), log);
         });

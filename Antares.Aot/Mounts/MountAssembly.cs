@@ -1,137 +1,37 @@
-using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
-using Antares.Aot.Dicfuse;
-using Antares.Aot.Fuse;
-using Antares.Aot.Layers;
-using Antares.Aot.Overlay;
-using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
 
-/// <summary>Puts the rooms together: folders become layers, layers the overlay, the overlay a FUSE mount.</summary>
+/// <summary>Chooses the engine of a plan and mounts it; goes over to the other one where that is left to us.</summary>
 internal static class MountAssembly
 {
-    /// <summary>Content held in memory; what is beyond goes to the store.</summary>
-    private const long ContentMemoryBytes = 32L << 20;
-
-    /// <summary>Mounts a plan. The plan's descriptors are taken over.</summary>
+    /// <summary>Mounts a plan and says, where it was ours to choose, which engine serves and why.</summary>
     /// <param name="plan">Checked folders.</param>
     /// <param name="descriptors">Open files that the process may have.</param>
     /// <param name="diagnostics">Counts the requests.</param>
-    /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open.</exception>
-    public static FuseServer Mount(MountPlan plan, int descriptors, MountDiagnostics diagnostics)
+    /// <param name="clock">Told of the steps.</param>
+    /// <exception cref="MountProblem">Usage or Host: with what is wrong; nothing stays mounted or open.</exception>
+    public static IMountEngine Mount(MountPlan plan, int descriptors, MountDiagnostics diagnostics, StartClock clock)
     {
-        var overlay = OpenOverlay(plan, descriptors, diagnostics);
-        var options = new FuseOptions
+        var layers = new LayerFactory(plan, descriptors, diagnostics);
+        var reason = EngineChoice.WhyFuse(plan);
+        if (reason is null && plan is { Upper: { } upper, Work: { } work })
         {
-            MountPoint = plan.MountPoint,
-            FsName = new SourceSpec(plan.Lowers[^1].Spec.Kind, plan.Lowers[^1].RealPath).ToString(),
-            AllowOther = plan.AllowOther,
-            ReadOnly = plan.Request.ReadOnly,
-            Threads = plan.Request.Threads,
-            InitMask = plan.Request.InitMask,
-            ExtraMountOptions = [.. plan.Request.MountOptions],
-        };
-        var error = FuseServer.Mount(overlay, options, diagnostics, out var server, out var problem);
-        if (error == Errno.None && server is not null)
-        {
-            return server;
-        }
-
-        overlay.Dispose();
-        throw FuseAdvice.Explain(plan, error, problem);
-    }
-
-    private static OverlayFs OpenOverlay(MountPlan plan, int descriptors, MountDiagnostics diagnostics)
-    {
-        // Half for the cache of files in use; the rest for unlinked files, the sources' own and what a copy-up needs.
-        var files = new FdCache(plan.Request.FdCache ?? Math.Clamp(descriptors / 2, 16, 8192));
-        var layers = new List<ILayer>();
-        DirectoryLayer? upper = null;
-        OverlayFs? overlay = null;
-        try
-        {
-            for (var i = 0; i < plan.Lowers.Count; i++)
+            try
             {
-                layers.Add(OpenLower(plan, i, files, descriptors));
+                var engine = KernelEngine.Mount(plan, upper, work, layers, diagnostics, clock);
+                diagnostics.SetEngine(engine.Name, KernelEngine.NotSeen);
+                EngineChoice.Say(plan, diagnostics.Log, engine.Name, "the host allows it and nothing asked for needs fuse");
+                return engine;
             }
-
-            upper = OpenUpper(plan, files, diagnostics.Log);
-            diagnostics.AddGauge("descriptors_cached", () => files.Used);
-            var error = OverlayFs.Open(new OverlayOptions { Lowers = layers, Upper = upper }, out overlay);
-            if (error == Errno.None && overlay is not null)
+            catch (MountProblem problem) when (plan.Request.Engine == EngineWish.Auto)
             {
-                MountGauges.Add(diagnostics, overlay, layers);
-                return overlay;
-            }
-
-            throw MountProblem.Host("cannot put the layers together", error);
-        }
-        finally
-        {
-            if (overlay is null)
-            {
-                upper?.Dispose();
-                layers.ForEach(layer => layer.Dispose());
+                reason = problem.Message;
             }
         }
-    }
 
-    private static ILayer OpenLower(MountPlan plan, int index, FdCache files, int descriptors)
-    {
-        var lower = plan.Lowers[index];
-        var root = lower.Root.Detach();
-        Errno error;
-        ILayer? layer;
-        if (lower.Spec.Kind == SourceKind.Dicfuse)
-        {
-            var options = new DicfuseOptions
-            {
-                Slot = (uint)index + 1,
-                MemoryLimitBytes = ContentMemoryBytes,
-                StorePath = plan.StorePath,
-                Uids = IdMap.Identity,
-                Gids = IdMap.Identity,
-                FdCapacity = Math.Clamp(descriptors / 8, 4, 256),
-            };
-            error = DicfuseLayer.OpenFolder("dicfuse", root, options, out var dicfuse);
-            layer = dicfuse;
-            if (error != Errno.None)
-            {
-                _ = Fd.Close(root); // still ours after a failure, and nothing was written to it
-            }
-        }
-        else
-        {
-            error = DirectoryLayer.OpenLower($"lower{index}", root, (uint)index + 1, files, IdMap.Identity, IdMap.Identity, out var folder);
-            layer = folder;
-        }
-
-        return error == Errno.None && layer is not null ? layer : throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);
-    }
-
-    private static DirectoryLayer? OpenUpper(MountPlan plan, FdCache files, Log log)
-    {
-        if (plan is not { Upper: { } upper, Work: { } work })
-        {
-            return null;
-        }
-
-        var options = new UpperOptions
-        {
-            Volatile = plan.Request.Durability == Durability.Volatile,
-            Recover = plan.Request.Recover,
-            UserXattrs = plan.UserXattrs,
-            Log = log,
-        };
-        var error = DirectoryLayer.OpenUpper(
-            upper.Detach(), work.Detach(), options, files, IdMap.Identity, IdMap.Identity, out var layer, out var problem);
-        if (error == Errno.None && layer is not null)
-        {
-            layer.Writer.DiscardOnClose = plan.DiscardsUpper;
-            return layer;
-        }
-
-        throw MountProblem.Host($"upper {plan.UpperPath} (work {plan.WorkPath}): {problem ?? ErrnoText.Of(error)}");
+        var fuse = FuseEngine.Mount(plan, layers, diagnostics, clock);
+        EngineChoice.Say(plan, diagnostics.Log, fuse.Name, reason ?? "as asked");
+        return fuse;
     }
 }

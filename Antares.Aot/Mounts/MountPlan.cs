@@ -97,16 +97,19 @@ public sealed class MountPlan : IDisposable
         }
     }
 
-    /// <summary>The mount is up: what was made stays until the mount ends.</summary>
-    public void Keep() => _kept = true;
+    /// <summary>SOURCE without links, as it is shown in the table of mounts.</summary>
+    public string SourceName => new SourceSpec(_lowers[^1].Spec.Kind, _lowers[^1].RealPath).ToString();
+
+    /// <summary>The mount is up: what was made stays until the mount ends. Its layers have their own descriptors.</summary>
+    public void Keep()
+    {
+        _kept = true;
+        CloseLowers();
+    }
 
     public void Dispose()
     {
-        foreach (var lower in _lowers)
-        {
-            lower.Root.Dispose();
-        }
-
+        CloseLowers();
         Upper?.Dispose();
         Work?.Dispose();
         if (!_kept)
@@ -144,6 +147,8 @@ public sealed class MountPlan : IDisposable
         return HostPath.List(fd, 1, out var names) == Errno.None && names.Count == 0;
     }
 
+    private void CloseLowers() => _lowers.ForEach(lower => lower.Root.Dispose());
+
     /// <summary>The kernel keeps trusted.* to CAP_SYS_ADMIN in the first user namespace.</summary>
     private static bool MayUseTrustedXattrs()
     {
@@ -171,7 +176,7 @@ public sealed class MountPlan : IDisposable
         var fd = OpenFolder("mount point", path, $"make it first: mkdir -p {path}");
         using var owned = new OwnedFd(fd);
         MountPoint = RealPath("mount point", fd, path);
-        if (MountTable.IsFuse(fd) && MountTable.Find(MountPoint) is { IsOurs: true })
+        if (MountTable.MayBeOurs(fd) && MountTable.Find(MountPoint) is { IsOurs: true })
         {
             throw MountProblem.Host($"mount point {path}: already a mount of antares-aot; antares-aot umount {path} first, or choose another folder");
         }

@@ -32,6 +32,8 @@ public sealed record MountRequest
 
     public Durability Durability { get; init; }
 
+    public EngineWish Engine { get; init; }
+
     /// <summary>Take up an upper that a crashed volatile mount left behind.</summary>
     public bool Recover { get; init; }
 

@@ -1,0 +1,55 @@
+using Antares.Aot.Diagnostics;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>What can be said of the engines before anything is tried.</summary>
+internal static class EngineChoice
+{
+    /// <summary>Why a plan is for the FUSE engine; null: the kernel's overlay is to be tried.</summary>
+    /// <exception cref="MountProblem">Usage: the kernel engine is asked for together with what it does not have; Host: this user may not mount.</exception>
+    public static string? WhyFuse(MountPlan plan)
+    {
+        if (plan.Request.Engine == EngineWish.Fuse)
+        {
+            return "as asked";
+        }
+
+        if (plan.Request.ReadOnly)
+        {
+            return "a read-only mount has nothing for the kernel's overlay to do";
+        }
+
+        if (plan.Request.AllowOther == false)
+        {
+            return Only(plan, "--allow-other=false: the kernel's overlay is open to all users", MountProblem.Usage);
+        }
+
+        if (plan.Request.MountOptions.FirstOrDefault(option => !KernelOverlay.Takes(option)) is { } unknown)
+        {
+            return Only(plan, $"mount option {unknown}", MountProblem.Usage);
+        }
+
+        if (!Process.HasCapability(Process.CAP_SYS_ADMIN))
+        {
+            return Only(plan, "the kernel's overlay needs CAP_SYS_ADMIN: root, or a user namespace (unshare -Urm)", MountProblem.Host);
+        }
+
+        return plan.UserXattrs && plan.Request.Engine == EngineWish.Auto
+            ? "marks under user.* (a user namespace): the kernel's overlay renames no lower directories there"
+            : null;
+    }
+
+    /// <summary>Says which engine serves, and why, where the user left the choice or gets another one than asked for.</summary>
+    public static void Say(MountPlan plan, Log log, string engine, string reason)
+    {
+        if (plan.Request.Engine == EngineWish.Auto || (plan.Request.Engine == EngineWish.Kernel && engine != "kernel"))
+        {
+            log.Info($"engine {engine}: {reason}");
+        }
+    }
+
+    /// <summary>A reason, which is a failure for whoever insists on the kernel engine.</summary>
+    private static string Only(MountPlan plan, string reason, Func<string, MountProblem> problem) =>
+        plan.Request.Engine == EngineWish.Auto ? reason : throw problem($"--engine kernel: {reason}; leave --engine out, or give fuse");
+}
