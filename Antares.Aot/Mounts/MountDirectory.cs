@@ -157,13 +157,18 @@ public sealed class MountDirectory(StateFile state)
     private static bool HasDeadLower(string mountPoint) =>
         HostPath.Stat($"{mountPoint}/.antares-{Workspace.NewId()}", out _) is Errno.ENOTCONN or Errno.ECONNABORTED;
 
-    /// <summary>True for the mount point of a mount whose process is gone. It has to be opened: its attributes may still be cached.</summary>
-    private static bool IsDead(string mountPoint)
+    /// <summary>
+    /// True for the mount point of a mount whose process is gone. The size of the file system is asked for, which no kernel caches: attributes
+    /// and listings may still be, and directories open without a request.
+    /// </summary>
+    private static unsafe bool IsDead(string mountPoint)
     {
-        var error = HostPath.OpenFolder(mountPoint, out var fd);
+        var error = HostPath.Open(mountPoint, Fcntl.O_PATH | Fcntl.O_DIRECTORY, 0, out var fd);
         if (error == Errno.None)
         {
-            _ = Fd.Close(fd); // only tried
+            using var owned = new OwnedFd(fd);
+            statfs any;
+            error = Attributes.Fstatfs(fd, &any);
         }
 
         return error is Errno.ENOTCONN or Errno.ECONNABORTED; // the second: it died while it was asked
