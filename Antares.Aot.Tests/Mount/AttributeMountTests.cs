@@ -29,7 +29,7 @@ public sealed class AttributeMountTests
         stat s m => 6755
         """);
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void ChangesOfEachKind(MountKind kind) => Parity.Check(kind, Lower, """
         chmod f 4711 => ok
         stat f mug => 4711 12 34
@@ -90,7 +90,7 @@ public sealed class AttributeMountTests
         """);
 
     /// <summary>Copy-up keeps mtime, mode, owner; a chmod of a lower file changes neither content nor mtime.</summary>
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void CopyUpKeepsTimes(MountKind kind) => Parity.Check(kind, Lower, """
         chmod f 600 => ok
         stat f M => 1111111111987654321

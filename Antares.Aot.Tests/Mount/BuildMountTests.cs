@@ -6,7 +6,7 @@ namespace Antares.Aot.Tests.Mount;
 public sealed class BuildMountTests
 {
     /// <summary>After a copy-up of one source make builds exactly what depends on it, and nothing when nothing changed.</summary>
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void MakeRebuildsNothingItNeedNot(MountKind kind)
     {
         using var scratch = new ScratchFolder();
@@ -44,7 +44,7 @@ public sealed class BuildMountTests
     private static string Make(IMountUnderTest mount) =>
         string.Join('\n', Shell.Bash("cd \"$R\" && make prog", 120, environment: ("R", mount.Root)).Must().Split('\n').Where(l => l.Length > 0 && !l.StartsWith("make", StringComparison.Ordinal)));
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void GitOverALowerTree(MountKind kind)
     {
         using var scratch = new ScratchFolder();
@@ -85,7 +85,7 @@ public sealed class BuildMountTests
         Assert.Contains("ok", Shell.Run(Probe.Path, ["mapheld", Path.Combine(mount.Root, "shared")], 60).Must());
     }
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void TwoProcessesOnOneWalDatabase(MountKind kind)
     {
         using var scratch = new ScratchFolder();

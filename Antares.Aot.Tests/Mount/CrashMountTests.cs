@@ -131,6 +131,33 @@ public sealed class CrashMountTests
         mount.Unmount();
     }
 
+    /// <summary>A mount that was listed goes on opening and listing from the kernel's caches when its server is dead: it is found dead all the same.</summary>
+    [MountTheory, InlineData(true), InlineData(false)]
+    public void ADeadMountThatWasListedIsCleanedUp(bool byUmount)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        mount.Mount();
+        _ = Shell.Bash("ls \"$R\"; ls -l \"$R\"", environment: ("R", mount.Root)).Must();
+        int pid = mount.ServerPid();
+        _ = Shell.Run("kill", ["-9", pid.ToString()]).Must();
+        Assert.True(AntaresMount.WaitGone(pid, 10));
+        // The first thread is gone; the last one to go closes the control socket and the FUSE device.
+        for (int i = 0; i < 100 && !mount.Try("list").Must().Contains("stale", StringComparison.Ordinal); i++)
+            Thread.Sleep(20);
+        if (byUmount)
+        {
+            _ = mount.Try("umount", "--stale").Must();
+            Assert.Empty(MountTable.Below(scratch.Path));
+            Assert.DoesNotContain(mount.Root, mount.Try("list").Must());
+        }
+        mount.Mount();
+        Assert.Single(MountTable.Below(scratch.Path));
+        _ = Probe.Check(mount.Root, "cat f => 'x'\n");
+        mount.Unmount();
+    }
+
     /// <summary>A server killed while it starts, at whatever step, leaves what list shows and umount --stale removes.</summary>
     /// <param name="step">The system call before which it dies; the first mkdirat is for the state's folder.</param>
     [MountTheory]

@@ -16,7 +16,7 @@ public sealed class CreateMountTests
         chmod d/f 640
         """;
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void EachTypeInEachDirectory(MountKind kind) => Parity.Check(kind, Lower, """
         put new hello => ok
         cat new => 'hello'
@@ -174,7 +174,7 @@ public sealed class CreateMountTests
         @A read r 20 => 'lower'
         """);
 
-    [MountTheory, Mounts(NeedsTmpfile = true)]
+    [MountTheory, Mounts(KernelEngineToo = true, NeedsTmpfile = true)]
     public void TmpfileIsLinkedOrVanishes(MountKind kind) => Parity.Check(kind, Lower, """
         open t d TMPFILE|RDWR 640 => ok
         fstat t tmns => f 640 0 0

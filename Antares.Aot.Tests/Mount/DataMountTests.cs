@@ -6,7 +6,7 @@ namespace Antares.Aot.Tests.Mount;
 /// <summary>Reading and writing: appends, O_TRUNC, holes, allocation, copies, and files over 4 GiB.</summary>
 public sealed class DataMountTests
 {
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void WritesOfEachShape(MountKind kind) => Parity.Check(kind, "gen f 300000 1\ngen big 3000000 2\nput e \"\"\n", """
         open f f RDWR => ok
         check f 0 300000 1 => ok
@@ -42,7 +42,7 @@ public sealed class DataMountTests
         """);
 
     /// <summary>O_TRUNC must empty the file and what is written then must be all that it holds (with stateless opens it is easily lost).</summary>
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void OpenWithTruncate(MountKind kind) => Parity.Check(kind, "gen low 100000 1\ngen low2 100000 1\nput ro keep\nchmod ro 444\n", """
         cat low => 100000:*  ||  *
         open f low WRONLY|TRUNC => ok
@@ -151,7 +151,7 @@ public sealed class DataMountTests
         fallocate r 0 0 10 => EBADF
         """, otherTree: "COLLAPSE and INSERT are not of FUSE: EOPNOTSUPP there");
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(NotOnServedLower = "copy_file_range from a lower file that was not copied up is EXDEV")]
     public void CopyFileRange(MountKind kind) => Parity.Check(kind, "gen low 500000 1\nput low2 lower\n", """
         open a low RDONLY => ok
         open b new CREAT|RDWR => ok

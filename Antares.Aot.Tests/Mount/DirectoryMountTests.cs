@@ -5,7 +5,7 @@ namespace Antares.Aot.Tests.Mount;
 /// <summary>Listings and names: what readdir promises, long and odd names, identity of objects.</summary>
 public sealed class DirectoryMountTests
 {
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void MergedListings(MountKind kind) => Parity.Check(kind, "mkdir d\nmany d low 300\nmkdir d/sub\nsymlink x d/link\n", """
         ls d
         dino d => ok

@@ -204,7 +204,7 @@ public sealed class PermissionMountTests
         getacl d/named access => u::rw-,u:1000:rwx,g::r-x,m::rw-,o::---
         """, options: AllowOther);
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void AccessAcls(MountKind kind) => Parity.Check(kind, """
         put low secret
         chmod low 600

@@ -48,7 +48,7 @@ public sealed class RemoveMountTests
         ls .
         """);
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void DirectoriesOfEachState(MountKind kind) => Parity.Check(kind, Lower, """
         rmdir d => ENOTEMPTY
         rmdir f => ENOTDIR

@@ -39,7 +39,7 @@ public sealed class RenameMountTests
         new("mergeddir", "mkdirp N/s\nput N/f low-N", "put N/u up-N"),
     ];
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void EachStateOverEachState(MountKind kind) => Matrix(kind, "", sameDirectory: true);
 
     [MountTheory, Mounts]
@@ -84,7 +84,7 @@ public sealed class RenameMountTests
     }
 
     /// <summary>Build tools and package managers rename whole directories; an EXDEV there is what users of overlays suffer from.</summary>
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void LowerDirectoriesMoveAndStayWritable(MountKind kind) => Parity.Check(kind, """
         mkdirp top/mid/leaf
         put top/a low-a

@@ -5,7 +5,7 @@ namespace Antares.Aot.Tests.Mount;
 /// <summary>Mappings, locks, programs, and descriptors that outlive their names or their layer.</summary>
 public sealed class SharingMountTests
 {
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void SharedMappings(MountKind kind) => Parity.Check(kind, "gen low 20000 1\ngen low2 20000 1\n", """
         open f low RDWR => ok
         mmap m f 20480 rw shared => ok
@@ -284,7 +284,7 @@ public sealed class SharingMountTests
         run ./moved exit 2 => exit 2
         """.Replace("put script #", "put script \\x23"), otherTree: null);
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void ConcurrentCopyUpHappensOnce(MountKind kind) => Parity.Check(kind,
         string.Join('\n', Enumerable.Range(0, 10).Select(i => $"gen f{i} 2000000 {i + 1}")),
         string.Join('\n', Enumerable.Range(0, 10).Select(i => $"copyuprace f{i} 8 => ok")) + "\nls .\n");

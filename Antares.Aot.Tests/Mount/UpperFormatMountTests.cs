@@ -68,6 +68,13 @@ public sealed class UpperFormatMountTests
         rmtree m
         """;
 
+    /// <summary>The scripts, for the engines among themselves.</summary>
+    internal static string Layers => AllOk(Lower);
+
+    internal static string Changes => AllOk(Work);
+
+    internal static string FurtherChanges => MoreWork;
+
     [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
     public void AnUpperOfKernelOverlayfsIsTakenUp(MountKind kind) => TakeUp(s => new KernelOverlay(s), kind);
 

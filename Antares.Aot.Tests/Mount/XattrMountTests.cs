@@ -19,7 +19,7 @@ public sealed class XattrMountTests
         setcap c
         """;
 
-    [MountTheory, Mounts]
+    [MountTheory, Mounts(KernelEngineToo = true)]
     public void LowerAttributesAreKeptByCopyUp(MountKind kind) => Parity.Check(kind, Lower, """
         getxattr f user.low => 'value'
         getxattr f trusted.t => 'tv'

@@ -9,7 +9,7 @@ internal sealed class AntaresMount : IMountUnderTest
     private readonly string[] _options;
 
     /// <param name="scratch">Folder that holds the layers (lower, upper, work), the mount point and the state.</param>
-    /// <param name="kind"><see cref="MountKind.AntaresFolder"/>, <see cref="MountKind.AntaresDir"/> or <see cref="MountKind.AntaresImage"/>.</param>
+    /// <param name="kind">One of ours: it says which source and which engine.</param>
     /// <param name="options">Further options of the mount verb.</param>
     public AntaresMount(ScratchFolder scratch, MountKind kind = MountKind.AntaresDir, params string[] options)
     {
@@ -39,12 +39,7 @@ internal sealed class AntaresMount : IMountUnderTest
     /// <summary>Further environment variables of the binary.</summary>
     public (string Name, string Value)[] Variables { get; init; } = [];
 
-    public string Source => Kind switch
-    {
-        MountKind.AntaresDir => $"dir:{Lower}",
-        MountKind.AntaresImage => _scratch.Join("lower.image"),
-        _ => Lower,
-    };
+    public string Source => Kind == MountKind.AntaresImage ? _scratch.Join("lower.image") : Kind.IsDir() ? $"dir:{Lower}" : Lower;
 
     public string[] MountArguments
     {
@@ -53,6 +48,8 @@ internal sealed class AntaresMount : IMountUnderTest
             var arguments = new List<string> { "mount", Source, Root };
             if (Upper != null)
                 arguments.AddRange(["--upper", Upper, "--work", Work!]);
+            if (Kind.IsKernelEngine())
+                arguments.AddRange(["--engine", "kernel"]);
             // A test's own options win over those of the whole run.
             if (!_options.Intersect(TestEnvironment.MountOptions).Any())
                 arguments.AddRange(TestEnvironment.MountOptions);
@@ -68,7 +65,7 @@ internal sealed class AntaresMount : IMountUnderTest
         _ = Try(MountArguments).Must();
         MountTable.Entry? entry = MountTable.Find(Root);
         Assert.True(entry != null, $"mount said it succeeded, but {Root} is no mount point");
-        Assert.StartsWith("fuse", entry.Type);
+        Assert.Equal(Kind.IsKernelEngine() ? "overlay" : "fuse.antares-aot", entry.Type);
     }
 
     /// <summary>Runs the binary with this mount's state folder.</summary>

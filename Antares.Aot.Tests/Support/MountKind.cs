@@ -18,8 +18,27 @@ public enum MountKind
     /// <summary>Our mount over an image that is packed from the folder at each mount.</summary>
     AntaresImage,
 
+    /// <summary>Our mount with the kernel engine, over a folder loaded into Dicfuse: kernel overlayfs on our read-only FUSE tree.</summary>
+    AntaresKernel,
+
+    /// <summary>Our mount with the kernel engine over a plain folder, which kernel overlayfs gets as it is.</summary>
+    AntaresKernelFolder,
+
     /// <summary>fuse-overlayfs: not in the default set; a control, since it is known to fail some of these tests.</summary>
     FuseOverlayfs,
+}
+
+/// <summary>What the kinds have in common.</summary>
+internal static class MountKinds
+{
+    /// <summary>The overlay is ours.</summary>
+    public static bool IsFuseEngine(this MountKind kind) => kind is MountKind.AntaresFolder or MountKind.AntaresDir or MountKind.AntaresImage;
+
+    /// <summary>The overlay is the kernel's, the mount ours.</summary>
+    public static bool IsKernelEngine(this MountKind kind) => kind is MountKind.AntaresKernel or MountKind.AntaresKernelFolder;
+
+    /// <summary>The source is loaded into Dicfuse.</summary>
+    public static bool IsDir(this MountKind kind) => kind is MountKind.AntaresDir or MountKind.AntaresKernel;
 }
 
 /// <summary>A file system to test: its layers, its merged view, and the ways to take it down and up again.</summary>

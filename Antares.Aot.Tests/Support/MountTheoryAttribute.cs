@@ -27,14 +27,20 @@ public sealed class MountTheoryAttribute : TheoryAttribute
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class MountsAttribute : DataAttribute
 {
-    /// <summary>Set where kernel overlayfs deliberately does something else; says what. Such a difference stands in docs/SEMANTICS.md.</summary>
+    /// <summary>Set where kernel overlayfs deliberately does something else; says what. Such a difference stands in docs/SEMANTICS.md. It holds for our kernel engine too.</summary>
     public string? NotKernel { get; set; }
+
+    /// <summary>Set where kernel overlayfs cannot do it when its lower layer is our FUSE tree; says what. It stands in docs/SEMANTICS.md too.</summary>
+    public string? NotOnServedLower { get; set; }
 
     /// <summary>Set where a plain folder has no such thing; says what.</summary>
     public string? NotPlain { get; set; }
 
     /// <summary>Set where a dir: tree has no such thing; says what.</summary>
     public string? NotDir { get; set; }
+
+    /// <summary>Of the cross-section that also runs on the kernel engine when ANTARES_TEST_MOUNTS names no kinds; all of them run there when it is named.</summary>
+    public bool KernelEngineToo { get; set; }
 
     /// <summary>The test needs O_TMPFILE, which FUSE has from Linux 6.1 on: with older INIT flags it runs on the other kinds only.</summary>
     public bool NeedsTmpfile { get; set; }
@@ -49,12 +55,17 @@ public sealed class MountsAttribute : DataAttribute
             yield return [MountKind.Plain];
             yield break;
         }
-        foreach (MountKind kind in TestEnvironment.Kinds)
+        bool any = false;
+        foreach (MountKind kind in KernelEngineToo && TestEnvironment.HasDefaultKinds ? [.. TestEnvironment.Kinds, MountKind.AntaresKernel] : TestEnvironment.Kinds)
         {
-            if ((kind == MountKind.Kernel && NotKernel != null) || (kind == MountKind.Plain && NotPlain != null) || (kind == MountKind.AntaresDir && NotDir != null)
-                || (kind == MountKind.AntaresImage && NotImage != null))
+            bool isKernels = kind == MountKind.Kernel || kind.IsKernelEngine();
+            if ((isKernels && NotKernel != null) || (kind == MountKind.AntaresKernel && NotOnServedLower != null) || (kind == MountKind.Plain && NotPlain != null)
+                || (kind.IsDir() && NotDir != null) || (kind == MountKind.AntaresImage && NotImage != null))
                 continue;
+            any = true;
             yield return [kind];
         }
+        if (!any)
+            yield return [MountKind.Plain]; // none of the kinds asked for has it; a theory without data is an error
     }
 }

@@ -64,7 +64,7 @@ internal static class Parity
         mount.Mount();
         AssertSameTree("the mount before", merged, "a second mount of the same layers", Probe.Digest(mount.Root));
         mount.Unmount();
-        if (!IsOurs(mount.Kind) || !kernelSeesTheSame)
+        if (!(mount.Kind.IsFuseEngine() || mount.Kind.IsKernelEngine()) || !kernelSeesTheSame)
             return;
         using var kernel = new KernelOverlay(scratch);
         kernel.Mount();
@@ -97,9 +97,7 @@ internal static class Parity
     private static string Cut(string text) => text.Length <= 300 ? text : text[..120] + "…" + text[^170..];
 
     /// <summary>Times differ between two runs; kernel overlayfs shows directories without a real link count.</summary>
-    private static string TreeOptions(MountKind kind) => IsOurs(kind) ? "tD" : "t";
-
-    private static bool IsOurs(MountKind kind) => kind is MountKind.AntaresDir or MountKind.AntaresFolder or MountKind.AntaresImage;
+    private static string TreeOptions(MountKind kind) => kind.IsFuseEngine() ? "tD" : "t";
 
     private static List<ProbeAnswer> RunParts(IMountUnderTest mount, string script, int timeoutSeconds)
     {

@@ -4,9 +4,10 @@ namespace Antares.Aot.Tests.Support;
 
 /// <summary>What the black-box tests take from outside, all by environment variables.</summary>
 /// <remarks>
-/// ANTARES_BIN: the binary under test. ANTARES_TEST_MOUNTS: which kinds of mount the parity suite runs on, comma separated; all by
-/// default. ANTARES_TEST_MOUNT_OPTIONS: further options for each mount of ours, such as "--init-mask 5.15". ANTARES_TEST_SCRATCH:
-/// where folders are made (default /tmp). ANTARES_TEST_LONG=1: the sizes of the acceptance instead of the shorter ones.
+/// ANTARES_BIN: the binary under test. ANTARES_TEST_MOUNTS: which kinds of mount the parity suite runs on, comma separated; by default
+/// those of <see cref="Kinds"/>, and a cross-section on the kernel engine. ANTARES_TEST_MOUNT_OPTIONS: further options for each mount of
+/// ours, such as "--init-mask 5.15". ANTARES_TEST_SCRATCH: where folders are made (default /tmp). ANTARES_TEST_LONG=1: the sizes of the
+/// acceptance instead of the shorter ones.
 /// </remarks>
 internal static class TestEnvironment
 {
@@ -32,6 +33,8 @@ internal static class TestEnvironment
             return Path.GetFullPath(path);
         }
     }
+
+    public static bool HasDefaultKinds => string.IsNullOrEmpty(Environment.GetEnvironmentVariable("ANTARES_TEST_MOUNTS"));
 
     public static MountKind[] Kinds
     {

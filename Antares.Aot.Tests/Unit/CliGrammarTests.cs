@@ -57,7 +57,6 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("mount /a /b --upper", "--upper")]
     [InlineData("mount /a /b --threads x", "x")]
     [InlineData("mount /a /b --threads 0", "--threads")]
-    [InlineData("mount /a /b --engine kernel", "kernel")]
     [InlineData("mount /a /b --engine other", "other")]
     [InlineData("mount /a /b --volatile --fsync", "--fsync")]
     [InlineData("mount /a /b --work /w", "--upper")]

@@ -4,7 +4,8 @@ namespace Antares.Aot.Cli;
 /// <param name="Name">Before '='.</param>
 /// <param name="Values">Values that it may have, separated by '|'; "*": any; null: it has none.</param>
 /// <param name="Why">Why it has no effect, for the log and docs/MOUNT-OPTIONS.md.</param>
-public readonly record struct IdleOption(string Name, string? Values, string Why);
+/// <param name="KeptByFuse">Of the values, those whose wish is met by the FUSE engine only; empty: none.</param>
+public readonly record struct IdleOption(string Name, string? Values, string Why, string KeptByFuse = "");
 
 /// <summary>An option that would promise what is not done.</summary>
 /// <param name="Name">Before '='.</param>
@@ -56,10 +57,10 @@ public static class ForeignOptions
         new("noiversion", null, "the kernel counts for itself"),
         new("default_permissions", null, "always on"),
         new("metacopy", "on|off", "a copy-up is always whole"),
-        new("index", "on|off", "hard links of lower files stay linked without an index"),
+        new("index", "on|off", "hard links of lower files stay linked without an index", "on"),
         new("nfs_export", "off", "there is no export"),
         new("xino", "on|off|auto", "inode numbers are always unique and stay over remounts"),
-        new("uuid", "on|off|null|auto", "f_fsid is the upper's"),
+        new("uuid", "on|off|null|auto", "f_fsid is the upper's", "on|off|null"),
         new("verity", "off", "no digests are kept"),
         new("override_creds", null, "layers are always accessed as the user that mounted"),
         new("timeout", "*", "what the kernel keeps is told of every change made through the mount; layers are taken to be still"),

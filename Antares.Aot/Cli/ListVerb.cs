@@ -36,10 +36,10 @@ internal static class ListVerb
             return;
         }
 
-        var rows = new List<string[]> { new[] { "ID", "JOB", "STATE", "PID", "MOUNT POINT", "SOURCE" } };
+        var rows = new List<string[]> { new[] { "ID", "JOB", "STATE", "ENGINE", "PID", "MOUNT POINT", "SOURCE" } };
         rows.AddRange(mounts.Select(mount => new[]
         {
-            mount.Record.Id, mount.Record.Job ?? "-", mount.State, $"{mount.Record.Process.Pid}", mount.Record.MountPoint,
+            mount.Record.Id, mount.Record.Job ?? "-", mount.State, mount.Record.Engine, $"{mount.Record.Process.Pid}", mount.Record.MountPoint,
             string.Join(':', mount.Record.Lowers),
         }));
         var widths = Enumerable.Range(0, rows[0].Length).Select(column => rows.Max(row => row[column].Length)).ToArray();

@@ -24,9 +24,9 @@ internal sealed class MountOptionSet
     private readonly Option<bool> _keep = new("--keep") { Description = "Keep the workspace after the unmount" };
     private readonly Option<string> _engine = new("--engine")
     {
-        Description = "auto, fuse or kernel (this build has fuse only)",
+        Description = "fuse, kernel (the kernel's overlay), or auto (kernel if possible)",
         HelpName = "ENGINE",
-        DefaultValueFactory = _ => "auto",
+        DefaultValueFactory = _ => "fuse",
     };
 
     private readonly Option<bool> _volatile = new("--volatile") { Description = "Skip syncs; after a crash the upper needs --recover" };
@@ -104,24 +104,6 @@ internal sealed class MountOptionSet
         return error == Errno.None && log is not null ? log : throw MountProblem.Host($"cannot open the log file {file}", error);
     }
 
-    /// <summary>Says which engine serves and why, at level info.</summary>
-    /// <exception cref="MountProblem">Usage: an engine that this build does not have.</exception>
-    public void ChooseEngine(ParseResult result, Log log)
-    {
-        switch (result.GetValue(_engine))
-        {
-            case "fuse":
-                break;
-            case "auto":
-                log.Info("engine fuse: this build has no other");
-                break;
-            case "kernel":
-                throw MountProblem.Usage("--engine kernel is not in this build; leave --engine out, or give fuse");
-            case var other:
-                throw MountProblem.Usage($"--engine '{other}': give auto, fuse or kernel");
-        }
-    }
-
     /// <summary>True with --read-only.</summary>
     public bool AsksForReadOnly(ParseResult result) => result.GetValue(_readOnly);
 
@@ -167,6 +149,7 @@ internal sealed class MountOptionSet
             ReadOnly = request.ReadOnly || result.GetValue(_readOnly),
             Keep = result.GetValue(_keep),
             Durability = isVolatile ? Durability.Volatile : fsync ? Durability.Fsync : list?.Durability ?? otherwise,
+            Engine = EngineOf(result.GetValue(_engine)),
             Recover = result.GetValue(_recover),
             WorkspaceRoot = result.GetValue(_workspaceRoot) ?? "/tmp",
             Job = JobId.Check(result.GetValue(_job)),
@@ -212,6 +195,14 @@ internal sealed class MountOptionSet
             throw MountProblem.Usage("--work needs --upper: a workspace brings its own work folder");
         }
     }
+
+    private static EngineWish EngineOf(string? word) => word switch
+    {
+        "auto" => EngineWish.Auto,
+        "fuse" => EngineWish.Fuse,
+        "kernel" => EngineWish.Kernel,
+        _ => throw MountProblem.Usage($"--engine '{word}': give auto, fuse or kernel"),
+    };
 
     private static ulong? InitMaskOf(string? text) => text switch
     {

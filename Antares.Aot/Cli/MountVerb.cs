@@ -37,7 +37,6 @@ internal static class MountVerb
         command.SetAction(result =>
         {
             using var log = shared.OpenLog(result);
-            shared.ChooseEngine(result, log);
             var lists = result.GetValue(overlayOptions) ?? [];
             var options = OverlayOptionList.Parse(lists);
             if (options.Idle.Count > 0)

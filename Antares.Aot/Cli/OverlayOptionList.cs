@@ -12,6 +12,7 @@ public sealed class OverlayOptionList
     private readonly List<string> _lowers = [];
     private readonly List<string> _mountOptions = [];
     private readonly List<string> _idle = [];
+    private readonly List<string> _keptByFuse = [];
     private bool _isSloppy;
 
     private OverlayOptionList()
@@ -93,6 +94,7 @@ public sealed class OverlayOptionList
         FsName = FsName,
         Behaviour = Behaviour,
         MountOptions = MountOptions,
+        KeptByFuse = _keptByFuse,
     };
 
     private const string Sloppy = "sloppy";
@@ -225,6 +227,11 @@ public sealed class OverlayOptionList
             if (idle.Name == name && ForeignOptions.Matches(idle.Values, value))
             {
                 _idle.Add($"{option} ({idle.Why})");
+                if (idle.KeptByFuse.Length > 0 && ForeignOptions.Matches(idle.KeptByFuse, value))
+                {
+                    _keptByFuse.Add(option);
+                }
+
                 return;
             }
         }

@@ -31,7 +31,6 @@ internal static class RunVerb
         command.SetAction(result =>
         {
             using var log = shared.OpenLog(result);
-            shared.ChooseEngine(result, log);
             var request = shared.ToRequest(result, result.GetRequiredValue(source), result.GetValue(mountPoint), Durability.Volatile);
             var inside = FolderInMount(result.GetValue(folder) ?? "");
             var mount = ServedMount.Start(request, context.State(), log, report: null);

@@ -17,6 +17,8 @@ public sealed class MountDiagnostics
     private readonly Lock _lock = new();
     private readonly List<(string Name, Func<long> Read)> _gauges = [];
     private readonly int[] _missing = new int[OpNames.Slots];
+    private string _engine = "fuse";
+    private string? _notSeen;
 
     public MountDiagnostics(Log? log = null) => Log = log ?? Log.Off;
 
@@ -38,6 +40,15 @@ public sealed class MountDiagnostics
         }
     }
 
+    /// <summary>Says whose diagnostics these are. Before anybody asks.</summary>
+    /// <param name="engine">As <c>--engine</c> spells it.</param>
+    /// <param name="notSeen">What they cannot tell, as a line for the user; null: they tell all.</param>
+    public void SetEngine(string engine, string? notSeen)
+    {
+        _engine = engine;
+        _notSeen = notSeen;
+    }
+
     /// <summary>Notes that the kernel asked for an operation that this mount does not have; logged once per operation.</summary>
     /// <param name="opcode">Number of the operation.</param>
     public void NoteMissing(uint opcode)
@@ -49,10 +60,11 @@ public sealed class MountDiagnostics
         }
     }
 
-    /// <summary>Writes <c>{"ops":{…},"gauges":{…}}</c>.</summary>
+    /// <summary>Writes <c>{"engine":…,"ops":{…},"gauges":{…}}</c>.</summary>
     public void WriteStatsJson(Utf8JsonWriter json)
     {
         json.WriteStartObject();
+        json.WriteString("engine"u8, _engine);
         json.WriteStartObject("ops"u8);
         for (int op = 0; op < OpNames.Slots; op++)
         {
@@ -76,6 +88,7 @@ public sealed class MountDiagnostics
     /// <summary>Writes a table of the operations that occurred, and the gauges.</summary>
     public void WriteStatsText(TextWriter text)
     {
+        text.WriteLine($"engine {_engine}");
         text.WriteLine($"{"operation",-20} {"count",12} {"errors",10} {"p50 us",9} {"p99 us",9} {"max us",10}  errno");
         for (int op = 0; op < OpNames.Slots; op++)
         {
@@ -108,7 +121,7 @@ public sealed class MountDiagnostics
     }
 
     /// <summary>
-    /// Writes <c>{"total":n,"errors":[{"time","op","errno","path","layer","call","nodeid"},…],"not_implemented":{…}}</c>, the oldest first.
+    /// Writes <c>{"total":n,"errors":[{"time","op","errno","path","layer","call","nodeid"},…],"not_implemented":{…},"not_seen":…}</c>, the oldest first.
     /// </summary>
     public void WriteErrorsJson(Utf8JsonWriter json)
     {
@@ -136,6 +149,7 @@ public sealed class MountDiagnostics
         }
 
         json.WriteEndObject();
+        WriteOrNull(json, "not_seen"u8, _notSeen ?? "");
         json.WriteEndObject();
     }
 
@@ -173,6 +187,11 @@ public sealed class MountDiagnostics
         foreach ((string name, int times) in Missing())
         {
             text.WriteLine($"not implemented: {name}, asked for {times} times");
+        }
+
+        if (_notSeen is not null)
+        {
+            text.WriteLine(_notSeen);
         }
     }
 

@@ -35,6 +35,7 @@ internal readonly unsafe ref struct FuseRequest
         Capacity = Math.Min(size, Context->ReplyCapacity),
         CacheSeconds = _server.CacheSeconds,
         StaticLinks = _server.FileSystem.StaticLinks,
+        Generation = _server.Generation,
     };
 
     /// <summary>The answer of an operation that gives nothing back: success or an errno.</summary>
@@ -216,7 +217,7 @@ internal readonly unsafe ref struct FuseRequest
     private void FillEntry(fuse_entry_param* entry, ref EntryReply reply)
     {
         entry->ino = reply.NodeId;
-        entry->generation = 0; // ids are never used twice
+        entry->generation = _server.Generation;
         entry->attr = reply.Attributes;
         if (_server.FileSystem.StaticLinks)
         {

@@ -7,7 +7,7 @@ using Antares.Interop.Fuse3;
 namespace Antares.Aot.Fuse;
 
 /// <summary>
-/// A FUSE mount of an overlay: made by <see cref="Mount"/>, served from <see cref="Start"/> on, gone when <see cref="WaitEnd"/> returns.
+/// A FUSE mount of an overlay: made by <see cref="Mount"/>, served from <see cref="Start"/> on, gone when <see cref="WaitEnd()"/> returns.
 /// </summary>
 /// <remarks>
 /// The transport is in here and nowhere else: who uses a server neither sees libfuse nor the device. The overlay is not disposed with it.
@@ -52,6 +52,13 @@ public sealed unsafe class FuseServer
     internal FailureReporter Failures { get; }
 
     internal double CacheSeconds { get; }
+
+    /// <summary>
+    /// Goes with each id. File handles hold both, and kernel overlayfs keeps handles of its lower layer in its upper, beyond the mount: there
+    /// the ids are used again for other objects, and the wrong one would be found by an old handle. So it is another one in each mount, within
+    /// the 32 bits that the kernel keeps, and never 0, which is the root's.
+    /// </summary>
+    internal ulong Generation { get; } = NewGeneration();
 
     private FuseOptions Options { get; }
 
@@ -118,7 +125,7 @@ public sealed unsafe class FuseServer
         Session.fuse_session_exit(_session);
         FileSystem.Data.ModeChanged = DropAttributes;
         bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
-        var raw = new RawRequests(FileSystem, Failures, device, old, CacheSeconds);
+        var raw = new RawRequests(FileSystem, Failures, device, old, Generation, CacheSeconds);
         var dispatcher = new Dispatcher(_session, raw, OwnThreads, Failures, _diagnostics);
         _loop = new DeviceLoop(device, Options.Threads, Options.MaxThreads, dispatcher, OwnThreads, _diagnostics.Log);
         _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
@@ -147,7 +154,19 @@ public sealed unsafe class FuseServer
         Release();
     }
 
-    /// <summary>Takes the mount away; <see cref="WaitEnd"/> returns some time after.</summary>
+    /// <summary>As <see cref="WaitEnd()"/>; false: not within <paramref name="timeoutMs"/>, or not started.</summary>
+    public bool WaitEnd(int timeoutMs)
+    {
+        bool ended = _loop?.WaitEnd(timeoutMs) ?? false;
+        if (ended)
+        {
+            Release();
+        }
+
+        return ended;
+    }
+
+    /// <summary>Takes the mount away; <see cref="WaitEnd()"/> returns some time after.</summary>
     /// <param name="lazy">Take it out of the tree at once, though it may be in use.</param>
     /// <returns>
     /// None (also when it was gone already); EBUSY: in use; EINVAL, ENOENT: it lives, but not at its mount point (detached, moved); EPERM:
@@ -177,6 +196,13 @@ public sealed unsafe class FuseServer
 
     /// <summary>A reply did not reach the kernel: interrupted and taken back (ENOENT), or the mount is gone (ENODEV).</summary>
     internal void ReplyLost(Errno error) => _diagnostics.Log.Debug($"a reply was not taken: {error}");
+
+    private static uint NewGeneration()
+    {
+        // No /dev/urandom in a bare container: time and process, spread by a multiplier.
+        ulong mixed = ((ulong)DateTime.UtcNow.Ticks ^ ((ulong)(uint)Environment.ProcessId << 40)) * 0x9E3779B97F4A7C15UL;
+        return (uint)(mixed >> 32) | 1;
+    }
 
     private static fuse_session* NewSession(string[] arguments, nint userdata)
     {

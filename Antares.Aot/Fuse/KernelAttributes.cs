@@ -16,10 +16,10 @@ internal static unsafe class KernelAttributes
     }
 
     /// <summary>Fills an entry that may be kept for <paramref name="cacheSeconds"/>.</summary>
-    public static void FillEntry(fuse_entry_out* entry, ulong nodeId, in stat attributes, double cacheSeconds)
+    public static void FillEntry(fuse_entry_out* entry, ulong nodeId, in stat attributes, ulong generation, double cacheSeconds)
     {
         entry->nodeid = nodeId;
-        entry->generation = 0;
+        entry->generation = generation;
         entry->entry_valid = (ulong)cacheSeconds;
         entry->attr_valid = (ulong)cacheSeconds;
         entry->entry_valid_nsec = 0;

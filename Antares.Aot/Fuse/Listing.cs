@@ -12,6 +12,7 @@ internal unsafe struct Listing
     public nuint Capacity;
     public nuint Used;
     public double CacheSeconds;
+    public ulong Generation;
 
     /// <summary>Each directory shows one link.</summary>
     public bool StaticLinks;
@@ -39,7 +40,7 @@ internal unsafe struct Listing
         nuint left = listing->Capacity - listing->Used;
         fuse_entry_param entry;
         entry.ino = item->NodeId;
-        entry.generation = 0;
+        entry.generation = listing->Generation;
         entry.attr = item->Attributes;
         if (listing->StaticLinks)
         {

@@ -23,8 +23,9 @@ namespace Antares.Aot.Fuse;
 /// <param name="failures">Ring of failures.</param>
 /// <param name="device">Descriptor that replies are written to.</param>
 /// <param name="old">The kernel is (or plays) one before 5.17: it sends none of these, and gets ENOSYS if it does.</param>
+/// <param name="generation">Of the mount.</param>
 /// <param name="cacheSeconds">How long names and attributes may be kept.</param>
-internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures, int device, bool old, double cacheSeconds)
+internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures, int device, bool old, ulong generation, double cacheSeconds)
 {
     /// <summary>Is this one answered here?</summary>
     public static bool Handles(fuse_opcode opcode) => opcode
@@ -71,7 +72,7 @@ internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures,
         }
 
         var reply = new CreateReply { Open = default };
-        KernelAttributes.FillEntry(&reply.Entry, made.NodeId, made.Attributes, cacheSeconds);
+        KernelAttributes.FillEntry(&reply.Entry, made.NodeId, made.Attributes, generation, cacheSeconds);
         if (Send(context, &reply.Header, (uint)sizeof(CreateReply)) != Errno.None)
         {
             // The kernel never saw the file, so that it will not forget it either.

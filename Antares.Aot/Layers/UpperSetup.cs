@@ -83,14 +83,7 @@ internal static unsafe class UpperSetup
             return error;
         }
 
-        error = FolderAccess.OpenBeneath(workFd, new ByteName(name, 4), Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out innerFd);
-        if (error == Errno.EACCES)
-        {
-            // Kernel overlayfs leaves it with mode 0.
-            _ = Antares.Interop.Attributes.Fchmodat(workFd, name, 0x1C0, 0);
-            error = FolderAccess.OpenBeneath(workFd, new ByteName(name, 4), Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out innerFd);
-        }
-
+        error = OpenInner(workFd, out innerFd);
         if (error != Errno.None)
         {
             problem = $"the work directory cannot be opened ({error})";
@@ -128,6 +121,22 @@ internal static unsafe class UpperSetup
             problem = $"the work directory cannot be cleaned ({error})";
             _ = Fd.Close(innerFd);
             innerFd = -1;
+        }
+
+        return error;
+    }
+
+    /// <summary>Opens the inner work directory.</summary>
+    /// <returns>None; ENOENT: there is none; another errno of open.</returns>
+    public static Errno OpenInner(int workFd, out int innerFd)
+    {
+        byte* name = Literal.Pointer("work"u8);
+        Errno error = FolderAccess.OpenBeneath(workFd, new ByteName(name, 4), Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out innerFd);
+        if (error == Errno.EACCES)
+        {
+            // Kernel overlayfs leaves it with mode 0.
+            _ = Antares.Interop.Attributes.Fchmodat(workFd, name, 0x1C0, 0);
+            error = FolderAccess.OpenBeneath(workFd, new ByteName(name, 4), Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out innerFd);
         }
 
         return error;

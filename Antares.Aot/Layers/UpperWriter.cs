@@ -151,25 +151,7 @@ public sealed unsafe class UpperWriter : IDisposable
     /// <summary>Checks that the upper can carry the overlay's marks, so that the first rename or removal does not find out.</summary>
     /// <param name="problem">What is wrong, for the user.</param>
     /// <returns>None; EOPNOTSUPP: the file system keeps no such attributes; EPERM: this process may not set them.</returns>
-    public Errno Start(out string? problem)
-    {
-        problem = null;
-        byte value = (byte)'n';
-        Errno error = Xattrs.Fsetxattr(Work.Fd, _layer.Marks.Opaque, &value, 1, 0);
-        if (error == Errno.None)
-        {
-            error = Xattrs.Fremovexattr(Work.Fd, _layer.Marks.Opaque);
-        }
-
-        if (error != Errno.None)
-        {
-            string prefix = _layer.Marks.IsUser ? "user" : "trusted";
-            problem = $"the upper's file system does not take the extended attributes ({prefix}.overlay.*) that an overlay keeps there "
-                + $"({error}); choose an upper on another file system";
-        }
-
-        return error;
-    }
+    public Errno Start(out string? problem) => Work.TryMarks(out problem);
 
     internal void KeepOpen(int outerWorkFd) => _outerWorkFd = outerWorkFd;
 

@@ -160,6 +160,29 @@ public sealed unsafe class WorkDirectory
         return Failure.Note("upper", "fsetxattr (opaque)", Xattrs.Fsetxattr(directoryFd, _marks.Opaque, &value, 1, 0));
     }
 
+    /// <summary>Checks that the file system takes the overlay's marks.</summary>
+    /// <param name="problem">What is wrong, for the user.</param>
+    /// <returns>None; EOPNOTSUPP: the file system keeps no such attributes; EPERM: this process may not set them.</returns>
+    public Errno TryMarks(out string? problem)
+    {
+        problem = null;
+        byte value = (byte)'n';
+        Errno error = Xattrs.Fsetxattr(_fd, _marks.Opaque, &value, 1, 0);
+        if (error == Errno.None)
+        {
+            error = Xattrs.Fremovexattr(_fd, _marks.Opaque);
+        }
+
+        if (error != Errno.None)
+        {
+            string prefix = _marks.IsUser ? "user" : "trusted";
+            problem = $"the upper's file system does not take the extended attributes ({prefix}.overlay.*) that an overlay keeps there "
+                + $"({error}); choose an upper on another file system";
+        }
+
+        return error;
+    }
+
     /// <summary>The mark that kernel overlayfs and we leave while an upper is used without syncing.</summary>
     public bool HasVolatileMark() => StatPath("incompat/volatile"u8) == Errno.None;
 
@@ -174,15 +197,11 @@ public sealed unsafe class WorkDirectory
         return error == Errno.EEXIST ? Errno.None : error;
     }
 
+    /// <summary>Takes the mark away. Kernel overlayfs keeps a directory more in it than we do.</summary>
     public Errno ClearVolatileMark()
     {
-        Errno error = PathOps.Unlinkat(_fd, Literal.Pointer("incompat/volatile"u8), Fcntl.AT_REMOVEDIR);
-        if (error is Errno.None or Errno.ENOENT)
-        {
-            error = PathOps.Unlinkat(_fd, Literal.Pointer("incompat"u8), Fcntl.AT_REMOVEDIR);
-        }
-
-        return error == Errno.ENOENT ? Errno.None : error;
+        byte* name = Literal.Pointer("incompat"u8);
+        return RemoveTree(_fd, new ByteName(name, 8), 0);
     }
 
     private Errno StatPath(ReadOnlySpan<byte> path)

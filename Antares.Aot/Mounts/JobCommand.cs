@@ -48,6 +48,11 @@ public static unsafe class JobCommand
             log.Error($"cannot run {Utf8.Print(words[0])}{place}: {ErrnoText.Of(error)}{(error == Errno.ENOENT ? "; no such command or --cd folder" : "")}");
         }
 
+        if (code != 0 && mount.Shortage() is { } shortage)
+        {
+            log.Warn(shortage);
+        }
+
         _ = MountEnd.TakeDown(mount, events, log, UsersPatienceMs); // what went wrong is in the log; the job's own code counts
         return code;
     }

@@ -87,6 +87,19 @@ internal static class MegaSetup
         }
     }
 
+    /// <summary>As <see cref="Pin"/>, for what was pinned before.</summary>
+    /// <param name="pinned">Its address, with the revision.</param>
+    /// <param name="request">What else was asked for.</param>
+    /// <param name="workspaceStore">As for <see cref="Pin"/>.</param>
+    /// <param name="log">The log.</param>
+    /// <exception cref="MountProblem">Usage or Host.</exception>
+    public static PinnedMega PinAgain(string pinned, MegaRequest request, string? workspaceStore, Log log)
+    {
+        // What the options add to an address is in this one by now.
+        var address = Address(new SourceSpec(SourceKind.Mega, pinned), request with { Path = null, Revision = null });
+        return Pin(address, request, workspaceStore, log);
+    }
+
     /// <summary>An address as it may be shown: without the user name and password that somebody wrote into it.</summary>
     private static string WithoutSecrets(string text)
     {

@@ -79,7 +79,8 @@ public sealed class MountDirectory(StateFile state)
         var cleaned = new List<string>();
         foreach (var mount in MountTable.Read().Where(mount => mount.IsOurs))
         {
-            if (IsDead(mount.MountPoint) && Unmounter.Detach(mount.MountPoint) == Errno.None)
+            var isDead = mount.IsKernelEngine ? HasDeadLower(mount.MountPoint) : IsDead(mount.MountPoint);
+            if (isDead && Unmounter.Detach(mount.MountPoint) == Errno.None)
             {
                 cleaned.Add(mount.MountPoint);
             }
@@ -94,6 +95,7 @@ public sealed class MountDirectory(StateFile state)
     {
         if (!IsDead(mountPoint))
         {
+            FreeOfKernelOverlay(mountPoint);
             return;
         }
 
@@ -129,21 +131,44 @@ public sealed class MountDirectory(StateFile state)
     /// </summary>
     private static bool LeftItsMount(MountRecord record) =>
         MountTable.Find(record.MountPoint) is { IsOurs: true } entry
-        && (record.Device is null || record.Device == entry.Device)
-        && IsDead(record.MountPoint);
+        && (entry.IsKernelEngine
+            ? entry.IsOf(record.Id)
+            : (record.Device is null || record.Device == entry.Device) && IsDead(record.MountPoint));
+
+    /// <summary>The kernel's overlay goes on without the process that made it; only its record tells that this is gone.</summary>
+    /// <exception cref="MountProblem">Host: it cannot be cleaned up.</exception>
+    private void FreeOfKernelOverlay(string mountPoint)
+    {
+        if (!MountTable.IsMountPoint(mountPoint))
+        {
+            return;
+        }
+
+        _ = HostPath.RealPath(mountPoint, out var real); // it is there
+        if (MountTable.Find(real) is { IsKernelEngine: true } entry
+            && All().Find(mount => mount.IsStale && entry.IsOf(mount.Record.Id)) is { } stale
+            && Clean(stale.Record) is { } problem)
+        {
+            throw MountProblem.Host(problem);
+        }
+    }
+
+    /// <summary>True for a mount of the kernel engine whose lower layer was served by a process that is gone: a name that nobody asked for before tells.</summary>
+    private static bool HasDeadLower(string mountPoint) =>
+        HostPath.Stat($"{mountPoint}/.antares-{Workspace.NewId()}", out _) is Errno.ENOTCONN or Errno.ECONNABORTED;
 
     /// <summary>
-    /// True for the mount point of a mount whose process is gone. Its attributes and its listing may still be cached, and its root opens
-    /// without a request once a directory was opened before; what the kernel never answers itself is statfs.
+    /// True for the mount point of a mount whose process is gone. The size of the file system is asked for, which no kernel caches: attributes
+    /// and listings may still be, and directories open without a request.
     /// </summary>
     internal static unsafe bool IsDead(string mountPoint)
     {
-        var error = HostPath.OpenFolder(mountPoint, out var fd);
+        var error = HostPath.Open(mountPoint, Fcntl.O_PATH | Fcntl.O_DIRECTORY, 0, out var fd);
         if (error == Errno.None)
         {
-            statfs about;
-            error = Attributes.Fstatfs(fd, &about);
-            _ = Fd.Close(fd); // only tried
+            using var owned = new OwnedFd(fd);
+            statfs any;
+            error = Attributes.Fstatfs(fd, &any);
         }
 
         return error is Errno.ENOTCONN or Errno.ECONNABORTED; // the second: it died while it was asked

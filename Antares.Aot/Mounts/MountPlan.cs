@@ -11,7 +11,7 @@ namespace Antares.Aot.Mounts;
 /// <summary>A lower layer with its root opened.</summary>
 /// <param name="Spec">As asked for, with its kind as found.</param>
 /// <param name="RealPath">A folder or file without links; of a server the address with the revision that is mounted.</param>
-/// <param name="Root">Descriptor of the folder, or of the image file, which the layer takes over; null: the source is a server.</param>
+/// <param name="Root">Descriptor of the folder, or of the image file, of which layers have duplicates; null: the source is a server.</param>
 public sealed record PlannedLower(SourceSpec Spec, string RealPath, OwnedFd? Root)
 {
     /// <summary>The server, once it was asked; the layer takes it over.</summary>
@@ -116,17 +116,19 @@ public sealed class MountPlan : IDisposable
         }
     }
 
-    /// <summary>The mount is up: what was made stays until the mount ends.</summary>
-    public void Keep() => _kept = true;
+    /// <summary>What is shown in the table of mounts: the name asked for, or SOURCE without links.</summary>
+    public string SourceName => Request.FsName ?? (_lowers[^1].Spec with { Path = _lowers[^1].RealPath }).ToString();
+
+    /// <summary>The mount is up: what was made stays until the mount ends. Its layers have their own descriptors.</summary>
+    public void Keep()
+    {
+        _kept = true;
+        CloseLowers();
+    }
 
     public void Dispose()
     {
-        foreach (var lower in _lowers)
-        {
-            lower.Root?.Dispose();
-            lower.Mega?.Dispose();
-        }
-
+        CloseLowers();
         Upper?.Dispose();
         Work?.Dispose();
         if (!_kept)
@@ -162,6 +164,16 @@ public sealed class MountPlan : IDisposable
 
         using var owned = new OwnedFd(fd);
         return HostPath.List(fd, 1, out var names) == Errno.None && names.Count == 0;
+    }
+
+    private void CloseLowers()
+    {
+        foreach (var lower in _lowers)
+        {
+            lower.Root?.Dispose();
+            lower.Mega?.Dispose();
+            lower.Mega = null; // a layer may have it instead
+        }
     }
 
     private static IdMap MapOf(MountBehaviour behaviour, IReadOnlyList<IdRange>? ranges, uint? squash, string overflowFile)
@@ -247,7 +259,7 @@ public sealed class MountPlan : IDisposable
         var fd = OpenFolder("mount point", path, $"make it first: mkdir -p {path}");
         using var owned = new OwnedFd(fd);
         MountPoint = RealPath("mount point", fd, path);
-        if (MountTable.IsFuse(fd) && MountTable.Find(MountPoint) is { IsOurs: true })
+        if (MountTable.MayBeOurs(fd) && MountTable.Find(MountPoint) is { IsOurs: true })
         {
             throw MountProblem.Host($"mount point {path}: already a mount of antares-aot; antares-aot umount {path} first, or choose another folder");
         }
@@ -361,7 +373,7 @@ public sealed class MountPlan : IDisposable
 
         var error = _lowers[0] switch
         {
-            // An image's root is asked when it is open (MountAssembly).
+            // An image's root is asked when it is open (LayerFactory).
             { Spec.Kind: SourceKind.Image } => Errno.None,
             { Root: { } root } => RootAttributes.Copy(root.Value, Upper.Value),
             { Mega: { } mega } => RootAttributes.Set(Upper.Value, mega.Trees.Commit.Seconds),

@@ -14,6 +14,9 @@ public sealed record MountRecord
     /// <summary>Process that serves the mount, and its start time (see <see cref="ProcessIdentity"/>).</summary>
     public required ProcessIdentity Process { get; init; }
 
+    /// <summary>Engine that serves, as <c>--engine</c> spells it.</summary>
+    public string Engine { get; init; } = "fuse";
+
     /// <summary>Path without links.</summary>
     public required string MountPoint { get; init; }
 

@@ -32,6 +32,8 @@ public sealed record MountRequest
 
     public Durability Durability { get; init; }
 
+    public EngineWish Engine { get; init; }
+
     /// <summary>Take up an upper that a crashed volatile mount left behind.</summary>
     public bool Recover { get; init; }
 
@@ -61,6 +63,9 @@ public sealed record MountRequest
 
     /// <summary>How objects are shown and kept.</summary>
     public MountBehaviour Behaviour { get; init; } = new();
+
+    /// <summary>Options of another overlay that need nothing here as long as the overlay is ours; kernel overlayfs would not keep what they ask for.</summary>
+    public IReadOnlyList<string> KeptByFuse { get; init; } = [];
 
     /// <summary>For a source of the kind <see cref="SourceKind.Mega"/>.</summary>
     public MegaRequest Mega { get; init; } = new();

@@ -11,10 +11,22 @@ namespace Antares.Aot.Mounts;
 /// <param name="Device">Of the file system.</param>
 public sealed record MountEntry(string MountPoint, string Type, string Source, DeviceNumber Device)
 {
-    /// <summary>The type under which mounts of this program show.</summary>
+    /// <summary>The type under which mounts of the FUSE engine show.</summary>
     public const string OurType = "fuse.antares-aot";
 
-    public bool IsOurs => Type == OurType;
+    private const string KernelType = "overlay";
+    private const string KernelPrefix = "antares-aot:";
+
+    public bool IsOurs => Type == OurType || IsKernelEngine;
+
+    /// <summary>A mount of the kernel engine: the kernel's overlay, mounted by this program.</summary>
+    public bool IsKernelEngine => Type == KernelType && Source.StartsWith(KernelPrefix, StringComparison.Ordinal);
+
+    /// <summary>What a mount of the kernel engine says it was mounted from: it tells the mounts of one record from all others.</summary>
+    public static string SourceOf(string id, string source) => $"{KernelPrefix}{id}:{source}";
+
+    /// <summary>True for a mount of the kernel engine that a record of this id is about.</summary>
+    public bool IsOf(string id) => IsKernelEngine && Source.StartsWith(SourceOf(id, ""), StringComparison.Ordinal);
 }
 
 /// <summary>What is mounted, as this process sees it.</summary>
@@ -27,11 +39,23 @@ public static class MountTable
     /// <summary>The mount that is uppermost at a mount point, or null.</summary>
     public static MountEntry? Find(string mountPoint) => Read().FindLast(entry => entry.MountPoint == mountPoint);
 
-    /// <summary>True when an open folder is on some FUSE file system.</summary>
-    public static unsafe bool IsFuse(int fd)
+    /// <summary>True for a path at which something is mounted. Asks no server.</summary>
+    public static unsafe bool IsMountPoint(string path)
+    {
+        statx place;
+        fixed (byte* name = HostPath.Bytes(path))
+        {
+            const int Flags = Fcntl.AT_STATX_DONT_SYNC | Fcntl.AT_NO_AUTOMOUNT;
+            return Attributes.Statx(Fcntl.AT_FDCWD, name, Flags, 0, &place) == Errno.None && (place.stx_attributes & StatMode.STATX_ATTR_MOUNT_ROOT) != 0;
+        }
+    }
+
+    /// <summary>False when an open folder is certainly not in a mount of this program.</summary>
+    public static unsafe bool MayBeOurs(int fd)
     {
         statfs result;
-        return Attributes.Fstatfs(fd, &result) == Errno.None && (long)result.f_type == FileSystemMagic.FUSE_SUPER_MAGIC;
+        return Attributes.Fstatfs(fd, &result) == Errno.None
+            && (long)result.f_type is FileSystemMagic.FUSE_SUPER_MAGIC or FileSystemMagic.OVERLAYFS_SUPER_MAGIC;
     }
 
     /// <summary>Parses mountinfo (proc_pid_mountinfo(5)).</summary>

@@ -1,6 +1,5 @@
 using System.Globalization;
 using Antares.Aot.Diagnostics;
-using Antares.Aot.Fuse;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -8,25 +7,21 @@ namespace Antares.Aot.Mounts;
 /// <summary>A mount that this process serves: made whole or not at all, and cleaned up whole.</summary>
 public sealed class ServedMount : IDisposable
 {
-    private const int StartPatienceMs = 10_000;
-
     private readonly StateFile _state;
     private readonly Log _log;
     private readonly MountPlan _plan;
-    private readonly FuseServer _server;
-    private readonly OwnedFd _ended;
+    private readonly IMountEngine _engine;
 
     private ServedMount(
-        StateFile state, Log log, StartClock clock, MountPlan plan, MountRecord record, FuseServer server, ControlServer control, OwnedFd ended, rlimit callersLimit)
+        StateFile state, Log log, StartClock clock, MountPlan plan, MountRecord record, IMountEngine engine, ControlServer control, rlimit callersLimit)
     {
         Clock = clock;
         _state = state;
         _log = log;
         _plan = plan;
         Record = record;
-        _server = server;
+        _engine = engine;
         Control = control;
-        _ended = ended;
         CallersFileLimit = callersLimit;
     }
 
@@ -41,7 +36,7 @@ public sealed class ServedMount : IDisposable
     public ControlServer Control { get; }
 
     /// <summary>Readable once the mount is gone, after <see cref="Complete"/>.</summary>
-    public int EndedDescriptor => _ended.Value;
+    public int EndedDescriptor => _engine.EndedDescriptor;
 
     /// <summary>The mount is gone: see <see cref="NoteEnd"/>.</summary>
     public bool HasEnded { get; private set; }
@@ -72,10 +67,11 @@ public sealed class ServedMount : IDisposable
         {
             plan = MountPlan.Make(request, log, chosen =>
             {
-                if (chosen.Workspace is not null)
+                if (chosen.Workspace is not null || chosen.Request.Engine != EngineWish.Fuse)
                 {
-                    // Should this process be killed, the record tells of the workspace; without one, all that is left is in the mount
-                    // table. It listens before: a process that can't be seen and does not listen counts as gone (MountDirectory).
+                    // Should this process be killed, the record tells of the workspace, and of a mount of the kernel's overlay, which
+                    // lives on; otherwise all that is left is in the mount table, and dead. It listens before: a process that can't be
+                    // seen and does not listen counts as gone (MountDirectory).
                     clock.Step("folders opened");
                     record = Describe(chosen, state);
                     control = ControlServer.Listen(record.Socket, diagnostics);
@@ -100,16 +96,15 @@ public sealed class ServedMount : IDisposable
     }
 
     /// <summary>Starts what need not be there for the root to answer: further threads. Once.</summary>
-    public void Complete()
-    {
-        _server.StartOthers();
-        Watch(_server, _ended);
-    }
+    public void Complete() => _engine.Complete();
 
     /// <summary>Takes the mount away.</summary>
     /// <param name="lazy">Out of sight, although it is in use.</param>
     /// <returns>None; EBUSY: in use; EPERM …: what the host answered.</returns>
-    public Errno Unmount(bool lazy) => _server.Unmount(lazy);
+    public Errno Unmount(bool lazy) => _engine.Unmount(lazy);
+
+    /// <summary>What the upper's file system tells after a command failed, where nobody else can: null when it has room, or <c>errors</c> tells.</summary>
+    public string? Shortage() => Record.Engine == "kernel" && _plan is { Upper: { } upper, UpperPath: { } path } ? UpperSpace.Shortage(upper, path) : null;
 
     /// <summary>True while the mount is to be seen in this mount namespace, at its mount point or moved elsewhere.</summary>
     public bool IsInPlace() => MountTable.Read().Exists(entry => entry.Device == Record.Device);
@@ -145,12 +140,12 @@ public sealed class ServedMount : IDisposable
     {
         if (HasEnded)
         {
-            _server.FileSystem.Dispose();
+            _engine.Close();
         }
         else
         {
             // Never leave a mount point that answers nobody.
-            _ = _server.Unmount(lazy: true);
+            _ = _engine.Unmount(lazy: true);
         }
 
         Control.Dispose();
@@ -167,7 +162,6 @@ public sealed class ServedMount : IDisposable
         }
 
         Forget(Record, _state, _log);
-        _ended.Dispose();
     }
 
     private static void Forget(MountRecord record, StateFile state, Log log)
@@ -185,46 +179,34 @@ public sealed class ServedMount : IDisposable
     private static ServedMount Start(
         MountPlan plan, MountRecord record, ControlServer? control, MountDiagnostics diagnostics, StateFile state, Log log, ReadyReport? report, StartClock clock)
     {
-        FuseServer? server = null;
-        OwnedFd? ended = null;
+        IMountEngine? engine = null;
         ServedMount? mount = null;
         try
         {
             var descriptors = FileLimit.Raise(out var callersLimit);
-            server = MountAssembly.Mount(plan, descriptors, diagnostics);
-            record = record with { Device = server.Device, Workspace = plan.Workspace?.FolderPath };
-            clock.Step("mounted");
-            server.Start();
-            clock.Step("threads started");
-            if (!server.WaitReady(StartPatienceMs))
-            {
-                throw MountProblem.Host($"the kernel did not begin to talk to the mount at {plan.MountPoint} within {StartPatienceMs / 1000} s; see the kernel log (dmesg)");
-            }
-
-            clock.Step("kernel has shaken hands");
+            engine = MountAssembly.Mount(plan, descriptors, diagnostics, clock);
+            record = record with { Engine = engine.Name, Device = engine.Device, Workspace = plan.Workspace?.FolderPath };
             _ = report?.Ask(plan.MountPoint); // whether it is still there shows when its answer is read
             control ??= ControlServer.Listen(record.Socket, diagnostics); // this and the record while the root is looked at
-            ended = NewEvent();
             clock.Step("control socket made");
             state.Replace(record);
             clock.Step("recorded as mounted");
             plan.Keep();
-            mount = new ServedMount(state, log, clock, plan, record, server, control, ended, callersLimit);
+            mount = new ServedMount(state, log, clock, plan, record, engine, control, callersLimit);
             return mount;
         }
         finally
         {
             if (mount is null)
             {
-                TakeBack(record, server, control, log);
-                ended?.Dispose();
+                TakeBack(record, engine, control, log);
             }
         }
     }
 
-    private static void TakeBack(MountRecord record, FuseServer? server, ControlServer? control, Log log)
+    private static void TakeBack(MountRecord record, IMountEngine? engine, ControlServer? control, Log log)
     {
-        if (server is not null && server.Unmount(lazy: true) is var error and not Errno.None)
+        if (engine is not null && engine.Abandon() is var error and not Errno.None)
         {
             log.Error($"{record.MountPoint} stays mounted: {ErrnoText.Of(error)}; umount -l {record.MountPoint}");
         }
@@ -249,26 +231,5 @@ public sealed class ServedMount : IDisposable
             Socket = state.SocketPath(plan.Id),
             Created = DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
         };
-    }
-
-    private static OwnedFd NewEvent()
-    {
-        var error = Fd.Eventfd(0, Fcntl.EFD_CLOEXEC, out var fd);
-        return error == Errno.None ? new OwnedFd(fd) : throw MountProblem.Host("cannot make an eventfd", error);
-    }
-
-    /// <summary>Turns the end of the mount into something that can be polled beside signals and questions.</summary>
-    private static unsafe void Watch(FuseServer server, OwnedFd ended)
-    {
-        new Thread(() =>
-        {
-            server.WaitEnd();
-            ulong one = 1;
-            _ = FileIo.Write(ended.Value, &one, sizeof(ulong), out _); // fails only when nobody waits any more
-        })
-        {
-            IsBackground = true,
-            Name = "end of mount",
-        }.Start();
     }
 }

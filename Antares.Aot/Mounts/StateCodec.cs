@@ -80,6 +80,7 @@ public static class StateCodec
         WriteOptional(writer, "job"u8, record.Job);
         writer.WriteNumber("pid"u8, record.Process.Pid);
         writer.WriteNumber("start_ticks"u8, record.Process.StartTicks);
+        writer.WriteString("engine"u8, record.Engine);
         writer.WriteString("mount_point"u8, record.MountPoint);
         WriteOptional(writer, "device"u8, record.Device?.ToString());
         writer.WriteStartArray("lowers"u8);
@@ -107,7 +108,7 @@ public static class StateCodec
 
     private static MountRecord ReadRecord(ref Utf8JsonReader reader)
     {
-        string? id = null, job = null, mountPoint = null, upper = null, work = null, workspace = null, socket = null, created = null;
+        string? id = null, job = null, mountPoint = null, upper = null, work = null, workspace = null, socket = null, created = null, engine = null;
         var pid = 0;
         DeviceNumber? device = null;
         var startTicks = 0L;
@@ -121,6 +122,7 @@ public static class StateCodec
                 case "job": job = ReadString(ref reader); break;
                 case "pid": pid = ReadInt(ref reader); break;
                 case "start_ticks": startTicks = ReadLong(ref reader); break;
+                case "engine": engine = ReadString(ref reader); break;
                 case "mount_point": mountPoint = ReadString(ref reader); break;
                 case "device":
                     device = DeviceNumber.TryParse(ReadString(ref reader), out var number) ? number : throw new JsonException("no device number");
@@ -152,6 +154,7 @@ public static class StateCodec
             Id = id ?? throw new JsonException("a record without id"),
             Job = job,
             Process = new ProcessIdentity(pid, startTicks),
+            Engine = engine ?? "fuse",
             MountPoint = mountPoint ?? throw new JsonException("a record without mount point"),
             Device = device,
             Lowers = lowers,

@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -159,6 +160,10 @@ static void mount_constants(void)
     CONST(MS_REC); CONST(MS_SILENT); CONST(MS_UNBINDABLE); CONST(MS_PRIVATE); CONST(MS_SLAVE); CONST(MS_SHARED);
     CONST(MS_RELATIME); CONST(MS_STRICTATIME); CONST(MS_LAZYTIME); CONST(MNT_FORCE); CONST(MNT_DETACH);
     CONST(MNT_EXPIRE); CONST(UMOUNT_NOFOLLOW);
+    CONST(FSOPEN_CLOEXEC); CONST(FSMOUNT_CLOEXEC); CONST(FSCONFIG_SET_FLAG); CONST(FSCONFIG_SET_STRING);
+    CONST(FSCONFIG_SET_FD); CONST(FSCONFIG_CMD_CREATE); CONST(MOVE_MOUNT_F_EMPTY_PATH);
+    CONST(MOUNT_ATTR_NOSUID); CONST(MOUNT_ATTR_NODEV); CONST(MOUNT_ATTR_NOEXEC); CONST(MOUNT_ATTR_NOATIME);
+    CONST(IN_CLOEXEC); CONST(IN_DELETE_SELF); CONST(IN_UNMOUNT); CONST(IN_IGNORED); CONST(IN_ONLYDIR);
     CONST(FUSE_SUPER_MAGIC); CONST(OVERLAYFS_SUPER_MAGIC); CONST(TMPFS_MAGIC); CONST(EXT4_SUPER_MAGIC);
     CONST(XFS_SUPER_MAGIC); CONST(BTRFS_SUPER_MAGIC); CONST(NFS_SUPER_MAGIC); CONST(PROC_SUPER_MAGIC);
     CONST(ST_RDONLY); CONST(ST_NOSUID); CONST(ST_NODEV); CONST(ST_NOEXEC); CONST(ST_SYNCHRONOUS); CONST(ST_NOATIME);
@@ -227,7 +232,10 @@ static void calls(void)
     CALL(flistxattr, ssize_t, int, char *, size_t);
     CALL(flock, int, int, int);
     CALL(fremovexattr, int, int, const char *);
+    CALL(fsconfig, int, int, unsigned, const char *, const void *, int);
     CALL(fsetxattr, int, int, const char *, const void *, size_t, int);
+    CALL(fsmount, int, int, unsigned, unsigned);
+    CALL(fsopen, int, const char *, unsigned);
     CALL(fstat, int, int, struct stat *);
     CALL(fstatat, int, int, const char *, struct stat *, int);
     CALL(fstatfs, int, int, struct statfs *);
@@ -235,6 +243,8 @@ static void calls(void)
     CALL(getgroups, int, int, gid_t *);
     CALL_NO_ARGUMENTS(gettid, pid_t);
     CALL(getxattr, ssize_t, const char *, const char *, void *, size_t);
+    CALL(inotify_add_watch, int, int, const char *, uint32_t);
+    CALL(inotify_init1, int, int);
     CALL(lgetxattr, ssize_t, const char *, const char *, void *, size_t);
     CALL(listxattr, ssize_t, const char *, char *, size_t);
     CALL(llistxattr, ssize_t, const char *, char *, size_t);
@@ -242,6 +252,7 @@ static void calls(void)
     CALL(lsetxattr, int, const char *, const char *, const void *, size_t, int);
     CALL(malloc_trim, int, size_t);
     CALL(mknodat, int, int, const char *, mode_t, dev_t);
+    CALL(move_mount, int, int, const char *, int, const char *, unsigned);
     CALL(poll, int, struct pollfd *, nfds_t, int);
     CALL(posix_spawn_file_actions_addchdir_np, int, posix_spawn_file_actions_t *, const char *);
     CALL(posix_spawn_file_actions_adddup2, int, posix_spawn_file_actions_t *, int, int);

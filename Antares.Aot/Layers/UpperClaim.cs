@@ -1,0 +1,71 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Layers;
+
+/// <summary>
+/// An upper that the kernel's overlay writes to: checked, locked and put in order as if it were to be used here, and cleaned up when the
+/// kernel is done with it. So both engines keep the same rules, and either takes up what the other left.
+/// </summary>
+/// <remarks>The locks are on the open folders: they last as long as the caller's descriptors.</remarks>
+public sealed class UpperClaim
+{
+    private readonly int _upperFd;
+    private readonly int _workFd;
+    private readonly UpperOptions _options;
+
+    private UpperClaim(int upperFd, int workFd, UpperOptions options)
+    {
+        _upperFd = upperFd;
+        _workFd = workFd;
+        _options = options;
+    }
+
+    /// <summary>Takes an upper and its work folder, before the kernel gets them.</summary>
+    /// <param name="upperFd">The upper folder, O_RDONLY|O_DIRECTORY; stays the caller's and must stay open.</param>
+    /// <param name="workFd">The work folder, likewise.</param>
+    /// <param name="options">How it is used.</param>
+    /// <param name="claim">The claim, or null.</param>
+    /// <param name="problem">What is wrong, for the user, when the result is not None.</param>
+    /// <returns>As <see cref="DirectoryLayer.OpenUpper"/>.</returns>
+    public static Errno Take(int upperFd, int workFd, UpperOptions options, out UpperClaim? claim, out string? problem)
+    {
+        claim = null;
+
+        // The mark of a volatile mount is the kernel's to set: it refuses an upper that has it.
+        Errno error = UpperSetup.Prepare(upperFd, workFd, options with { Volatile = false }, out int innerFd, out _, out problem);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        using var inner = new OwnedFd(innerFd);
+        error = new WorkDirectory(innerFd, new OverlayMarks(options.UserXattrs)).TryMarks(out problem);
+        if (error == Errno.None)
+        {
+            claim = new UpperClaim(upperFd, workFd, options);
+        }
+
+        return error;
+    }
+
+    /// <summary>Cleans the work folder after the kernel's overlay has ended, and takes the mark of a volatile mount away once all is on the disk.</summary>
+    /// <returns>None; another errno: the mark stays, and the next mount asks for --recover.</returns>
+    public Errno Release()
+    {
+        Errno error = UpperSetup.OpenInner(_workFd, out int innerFd);
+        if (error != Errno.None)
+        {
+            return error == Errno.ENOENT ? Errno.None : error;
+        }
+
+        using var inner = new OwnedFd(innerFd);
+        var work = new WorkDirectory(innerFd, new OverlayMarks(_options.UserXattrs));
+        error = work.Clean();
+        if (error == Errno.None && _options.Volatile)
+        {
+            error = FileIo.Syncfs(_upperFd);
+        }
+
+        return error == Errno.None ? work.ClearVolatileMark() : error;
+    }
+}

@@ -1,0 +1,76 @@
+using Antares.Aot.Diagnostics;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>What can be said of the engines before anything is tried.</summary>
+internal static class EngineChoice
+{
+    /// <summary>Why a plan is for the FUSE engine; null: the kernel's overlay is to be tried.</summary>
+    /// <exception cref="MountProblem">Usage: the kernel engine is asked for together with what it does not have; Host: this user may not mount.</exception>
+    public static string? WhyFuse(MountPlan plan)
+    {
+        if (plan.Request.Engine == EngineWish.Fuse)
+        {
+            return "as asked";
+        }
+
+        if (plan.Request.ReadOnly)
+        {
+            return "a read-only mount has nothing for the kernel's overlay to do";
+        }
+
+        if (plan.Request.AllowOther == false)
+        {
+            return Only(plan, "--allow-other=false: the kernel's overlay is open to all users", MountProblem.Usage);
+        }
+
+        if (plan.Request.MountOptions.FirstOrDefault(option => !KernelOverlay.Takes(option)) is { } unknown)
+        {
+            return Only(plan, $"mount option {unknown}", MountProblem.Usage);
+        }
+
+        if (OnlyOurs(plan.Request) is { } ours)
+        {
+            return Only(plan, ours, MountProblem.Usage);
+        }
+
+        if (!Process.HasCapability(Process.CAP_SYS_ADMIN))
+        {
+            return Only(plan, "the kernel's overlay needs CAP_SYS_ADMIN: root, or a user namespace (unshare -Urm)", MountProblem.Host);
+        }
+
+        return plan.UserXattrs && plan.Request.Engine == EngineWish.Auto
+            ? "marks under user.* (a user namespace): the kernel's overlay renames no lower directories there"
+            : null;
+    }
+
+    /// <summary>What of a request the kernel's overlay does not have; null: nothing.</summary>
+    private static string? OnlyOurs(MountRequest request) => request.Behaviour switch
+    {
+        { Uids: not null } or { Gids: not null } => "owner maps (--uid-map, --gid-map, -o uidmapping, gidmapping): the kernel's overlay shows owners as they are",
+        { SquashToUid: not null } or { SquashToGid: not null } => "-o squash_to_root, squash_to_uid, squash_to_gid: the kernel's overlay shows owners as they are",
+        { StaticLinks: true } => "-o static_nlink: the kernel's overlay counts links its own way",
+        { Acls: false } => "-o noacl: the kernel's overlay has the ACLs of its layers",
+        { Xattrs: false } => "-o noxattrs=1: the kernel's overlay has the attributes of its layers",
+        { ReadsAufsWhiteouts: true } => "aufs whiteouts (--whiteouts, -o whiteouts): the kernel's overlay knows its own only",
+        { RenamesLowerDirectories: false } or { FollowsRedirects: false } =>
+            "-o redirect_dir=off, follow, nofollow: the kernel engine always mounts with redirect_dir=on",
+        _ when request.FsName is { } name => $"-o fsname={name}: a mount of the kernel engine is known by the name that it has itself",
+        _ when request.KeptByFuse is [var option, ..] => $"-o {option}: the kernel engine does not keep it",
+        _ => null,
+    };
+
+    /// <summary>Says which engine serves, and why, where the user left the choice or gets another one than asked for.</summary>
+    public static void Say(MountPlan plan, Log log, string engine, string reason)
+    {
+        if (plan.Request.Engine == EngineWish.Auto || (plan.Request.Engine == EngineWish.Kernel && engine != "kernel"))
+        {
+            log.Info($"engine {engine}: {reason}");
+        }
+    }
+
+    /// <summary>A reason, which is a failure for whoever insists on the kernel engine.</summary>
+    private static string Only(MountPlan plan, string reason, Func<string, MountProblem> problem) =>
+        plan.Request.Engine == EngineWish.Auto ? reason : throw problem($"--engine kernel: {reason}; leave --engine out, or give fuse");
+}

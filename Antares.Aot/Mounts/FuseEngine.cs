@@ -1,0 +1,109 @@
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Fuse;
+using Antares.Aot.Overlay;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>The engine whose overlay is ours: everything that the kernel has not cached is asked of this process.</summary>
+internal sealed class FuseEngine : IMountEngine
+{
+    private readonly FuseServer _server;
+    private readonly OwnedFd _ended;
+
+    private FuseEngine(FuseServer server, OwnedFd ended)
+    {
+        _server = server;
+        _ended = ended;
+    }
+
+    public string Name => "fuse";
+
+    public DeviceNumber Device => _server.Device;
+
+    public int EndedDescriptor => _ended.Value;
+
+    /// <summary>Mounts a plan and serves it. The plan's descriptors of upper and work are taken over.</summary>
+    /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open.</exception>
+    public static FuseEngine Mount(MountPlan plan, LayerFactory layers, MountDiagnostics diagnostics, StartClock clock)
+    {
+        var overlay = layers.OpenOverlay(withUpper: true);
+        var server = Serve(plan, overlay, isLower: false, diagnostics, clock);
+        try
+        {
+            return new FuseEngine(server, EndOfMount.NewEvent());
+        }
+        catch (MountProblem)
+        {
+            _ = server.Unmount(lazy: true); // why it is of no use is told
+            throw;
+        }
+    }
+
+    /// <summary>Mounts an overlay at the plan's mount point and serves it. The overlay is taken over.</summary>
+    /// <param name="plan">Where and how.</param>
+    /// <param name="overlay">What is shown.</param>
+    /// <param name="isLower">It is to be the lower layer of the kernel's overlay.</param>
+    /// <param name="diagnostics">Counts the requests.</param>
+    /// <param name="clock">Told of the steps.</param>
+    /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open.</exception>
+    public static FuseServer Serve(MountPlan plan, OverlayFs overlay, bool isLower, MountDiagnostics diagnostics, StartClock clock)
+    {
+        const int PatienceMs = 10_000;
+
+        // Requests that may be stuck at a time: in a long copy, and in waiting for a server.
+        const int ThreadsAtMost = 8;
+        const int ThreadsWithServer = 128;
+        var options = new FuseOptions
+        {
+            MountPoint = plan.MountPoint,
+            FsName = plan.SourceName,
+            AllowOther = plan.AllowOther && !isLower,
+            ReadOnly = plan.Request.ReadOnly || isLower,
+            Threads = plan.Request.Threads,
+            InitMask = plan.Request.InitMask,
+            Acls = plan.Request.Behaviour is { Acls: true, Xattrs: true },
+            MaxThreads = plan.Lowers.Any(lower => lower.Spec.Kind == SourceKind.Mega) ? ThreadsWithServer : ThreadsAtMost,
+            ExtraMountOptions = isLower ? [] : [.. plan.Request.MountOptions],
+        };
+        var error = FuseServer.Mount(overlay, options, diagnostics, out var server, out var problem);
+        if (error != Errno.None || server is null)
+        {
+            overlay.Dispose();
+            throw FuseAdvice.Explain(plan, error, problem);
+        }
+
+        clock.Step(isLower ? "lower mounted" : "mounted");
+        server.Start();
+        clock.Step("threads started");
+        if (!server.WaitReady(PatienceMs))
+        {
+            _ = server.Unmount(lazy: true); // why it is of no use is told
+            throw MountProblem.Host($"the kernel did not begin to talk to the mount at {plan.MountPoint} within {PatienceMs / 1000} s; see the kernel log (dmesg)");
+        }
+
+        clock.Step("kernel has shaken hands");
+        return server;
+    }
+
+    public void Complete()
+    {
+        _server.StartOthers();
+        EndOfMount.TellBy(_ended, _server.WaitEnd);
+    }
+
+    public Errno Unmount(bool lazy) => _server.Unmount(lazy);
+
+    public void Close()
+    {
+        _server.FileSystem.Dispose();
+        _ended.Dispose();
+    }
+
+    public Errno Abandon()
+    {
+        var error = _server.Unmount(lazy: true);
+        _ended.Dispose();
+        return error;
+    }
+}

@@ -1,0 +1,194 @@
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Fuse;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>
+/// The engine whose overlay is the kernel's. Plain folders are its lower layers as they are; where a tree is to be served, all layers
+/// together become one read-only FUSE file system, which is taken out of sight as soon as the overlay has it: the overlay keeps it alive,
+/// and its end is the end of both.
+/// </summary>
+internal sealed class KernelEngine : IMountEngine
+{
+    /// <summary>What diagnostics cannot tell of such a mount.</summary>
+    public const string NotSeen = "what the kernel's overlay does is not seen here: failures in the upper are told to the programs alone";
+
+    private const int SoonMs = 5_000;
+
+    private readonly MountPlan _plan;
+    private readonly Log _log;
+    private readonly FuseServer? _lower;
+    private readonly UpperClaim _claim;
+    private readonly OwnedFd _ended;
+
+    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, DeviceNumber device)
+    {
+        _plan = plan;
+        _log = log;
+        _lower = lower;
+        _claim = claim;
+        _ended = ended;
+        Device = device;
+    }
+
+    public string Name => "kernel";
+
+    public DeviceNumber Device { get; }
+
+    public int EndedDescriptor => _ended.Value;
+
+    /// <summary>Mounts a plan that has an upper.</summary>
+    /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open, and the plan is as it was.</exception>
+    public static KernelEngine Mount(MountPlan plan, OwnedFd upper, OwnedFd work, LayerFactory layers, MountDiagnostics diagnostics, StartClock clock)
+    {
+        var claim = Claim(plan, upper, work, diagnostics.Log);
+        FuseServer? lower = null;
+        OwnedFd? overlay = null;
+        OwnedFd? ended = null;
+        var isPlaced = false;
+        try
+        {
+            clock.Step("upper claimed");
+            lower = ServesLayers(plan) ? FuseEngine.Serve(plan, layers.OpenOverlay(withUpper: false), isLower: true, diagnostics, clock) : null;
+            using var root = lower is null ? null : OpenRoot(plan.MountPoint);
+            overlay = KernelOverlay.Make(new KernelOverlayOptions
+            {
+                Source = MountEntry.SourceOf(plan.Id, plan.SourceName),
+                Lowers = root is null ? [.. plan.Lowers.Select(layer => layer.Root).OfType<OwnedFd>()] : [root],
+                Upper = upper,
+                Work = work,
+                Volatile = plan.Request.Durability == Durability.Volatile,
+                UserXattrs = plan.UserXattrs,
+                MountOptions = plan.Request.MountOptions,
+            });
+            clock.Step("overlay made");
+            if (lower is not null)
+            {
+                // The name of its connection in /sys/fs/fuse/connections, and 0: of its bdi.
+                diagnostics.AddGauge("lower_device_minor", () => lower.Device.Minor);
+            }
+
+            Hide(lower, plan.MountPoint);
+            KernelOverlay.Place(overlay, plan.MountPoint);
+            isPlaced = true;
+            ended = lower is null ? EndOfMount.Watch(plan.MountPoint) : EndOfMount.NewEvent();
+            var error = DeviceNumber.At(plan.MountPoint, out var device);
+            if (error != Errno.None)
+            {
+                throw MountProblem.Host($"cannot look at the mount point {plan.MountPoint}", error);
+            }
+
+            clock.Step("overlay in its place");
+            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, device);
+            ended = null;
+            return engine;
+        }
+        catch (MountProblem)
+        {
+            TakeBack(plan, claim, lower, overlay, isPlaced);
+            throw;
+        }
+        finally
+        {
+            ended?.Dispose();
+            overlay?.Dispose(); // in its place by now, or gone with this
+        }
+    }
+
+    public void Complete()
+    {
+        if (_lower is { } lower)
+        {
+            lower.StartOthers();
+            EndOfMount.TellBy(_ended, lower.WaitEnd);
+        }
+    }
+
+    public Errno Unmount(bool lazy)
+    {
+        var error = MountPoints.Unmount(_plan.MountPoint, Device, lazy);
+
+        // Not mounted there: somebody else was faster, or it lives on out of sight.
+        const int SoMuchFasterMs = 500;
+        return error is Errno.EINVAL or Errno.ENOENT && WaitEnd(SoMuchFasterMs) ? Errno.None : error;
+    }
+
+    public void Close()
+    {
+        _lower?.FileSystem.Dispose();
+        Release(_plan, _claim, _log);
+        _ended.Dispose();
+    }
+
+    public Errno Abandon()
+    {
+        var error = Unmount(lazy: true);
+        if (error == Errno.None && WaitEnd(SoonMs))
+        {
+            Close();
+        }
+
+        return error;
+    }
+
+    /// <summary>True when a layer is no plain folder (an image, a server, a dir: tree), or the kernel's overlay would not show what is mounted inside of one.</summary>
+    private static bool ServesLayers(MountPlan plan) =>
+        plan.Lowers.Any(lower => lower.Spec.Kind != SourceKind.Folder)
+        || MountTable.Read().Exists(entry => plan.Lowers.Any(
+            lower => entry.MountPoint != lower.RealPath && HostPath.IsSameOrInside(entry.MountPoint, lower.RealPath)));
+
+    private static UpperClaim Claim(MountPlan plan, OwnedFd upper, OwnedFd work, Log log)
+    {
+        var error = UpperClaim.Take(upper.Value, work.Value, LayerFactory.UpperOptionsOf(plan, log), out var claim, out var problem);
+        return error == Errno.None && claim is not null
+            ? claim
+            : throw MountProblem.Host($"upper {plan.UpperPath} (work {plan.WorkPath}): {problem ?? ErrnoText.Of(error)}");
+    }
+
+    private static OwnedFd OpenRoot(string path)
+    {
+        var error = HostPath.OpenFolder(path, out var fd);
+        return error == Errno.None ? new OwnedFd(fd) : throw MountProblem.Host($"the lower layer at {path} does not answer", error);
+    }
+
+    private static void Hide(FuseServer? lower, string mountPoint)
+    {
+        if (lower is not null && MountPoints.Unmount(mountPoint, lower.Device, lazy: true) is var error and not Errno.None)
+        {
+            throw MountProblem.Host($"cannot take the lower layer at {mountPoint} out of sight", error);
+        }
+    }
+
+    private static void TakeBack(MountPlan plan, UpperClaim claim, FuseServer? lower, OwnedFd? overlay, bool isPlaced)
+    {
+        if (isPlaced)
+        {
+            _ = Unmounter.Detach(plan.MountPoint); // just placed; the failure after that is what the user hears of
+        }
+
+        overlay?.Dispose();
+        if (lower is not null)
+        {
+            _ = lower.Unmount(lazy: true); // if it was hidden already, it went with the overlay
+            if (lower.WaitEnd(SoonMs))
+            {
+                lower.FileSystem.Dispose();
+            }
+        }
+
+        Release(plan, claim, Log.Off); // the failure that brought us here is what the user hears of
+    }
+
+    private static void Release(MountPlan plan, UpperClaim claim, Log log)
+    {
+        var error = plan.DiscardsUpper ? Errno.None : claim.Release();
+        if (error != Errno.None)
+        {
+            log.Warn($"the work folder {plan.WorkPath} could not be put in order: {ErrnoText.Of(error)}");
+        }
+    }
+
+    private bool WaitEnd(int timeoutMs) => _lower is { } lower ? lower.WaitEnd(timeoutMs) : EndOfMount.WaitFor(_ended, timeoutMs);
+}

@@ -1,0 +1,200 @@
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Image;
+using Antares.Aot.Layers;
+using Antares.Aot.Overlay;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>Makes the layers of a plan: each folder or tree becomes an <see cref="ILayer"/>, all of them an overlay.</summary>
+/// <param name="plan">Checked folders. Lower roots stay the plan's; upper and work are taken over when an upper is opened.</param>
+/// <param name="descriptors">Open files that the process may have.</param>
+/// <param name="diagnostics">Gets gauges of what is held.</param>
+internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnostics diagnostics)
+{
+    /// <summary>Content held in memory; what is beyond goes to the store.</summary>
+    private const long ContentMemoryBytes = 32L << 20;
+
+    /// <summary>How the plan's upper is used.</summary>
+    public static UpperOptions UpperOptionsOf(MountPlan plan, Log log) => new()
+    {
+        Volatile = plan.Request.Durability == Durability.Volatile,
+        Recover = plan.Request.Recover,
+        UserXattrs = plan.UserXattrs,
+        Log = log,
+    };
+
+    /// <summary>Opens the layers and puts them together.</summary>
+    /// <param name="withUpper">False: the lower ones only, a read-only tree.</param>
+    /// <exception cref="MountProblem">Host: with what is wrong; nothing stays open.</exception>
+    public OverlayFs OpenOverlay(bool withUpper)
+    {
+        // Half for the cache of files in use; the rest for unlinked files, the sources' own and what a copy-up needs.
+        var files = new FdCache(plan.Request.FdCache ?? Math.Clamp(descriptors / 2, 16, 8192));
+        var layers = new List<ILayer>();
+        DirectoryLayer? upper = null;
+        OverlayFs? overlay = null;
+        try
+        {
+            for (var i = 0; i < plan.Lowers.Count; i++)
+            {
+                layers.Add(OpenLower(i, files));
+            }
+
+            upper = withUpper ? OpenUpper(files) : null;
+            diagnostics.AddGauge("descriptors_cached", () => files.Used);
+            var behaviour = plan.Request.Behaviour;
+            var options = new OverlayOptions
+            {
+                Lowers = layers,
+                Upper = upper,
+                Uids = plan.Uids,
+                Gids = plan.Gids,
+                StaticLinks = behaviour.StaticLinks,
+                Acls = behaviour.Acls,
+                Xattrs = behaviour.Xattrs,
+                RenamesLowerDirectories = behaviour.RenamesLowerDirectories,
+                ReservesAufsNames = behaviour.ReadsAufsWhiteouts,
+            };
+            var error = OverlayFs.Open(options, out overlay);
+            if (error == Errno.None && overlay is not null)
+            {
+                MountGauges.Add(diagnostics, overlay, layers);
+                return overlay;
+            }
+
+            throw MountProblem.Host("cannot put the layers together", error);
+        }
+        finally
+        {
+            if (overlay is null)
+            {
+                upper?.Dispose();
+                layers.ForEach(layer => layer.Dispose());
+            }
+        }
+    }
+
+    private ILayer OpenLower(int index, FdCache files)
+    {
+        var lower = plan.Lowers[index];
+        if (lower.Spec.Kind == SourceKind.Mega)
+        {
+            return OpenServer(lower, index);
+        }
+
+        if (lower.Root is not { } opened)
+        {
+            throw MountProblem.Host($"source {lower.Spec} was not opened");
+        }
+
+        var error = Fd.DupCloexec(opened.Value, out var root); // another engine may have to begin anew
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"source {lower.Spec} cannot be opened once more", error);
+        }
+
+        if (lower.Spec.Kind == SourceKind.Image)
+        {
+            return OpenImage(index, root);
+        }
+
+        ILayer? layer;
+        if (lower.Spec.Kind == SourceKind.Dicfuse)
+        {
+            var options = new DicfuseOptions
+            {
+                Slot = (uint)index + 1,
+                MemoryLimitBytes = ContentMemoryBytes,
+                StorePath = plan.StorePath,
+                Uids = plan.Uids,
+                Gids = plan.Gids,
+                FdCapacity = Math.Clamp(descriptors / 8, 4, 256),
+            };
+            error = DicfuseLayer.OpenFolder("dicfuse", root, options, out var dicfuse);
+            layer = dicfuse;
+            if (error != Errno.None)
+            {
+                _ = Fd.Close(root); // still ours after a failure, and nothing was written to it
+            }
+        }
+        else
+        {
+            error = DirectoryLayer.OpenLower($"lower{index}", root, (uint)index + 1, files, Reading(), out var folder);
+            layer = folder;
+        }
+
+        return error == Errno.None && layer is not null ? layer : throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);
+    }
+
+    private FolderOptions Reading() => new()
+    {
+        Uids = plan.Uids,
+        Gids = plan.Gids,
+        ReadsAufsWhiteouts = plan.Request.Behaviour.ReadsAufsWhiteouts,
+        FollowsRedirects = plan.Request.Behaviour.FollowsRedirects,
+    };
+
+    private DicfuseLayer OpenServer(PlannedLower lower, int index)
+    {
+        // A layer takes the server over and closes it; an engine that begins anew asks for the same revision once more.
+        lower.Mega ??= MegaSetup.PinAgain(lower.RealPath, plan.Request.Mega, plan.StorePath, diagnostics.Log);
+
+        // Contents are in the store, and what was read is in the kernel's cache: a third copy in memory gains nothing.
+        var options = new DicfuseOptions { Slot = (uint)index + 1, MemoryLimitBytes = 0 };
+        var error = DicfuseLayer.OpenServer("mega", lower.Mega, options, out var layer);
+        if (error != Errno.None || layer is null)
+        {
+            throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);
+        }
+
+        lower.Mega = null; // the layer's from here on
+        return layer;
+    }
+
+    /// <summary>Opens an image; where it is topmost, an upper that is ours gets its root's attributes.</summary>
+    private ImageLayer OpenImage(int index, int file)
+    {
+        ImageLayer image;
+        try
+        {
+            image = ImageLayer.Open(file, plan.Uids, plan.Gids, index == plan.Lowers.Count - 1 ? 0 : (uint)index + 1);
+        }
+        catch (ImageException problem)
+        {
+            _ = Fd.Close(file); // still ours after a failure, and nothing was written to it
+            throw MountProblem.Host($"source {plan.Lowers[index].Spec} {problem.Message}");
+        }
+
+        if (index == 0 && plan.Workspace is not null && plan.Upper is { } upper && plan.Request.Upper is null)
+        {
+            var error = RootAttributes.Copy(image, upper.Value);
+            if (error != Errno.None)
+            {
+                image.Dispose();
+                throw MountProblem.Host($"source {plan.Lowers[index].Spec}: its root's attributes cannot be taken over ({Failure.Call})", error);
+            }
+        }
+
+        return image;
+    }
+
+    private DirectoryLayer? OpenUpper(FdCache files)
+    {
+        if (plan is not { Upper: { } upper, Work: { } work })
+        {
+            return null;
+        }
+
+        var error = DirectoryLayer.OpenUpper(
+            upper.Detach(), work.Detach(), UpperOptionsOf(plan, diagnostics.Log), files, Reading(), out var layer, out var problem);
+        if (error == Errno.None && layer is not null)
+        {
+            layer.Writer.DiscardOnClose = plan.DiscardsUpper;
+            return layer;
+        }
+
+        throw MountProblem.Host($"upper {plan.UpperPath} (work {plan.WorkPath}): {problem ?? ErrnoText.Of(error)}");
+    }
+}
