@@ -84,7 +84,7 @@ public sealed unsafe class XattrOps
     }
 
     /// <summary>Lists the attributes. Only root is told of <c>trusted.</c> ones: for a local disk the kernel sees to that, here it is ours.</summary>
-    /// <param name="caller">Who asks; a request does not tell its capabilities, so root it is.</param>
+    /// <param name="caller">Who asks; a request that names root does not tell its capabilities, so root it is.</param>
     /// <param name="nodeId">The object.</param>
     /// <param name="list">Room for the names.</param>
     /// <param name="size">Its bytes; 0 asks for the length alone.</param>
@@ -204,8 +204,11 @@ public sealed unsafe class XattrOps
     private int Shown(in Caller caller, byte* list, int length)
     {
         length = _options.Acls ? length : AclIds.HideNames(list, length);
-        return caller.Uid == 0 ? length : WithoutTrusted(list, length);
+        return new ReadOnlySpan<byte>(list, length).IndexOf("trusted."u8) < 0 || MaySeeTrusted(in caller) ? length : WithoutTrusted(list, length);
     }
+
+    /// <summary>Of a mount whose ids may be mapped the kernel does not say who asks, but by its thread.</summary>
+    private static bool MaySeeTrusted(in Caller caller) => caller.Uid == 0 || (caller.Uid == IdMap.None && CallerRights.MaySeeTrusted(in caller));
 
     private static int WithoutTrusted(byte* list, int length)
     {
