@@ -171,10 +171,15 @@ public sealed class KernelEngineMountTests
     [MountTheory]
     [InlineData("the kernel's overlay is open to all users", "--allow-other=false")]
     [InlineData("nothing for the kernel's overlay to do", "--read-only")]
-    public void AutoKnowsWhatNeedsFuse(string reason, string option)
+    [InlineData("owner maps", "--uid-map", "0:1000:10"), InlineData("owner maps", "-o", "gidmapping=1000:0:10")]
+    [InlineData("squash_to_root", "-o", "squash_to_root"), InlineData("squash_to_gid", "-o", "squash_to_gid=5")]
+    [InlineData("static_nlink", "-o", "static_nlink"), InlineData("noacl", "-o", "noacl"), InlineData("noxattrs=1", "-o", "noxattrs=1")]
+    [InlineData("aufs whiteouts", "--whiteouts", "aufs"), InlineData("redirect_dir", "-o", "redirect_dir=off"), InlineData("fsname=me", "-o", "fsname=me")]
+    [InlineData("index=on", "-o", "index=on"), InlineData("uuid=null", "-o", "uuid=null")]
+    public void AutoKnowsWhatNeedsFuse(string reason, params string[] option)
     {
         using var scratch = new ScratchFolder();
-        using var mount = new AntaresMount(scratch, MountKind.AntaresDir, "--engine", "auto", "--log-level", "info", option);
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir, ["--engine", "auto", "--log-level", "info", .. option]);
         ShellResult result = mount.Try(mount.MountArguments);
         Assert.True(result.ExitCode == 0, result.ToString());
         Assert.Contains(reason, result.Error);
@@ -182,15 +187,68 @@ public sealed class KernelEngineMountTests
         mount.Unmount();
     }
 
-    [MountFact]
-    public void WhatTheKernelEngineLacksIsRefusedWhenAskedFor()
+    [MountTheory]
+    [InlineData("--allow-other=false", "--allow-other=false")]
+    [InlineData("owner maps", "--gid-map", "0:1000:10"), InlineData("owner maps", "-o", "uidmapping=1000:0:10")]
+    [InlineData("squash_to_root", "-o", "squash_to_root"), InlineData("squash_to_uid", "-o", "squash_to_uid=5")]
+    [InlineData("static_nlink", "-o", "static_nlink"), InlineData("noacl", "-o", "noacl"), InlineData("noxattrs=1", "-o", "noxattrs=1")]
+    [InlineData("aufs whiteouts", "-o", "whiteouts=aufs"), InlineData("redirect_dir", "-o", "redirect_dir=nofollow"), InlineData("fsname=me", "-o", "source=me")]
+    [InlineData("index=on", "-o", "index=on"), InlineData("uuid=off", "-o", "uuid=off"), InlineData("auto_unmount", "-o", "auto_unmount")]
+    public void WhatTheKernelEngineLacksIsRefusedWhenAskedFor(string said, params string[] options)
     {
         using var scratch = new ScratchFolder();
-        using var mount = new AntaresMount(scratch, MountKind.AntaresKernel, "--allow-other=false");
+        using var mount = new AntaresMount(scratch, MountKind.AntaresKernel, options);
         ShellResult refused = mount.Try(mount.MountArguments);
         Assert.True(refused.ExitCode == 2, refused.ToString());
-        Assert.Contains("--allow-other=false", refused.Error);
+        Assert.Contains(said, refused.Error);
+        Assert.Contains("--engine kernel", refused.Error);
         Assert.Empty(MountTable.Below(scratch.Path));
+    }
+
+    /// <summary>What the kernel's overlay keeps or need not keep is no reason to refuse.</summary>
+    [MountFact]
+    public void OptionsThatEitherEngineKeeps()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresKernelFolder, "-o", "nosuid,noatime,index=off,metacopy=off,xino=on,uuid=auto,redirect_dir=on,whiteouts=overlay,volatile,timeout=1");
+        mount.Mount();
+        string options = MountTable.Find(mount.Root)!.Options;
+        Assert.Contains("nosuid", options);
+        Assert.Contains("volatile", options);
+        mount.Unmount();
+    }
+
+    /// <summary>An image is served below the kernel's overlay; its root is what the mount's root looks like, on either engine.</summary>
+    [MountTheory, InlineData("kernel", "overlay"), InlineData("auto", "overlay"), InlineData("fuse", "fuse.antares-aot")]
+    public void AnImageBelow(string engine, string type)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresImage, "--engine", engine) { Upper = null, Work = null };
+        _ = Probe.Check(mount.Lower, "mkdir d\nput d/f low\nchmod . 0751\n");
+        _ = mount.Try("pack", mount.Lower, "-o", mount.Source).Must();
+        _ = mount.Try([.. mount.MountArguments, "--workspace-root", scratch.Make("spaces")]).Must();
+        Assert.Equal(type, MountTable.Find(mount.Root)!.Type);
+        Assert.Equal("751\n", Shell.Run("stat", ["-c", "%a", mount.Root]).Must());
+        _ = Probe.Check(mount.Root, "cat d/f => 'low'\napp d/f + => ok\ncat d/f => 'low+'\nrename d e => ok\ncat e/f => 'low+'\n");
+        mount.Unmount();
+    }
+
+    /// <summary>A server's tree below the kernel's overlay; where that fails, the FUSE engine gets the same revision although the first layer has gone.</summary>
+    [MountTheory, InlineData(false), InlineData(true)]
+    public void AServerBelow(bool overlayFails)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        var repository = new GitRepository(scratch.Join("repo"));
+        repository.CommitSample();
+        using var origin = new OriginProcess(scratch, repository.Path);
+        string[] arguments = ["mount", $"mega:{origin.Url}/", mount.Root, "--upper", mount.Upper!, "--work", mount.Work!, "--store", scratch.Join("store"), "--engine", "auto", "--log-level", "info"];
+        ShellResult result = overlayFails ? Inject("fsmount:error=EPERM", scratch, mount, arguments) : mount.Try(arguments);
+        Assert.True(result.ExitCode == 0, result.ToString());
+        Assert.Contains(overlayFails ? "engine fuse: " : "engine kernel: ", result.Error);
+        Assert.Equal(overlayFails ? "fuse.antares-aot" : "overlay", Assert.Single(MountTable.Below(scratch.Path)).Type);
+        _ = Probe.Check(mount.Root, "cat README => 'hello\\x0a'\napp README more => ok\ncat README => 'hello\\x0amore'\nput src/new x => ok\nunlink src/main.c => ok\ncat src/main.c => ENOENT\n");
+        mount.Unmount();
     }
 
     /// <summary>An upper on overlayfs, as in a container's own root, is none for the kernel; its own words reach the user.</summary>
