@@ -129,7 +129,7 @@ public sealed class MountDirectory(StateFile state)
     /// True when the dead mount of a record is still there. Its device number alone does not tell: once it was unmounted, the next mount may
     /// have got the same number, and the same path.
     /// </summary>
-    private static bool LeftItsMount(MountRecord record) =>
+    internal static bool LeftItsMount(MountRecord record) =>
         MountTable.Find(record.MountPoint) is { IsOurs: true } entry
         && (entry.IsKernelEngine
             ? entry.IsOf(record.Id)
@@ -161,7 +161,7 @@ public sealed class MountDirectory(StateFile state)
     /// True for the mount point of a mount whose process is gone. The size of the file system is asked for, which no kernel caches: attributes
     /// and listings may still be, and directories open without a request.
     /// </summary>
-    internal static unsafe bool IsDead(string mountPoint)
+    private static unsafe bool IsDead(string mountPoint)
     {
         var error = HostPath.Open(mountPoint, Fcntl.O_PATH | Fcntl.O_DIRECTORY, 0, out var fd);
         if (error == Errno.None)

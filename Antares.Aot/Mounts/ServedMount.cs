@@ -114,7 +114,7 @@ public sealed class ServedMount : IDisposable
     public bool TakeAwayDead()
     {
         // The number alone does not tell: once this mount was unmounted, the next one at the same place may have got it.
-        if (!HasEnded || Record.Device is not { } device || !device.IsAt(MountPoint) || !MountDirectory.IsDead(MountPoint))
+        if (!HasEnded || Record.Device is null || !MountDirectory.LeftItsMount(Record))
         {
             return false;
         }
