@@ -78,8 +78,9 @@ public sealed class RunMountTests
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch);
         string spaces = scratch.Make("spaces");
-        using Process run = Shell.Start(TestEnvironment.Binary,
-            ["run", mount.Source, "--workspace-root", spaces, "--", "bash", "-c", "trap 'echo told; exit 42' TERM; trap 'echo told; exit 43' INT; trap 'echo told; exit 44' HUP; echo ready; while :; do sleep 0.05; done"],
+        // Whoever started the tests may ignore some of them (nohup, a job in the background), and what is ignored from the start stays so.
+        using Process run = Shell.Start("env",
+            ["--default-signal=TERM,INT,HUP", TestEnvironment.Binary, "run", mount.Source, "--workspace-root", spaces, "--", "bash", "-c", "trap 'echo told; exit 42' TERM; trap 'echo told; exit 43' INT; trap 'echo told; exit 44' HUP; echo ready; while :; do sleep 0.05; done"],
             environment: ("ANTARES_STATE_DIR", mount.State));
         Assert.Equal("ready", run.StandardOutput.ReadLine());
         _ = Shell.Run("kill", [$"-{signal}", run.Id.ToString()]).Must();
