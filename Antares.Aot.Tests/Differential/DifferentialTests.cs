@@ -10,23 +10,19 @@ namespace Antares.Aot.Tests.Differential;
 /// (<see cref="Judge"/>, <see cref="DifferenceRules"/>). A seed that fails is shrunk and printed as a script.
 /// </summary>
 /// <remarks>
-/// ANTARES_DIFFERENTIAL_SECONDS: how long (60). ANTARES_DIFFERENTIAL_FIRST: the first seed (one of the day, after the fixed ones).
+/// ANTARES_DIFFERENTIAL_SECONDS: how long (60). ANTARES_DIFFERENTIAL_FIRST: the first seed (1: a run of all tests is the same each time).
 /// ANTARES_DIFFERENTIAL_FAILURES: failing seeds after which to stop (1). ANTARES_DIFFERENTIAL_LOG: a file for what was run.
 /// bench/acceptance/differential.sh runs it for hours.
 /// </remarks>
 [Collection("Alone")]
 public sealed class DifferentialTests(ITestOutputHelper output)
 {
-    private const int FixedSeeds = 8;
-
     [MountFact]
     public async Task RandomCallsAnswerAsOnALocalDisk()
     {
         int seconds = int.Parse(Environment.GetEnvironmentVariable("ANTARES_DIFFERENTIAL_SECONDS") ?? "60");
         int mostFailures = int.Parse(Environment.GetEnvironmentVariable("ANTARES_DIFFERENTIAL_FAILURES") ?? "1");
-        bool given = ulong.TryParse(Environment.GetEnvironmentVariable("ANTARES_DIFFERENTIAL_FIRST"), out ulong first);
-        // Fresh seeds each day, the same all day, so that a failure can be looked at again.
-        ulong fresh = ulong.Parse(DateTime.UtcNow.ToString("yyyyMMdd")) * 100_000;
+        ulong first = ulong.Parse(Environment.GetEnvironmentVariable("ANTARES_DIFFERENTIAL_FIRST") ?? "1");
         using var disk = new Disk();
         var trial = new Trial(disk, TestEnvironment.Binary);
         var failures = new List<string>();
@@ -36,7 +32,7 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         ulong run = 0;
         for (; (clock.Elapsed - shrinking).TotalSeconds < seconds && failures.Count < mostFailures; run++)
         {
-            Scenario scenario = Scenario.Of(given ? first + run : run < FixedSeeds ? run + 1 : fresh + run);
+            Scenario scenario = Scenario.Of(first + run);
             long callsBefore = trial.Calls;
             Difference? difference = await trial.Run(scenario);
             calls += trial.Calls - callsBefore;

@@ -8,7 +8,8 @@ public sealed class DurabilityMountTests
     public static TheoryData<MountKind, string> Disks()
     {
         var data = new TheoryData<MountKind, string>();
-        foreach (MountKind kind in TestEnvironment.Kinds.Where(k => k != MountKind.Plain))
+        // An image would lie on the small disk too; what writes meet there is the upper's matter, the same for every source.
+        foreach (MountKind kind in TestEnvironment.Kinds.Where(k => k is not (MountKind.Plain or MountKind.AntaresImage)))
         {
             data.Add(kind, "tmpfs");
             data.Add(kind, "ext4");

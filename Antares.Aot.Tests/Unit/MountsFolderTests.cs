@@ -206,6 +206,8 @@ public sealed class MountsFolderTests : IDisposable
         Assert.Equal(["BUCK2_ALLOW_ROOT=1", "HOME=", "PWD=/m"], Environment(true, "PWD=/x").Select(line => line.StartsWith("HOME=/", StringComparison.Ordinal) ? "HOME=" : line));
         Assert.Equal(["HOME=/h", "BUCK2_ALLOW_ROOT=0", "PWD=/m"], Environment(true, "HOME=/h", "PWD=/x", "BUCK2_ALLOW_ROOT=0"));
         Assert.Equal(["PWDX=y", "odd", "V=\xFF\xC3", "PWD=/m"], Environment(false, "PWDX=y", "odd", "V=\xFF\xC3"));
+        // What lets us in at a server is not the job's.
+        Assert.Equal(["ANTARES_STORE=s", "PWD=/m"], Environment(false, "ANTARES_TOKEN=secret", "ANTARES_STORE=s", "ANTARES_HEADERS=secret"));
 
         // Latin-1, so that each character is one byte.
         static IEnumerable<string> Environment(bool isRoot, params string[] lines) =>

@@ -63,7 +63,9 @@ public static unsafe class JobCommand
     /// <param name="workingFolder">PWD of the command; ours names another folder.</param>
     public static List<byte[]> EnvironmentOf(IReadOnlyList<byte[]> ours, bool isRoot, string workingFolder)
     {
-        var result = ours.Where(line => !line.AsSpan().StartsWith("PWD="u8)).ToList();
+        // What lets us in at a server is not the job's.
+        var result = ours.Where(line => !line.AsSpan().StartsWith("PWD="u8)
+            && !line.AsSpan().StartsWith("ANTARES_TOKEN="u8) && !line.AsSpan().StartsWith("ANTARES_HEADERS="u8)).ToList();
         if (isRoot)
         {
             // What the user set stays.

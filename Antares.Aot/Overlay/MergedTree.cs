@@ -369,6 +369,11 @@ public sealed unsafe class MergedTree : IDisposable
                 return error;
             }
 
+            if (!Counts.InRange(node.Slot, node.Node))
+            {
+                return Failure.Note("overlay", "a tree of more nodes than addresses could be reserved for", Errno.EOVERFLOW);
+            }
+
             if (type == FileType.Whiteout)
             {
                 break;
