@@ -43,6 +43,23 @@ public sealed class MountErrorTests
     [MountFact]
     public void NoSuchWork() => Refused((m, s) => ["mount", m.Source, m.Root, "--upper", m.Upper!, "--work", s.Join("no-work")], s => s.Join("no-work"));
 
+    /// <summary>A mount empties its work folder: one that somebody else put in the place of the one beside the upper is refused untouched.</summary>
+    [MountTheory]
+    [InlineData("mkdir -p victim/work && echo x > victim/work/precious && ln -s victim .upper.antares-work")]
+    [InlineData("mkdir -p .upper.antares-work/work && echo x > .upper.antares-work/work/precious && chown -R 1234 .upper.antares-work")]
+    [InlineData("mkdir -p .upper.antares-work/work && echo x > .upper.antares-work/work/precious && chmod 777 .upper.antares-work")]
+    public void TheWorkFolderBesideTheUpperIsSomebodyElses(string prepared)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Shell.Bash($"cd \"$S\" && {prepared}", environment: ("S", scratch.Path)).Must();
+        ShellResult result = mount.Try("mount", mount.Source, mount.Root, "--upper", mount.Upper!);
+        Assert.Equal(MountFailed, result.ExitCode);
+        Assert.Contains(scratch.Join(".upper.antares-work"), result.Error);
+        Assert.Null(MountTable.Find(mount.Root));
+        Assert.Equal("x", File.ReadAllText(scratch.Join(".upper.antares-work/work/precious")).Trim());
+    }
+
     [MountFact]
     public void TheUpperIsInsideTheMountPoint() => Refused((m, s) =>
     {

@@ -73,6 +73,13 @@ public static unsafe class HostPath
             : error;
     }
 
+    /// <summary>True for a file of this process's user that none of the given permission bits opens to others.</summary>
+    public static bool IsOwnAndClosed(int fd, uint permissions)
+    {
+        stat attributes;
+        return Attributes.Fstat(fd, &attributes) == Errno.None && attributes.st_uid == Process.Geteuid() && (attributes.st_mode & permissions) == 0;
+    }
+
     public static Errno MakeFolder(string path, uint mode)
     {
         fixed (byte* name = Bytes(path))

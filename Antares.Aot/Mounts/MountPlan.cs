@@ -413,7 +413,36 @@ public sealed class MountPlan : IDisposable
         _madeWork = error == Errno.None;
         WorkIsOurs = true;
         WorkPath = path;
-        Work = new OwnedFd(OpenFolder("work", path, "name another one with --work"));
+        Work = new OwnedFd(OpenOwnWork(path, mayBeOthers: !_madeWork));
+    }
+
+    /// <summary>
+    /// Opens the work folder beside the upper, which a mount empties: where others may write beside the upper, somebody could have put a link, or
+    /// a folder of his own, in its place.
+    /// </summary>
+    /// <exception cref="MountProblem">Host: it is not this user's own.</exception>
+    private static int OpenOwnWork(string path, bool mayBeOthers)
+    {
+        const uint WritableByOthers = 0x12; // 0022
+        var error = HostPath.Open(path, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY | Fcntl.O_NOFOLLOW, 0, out var fd);
+        if (error == Errno.None && !mayBeOthers)
+        {
+            return fd;
+        }
+
+        if (error == Errno.None && HostPath.IsOwnAndClosed(fd, WritableByOthers))
+        {
+            return fd;
+        }
+
+        if (fd >= 0)
+        {
+            _ = Fd.Close(fd); // only looked at
+        }
+
+        throw MountProblem.Host(error is Errno.None or Errno.ELOOP or Errno.ENOTDIR
+            ? $"work folder {path} is another user's, a link, or open to writing by others: it would be emptied; remove it, or name one with --work"
+            : $"work {path}: {ErrnoText.Of(error)}; name another one with --work");
     }
 
     /// <summary>Opens a folder that the user named.</summary>
