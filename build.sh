@@ -21,6 +21,7 @@ TEST_PACKAGES=(
     "/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3" "/usr/bin/fusermount3:fuse3" "/usr/bin/setfattr:attr" "/usr/bin/setfacl:acl"
     "/usr/bin/strace:strace" "/usr/bin/git:git" "/usr/include/sqlite3.h:libsqlite3-dev" "/usr/bin/flock:util-linux" "/usr/bin/script:bsdutils"
     "/bin/busybox:busybox-static" "/usr/bin/fuse-overlayfs:fuse-overlayfs" "/usr/bin/unshare:util-linux")
+BENCH_PACKAGES=("/usr/bin/fio:fio" "/usr/bin/jq:jq" "/usr/bin/fuse-overlayfs:fuse-overlayfs" "/usr/bin/unionfs:unionfs-fuse")
 
 install_missing() {
     local missing=() entry
@@ -226,6 +227,7 @@ case "${1:-}" in
         ;;
     bench)
         publish
+        install_missing "${TEST_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
         exec bench/run.sh "$OUT/antares-aot" "${@:2}"
         ;;
     *)
