@@ -43,6 +43,49 @@ public sealed class StalledSourceMountTests
     }
 
     /// <summary>
+    /// More requests than the mount has threads need a source that stands still: reads of files, lookups, listings, copies and waits for
+    /// them. All others are answered, and those too once it goes on.
+    /// </summary>
+    [MountFact]
+    public void HundredsOfRequestsAtAStalledSourceLeaveRoomForOthers()
+    {
+        const int Each = 60;
+        using var below = new ScratchFolder();
+        using var scratch = new ScratchFolder();
+        using var source = new AntaresMount(below, MountKind.AntaresFolder) { Upper = null };
+        string range = $"$(seq {Each})";
+        _ = Shell.Bash($"for i in {range}; do mkdir -p cold/$i; echo $i > cold/$i/file; echo $i > read$i; echo $i > write$i; done; echo 0 > same; echo other > other", 20, source.Lower).Must();
+        source.Mount();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir) { Lower = source.Root };
+        mount.Mount();
+        // Everything is known of the files but their content.
+        _ = Shell.Bash("ls -l . > /dev/null; ls cold > /dev/null; for i in $(seq 100); do echo mine > mine$i; done", 20, mount.Root).Must();
+        int server = source.ServerPid();
+        _ = Shell.Run("kill", ["-STOP", $"{server}"]).Must();
+        try
+        {
+            string script = $"for i in {range}; do cat read$i > /dev/null & echo more >> write$i & ls cold/$i/file & echo +$i >> same & done > /dev/null; wait";
+            using Process waiting = Shell.Start("bash", ["-c", script], mount.Root);
+            Thread.Sleep(2500);
+            _ = Shell.Run("timeout", ["20", "bash", "-c", "for i in $(seq 100); do echo new > new$i && mv new$i mine$i && cat mine$i && truncate -s 100000 mine$i && cat mine$i > /dev/null && rm mine$i || exit 1; done"], 30, mount.Root).Must();
+            Assert.False(waiting.HasExited);
+            Assert.InRange(mount.Gauge("dicfuse_requests_waiting"), 100, 4 * Each);
+            _ = Shell.Run("kill", ["-CONT", $"{server}"]).Must();
+            Assert.True(waiting.WaitForExit(30_000));
+            Assert.Equal(0, waiting.ExitCode);
+        }
+        finally
+        {
+            _ = Shell.Run("kill", ["-CONT", $"{server}"]);
+        }
+
+        Assert.Equal(0, mount.Gauge("dicfuse_requests_waiting"));
+        _ = Shell.Bash($"for i in {range}; do test \"$(cat read$i)\" = $i && test \"$(cat write$i)\" = $i$'\\n'more && test \"$(ls cold/$i)\" = file && grep -qx +$i same || exit 1; done; test $(wc -l < same) = {Each + 1}", 20, mount.Root).Must();
+        mount.Unmount();
+        source.Unmount();
+    }
+
+    /// <summary>
     /// A file with several names, mounted over a further name of another number: only its attributes tell that it is the same file. What is
     /// written through any of the names is in all of them.
     /// </summary>

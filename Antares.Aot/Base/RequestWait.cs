@@ -1,28 +1,109 @@
 using System.Diagnostics;
+using Antares.Interop;
 
 namespace Antares.Aot.Base;
 
 /// <summary>
-/// What the thread of a request and whatever makes it wait have to tell each other: how long the request may still take, and that the
-/// thread is about to be of no use to others.
+/// What the thread of a request and whatever makes it wait have to tell each other: how long the request may still take, that the
+/// thread is about to be of no use to others, and which sources it has a place at.
 /// </summary>
-public static class RequestWait
+public static unsafe class RequestWait
 {
+    /// <summary>
+    /// Answer of <see cref="Enter"/> when the source has no place: handed up through everything, it ends in the request being put aside. No
+    /// system call gives this errno.
+    /// </summary>
+    public const Errno NoPlace = Errno.EXFULL;
+
+    // More sources than one request can meet.
+    private const int MostPlaces = 16;
+
     [ThreadStatic]
     private static long t_started;
 
     [ThreadStatic]
     private static Action? t_waiting;
 
-    /// <summary>The calling thread serves requests; <paramref name="waiting"/> hears when it is about to wait.</summary>
-    public static void Attach(Action? waiting) => t_waiting = waiting;
+    [ThreadStatic]
+    private static SourcePlaces?[]? t_places;
+
+    [ThreadStatic]
+    private static int t_placeCount;
+
+    [ThreadStatic]
+    private static SourcePlaces? t_full;
+
+    /// <summary>The calling thread serves requests; <paramref name="waiting"/> hears when it is about to wait. Null: it no longer does.</summary>
+    public static void Attach(Action? waiting)
+    {
+        t_waiting = waiting;
+        t_places = waiting == null ? null : new SourcePlaces?[MostPlaces];
+    }
 
     /// <summary>A request begins on the calling thread.</summary>
-    /// <param name="timestamp">Now, in ticks of <see cref="Stopwatch"/>.</param>
-    public static void Start(long timestamp) => t_started = timestamp;
+    /// <param name="timestamp">When it was read, in ticks of <see cref="Stopwatch"/>.</param>
+    public static void Start(long timestamp)
+    {
+        t_started = timestamp;
+        t_full = null;
+    }
 
     /// <summary>To be called before a wait for a server, or for a thread that may wait for one: another thread takes over the device.</summary>
     public static void Announce() => t_waiting?.Invoke();
+
+    /// <summary>
+    /// To be called before a source is asked, or somebody is waited for who may be asking it, and before any lock is taken for that.
+    /// </summary>
+    /// <param name="places">Of the source; null: as many as want to.</param>
+    /// <returns>None, on threads that serve no requests always; <see cref="NoPlace"/>: the request must end with this errno, having changed nothing.</returns>
+    public static Errno Enter(SourcePlaces? places)
+    {
+        SourcePlaces?[]? mine = t_places;
+        if (places == null || mine == null || mine.AsSpan(0, t_placeCount).Contains(places))
+        {
+            return Errno.None;
+        }
+
+        if (t_placeCount == MostPlaces || !places.TryTake())
+        {
+            t_full = places;
+            return NoPlace;
+        }
+
+        mine[t_placeCount++] = places;
+        return Errno.None;
+    }
+
+    /// <summary>True when this errno of the request that is ending says that it is to be put aside.</summary>
+    public static bool IsToWait(Errno error) => error == NoPlace && t_full != null;
+
+    /// <summary>Puts the request aside that <see cref="IsToWait"/>.</summary>
+    /// <inheritdoc cref="SourcePlaces.PutAside"/>
+    public static SourcePlaces.Putting PutAside(void* request, nuint bytes)
+    {
+        SourcePlaces? full = t_full;
+        return full == null ? SourcePlaces.Putting.Refused : full.PutAside(request, bytes, t_started);
+    }
+
+    /// <summary>The request of the calling thread has ended: its places are given back, or go to a request that waited for one.</summary>
+    /// <inheritdoc cref="SourcePlaces.GiveBack"/>
+    public static bool TryNext(void* buffer, nuint capacity, out nuint bytes, out long started)
+    {
+        while (t_placeCount > 0)
+        {
+            SourcePlaces?[] mine = t_places!;
+            if (mine[t_placeCount - 1]!.GiveBack(buffer, capacity, out bytes, out started))
+            {
+                return true;
+            }
+
+            mine[--t_placeCount] = null;
+        }
+
+        bytes = 0;
+        started = 0;
+        return false;
+    }
 
     /// <summary>Milliseconds that are left of a limit counted from the start of the request; the whole limit outside of one.</summary>
     /// <returns>0 when the time is up.</returns>

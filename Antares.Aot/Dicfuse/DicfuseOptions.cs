@@ -20,6 +20,9 @@ public sealed record DicfuseOptions
     /// <summary>Most bytes of that file; the frames written first make room for new ones.</summary>
     public long StoreLimitBytes { get; init; } = 4L << 30;
 
+    /// <summary>How many requests may ask the source at a time; null: no bound.</summary>
+    public SourcePlaces? Places { get; init; }
+
     /// <summary>Users of the source as the mount shows them.</summary>
     public IdMap Uids { get; init; } = IdMap.Identity;
 

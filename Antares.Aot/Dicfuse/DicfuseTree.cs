@@ -32,17 +32,20 @@ public sealed unsafe class DicfuseTree : IDisposable
     /// <param name="store">New and empty; the tree disposes it.</param>
     /// <param name="source">Reads from <paramref name="store"/> where nodes lie; the tree disposes it.</param>
     /// <param name="numberMask">Bits of a st_ino; narrower than usual only to make collisions happen.</param>
-    internal DicfuseTree(string layer, NodeStore store, ITreeSource source, ulong numberMask = StInoSet.DefaultMask)
+    /// <param name="places">How many requests may ask the source at a time; null: no bound.</param>
+    internal DicfuseTree(
+        string layer, NodeStore store, ITreeSource source, ulong numberMask = StInoSet.DefaultMask, SourcePlaces? places = null)
     {
         _store = store;
         _source = source;
+        Places = places;
         _owners = new OwnerTable();
         _numbers = new StInoSet(store.Nodes, numberMask);
         _links = new LinkTable(store.Nodes);
-        _attributes = new AttributeLoader(layer, store, source, _owners, _links, _numbers);
-        _directories = new DirectoryLoader(layer, store, source, _numbers, _links, _attributes);
-        _targets = new LinkTargets(layer, store, source);
-        Xattrs = new TreeXattrs(store, source);
+        _attributes = new AttributeLoader(layer, store, source, places, _owners, _links, _numbers);
+        _directories = new DirectoryLoader(layer, store, source, places, _numbers, _links, _attributes);
+        _targets = new LinkTargets(layer, store, source, places);
+        Xattrs = new TreeXattrs(store, source, places);
     }
 
     /// <summary>Nodes known, the root included.</summary>
@@ -66,6 +69,8 @@ public sealed unsafe class DicfuseTree : IDisposable
     internal NodeStore Store => _store;
 
     internal ITreeSource Source => _source;
+
+    internal SourcePlaces? Places { get; }
 
     internal LinkTable Links => _links;
 

@@ -18,12 +18,37 @@ internal sealed unsafe class Dispatcher(
     /// <summary>Answers the request that the calling thread has read.</summary>
     /// <param name="context">Of the calling thread; its Header points at the request.</param>
     /// <param name="got">Bytes that the read gave.</param>
+    /// <remarks>And then those that waited for what this one gives back (<see cref="SourcePlaces"/>).</remarks>
     public void Serve(RequestContext* context, nuint got)
     {
         long started = Stopwatch.GetTimestamp();
-        Volatile.Write(ref context->Started, started);
+        do
+        {
+            ServeOne(context, got, started);
+            while (context->ToWait && RequestWait.PutAside(context->Header, got) is not SourcePlaces.Putting.Aside and var put)
+            {
+                if (put == SourcePlaces.Putting.Free)
+                {
+                    ServeOne(context, got, started);
+                }
+                else
+                {
+                    context->ToWait = false;
+                    _ = Failure.Note("source", "too many requests wait for it", Errno.ETIMEDOUT); // hands back what it was given
+                    raw.AnswerError(context, Errno.ETIMEDOUT);
+                    _counters.Record(context->Header->opcode, Errno.ETIMEDOUT, Stopwatch.GetTimestamp() - started);
+                }
+            }
+        }
+        while (RequestWait.TryNext(context->Header, LoopBuffer.RequestCapacity, out got, out started));
+    }
+
+    private void ServeOne(RequestContext* context, nuint got, long started)
+    {
+        Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
         context->Outcome = Errno.None;
         context->Answered = false;
+        context->ToWait = false;
         Failure.Clear();
         RequestWait.Start(started);
 
@@ -56,9 +81,14 @@ internal sealed unsafe class Dispatcher(
             RefuseMalformed(context, got);
         }
 
+        Volatile.Write(ref context->Started, 0);
+        if (context->ToWait)
+        {
+            return;
+        }
+
         uint opcode = got >= (nuint)sizeof(fuse_in_header) ? context->Header->opcode : OpNames.Other;
         _counters.Record(opcode, context->Outcome, Stopwatch.GetTimestamp() - started);
-        Volatile.Write(ref context->Started, 0);
     }
 
     private void AnswerRaw(RequestContext* context)

@@ -18,7 +18,7 @@ public sealed record FuseOptions
     /// <summary>Threads that wait for requests. More of them make a single client slower, not faster.</summary>
     public int Threads { get; init; } = 2;
 
-    /// <summary>Bound for the threads that are added while others are stuck in a long operation, those of <see cref="Threads"/> included.</summary>
+    /// <summary>Bound for the threads that are added while others are stuck in a long operation or at a source, those of <see cref="Threads"/> included.</summary>
     public int MaxThreads { get; init; } = 8;
 
     /// <summary>

@@ -41,6 +41,13 @@ internal readonly unsafe ref struct FuseRequest
     /// <summary>The answer of an operation that gives nothing back: success or an errno.</summary>
     public void Answer(Errno error)
     {
+        if (RequestWait.IsToWait(error))
+        {
+            Context->ToWait = true;
+            AnswerNothing();
+            return;
+        }
+
         Close(error);
         Sent(Reply.fuse_reply_err(_handle, error));
         if (error != Errno.None)
@@ -49,7 +56,7 @@ internal readonly unsafe ref struct FuseRequest
         }
     }
 
-    /// <summary>For FORGET, which has no reply.</summary>
+    /// <summary>For FORGET, which has no reply, and for a request that will be answered later.</summary>
     public void AnswerNothing()
     {
         Close(Errno.None);

@@ -22,8 +22,11 @@ internal static unsafe class InitNegotiation
     /// <summary>Room that the kernel wants beyond the data of a WRITE (FUSE_BUFFER_HEADER_SIZE of libfuse).</summary>
     public const uint HeaderRoom = 4096;
 
-    /// <summary>Read-ahead, asynchronous direct I/O and FORGETs that may wait for us at a time; the kernel's 12 starve two threads.</summary>
-    public const ushort MaxBackground = 64;
+    /// <summary>
+    /// Reads of files, asynchronous direct I/O and FORGETs that may wait for us at a time. While so many wait, no other file is read: a
+    /// source that stands still must not stop those of the others, so there is no end to it that matters.
+    /// </summary>
+    public const ushort MaxBackground = 4096;
 
     /// <summary>From here on the kernel counts the device as congested and holds read-ahead back.</summary>
     public const ushort CongestionThreshold = 48;

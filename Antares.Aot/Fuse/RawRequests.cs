@@ -1,3 +1,4 @@
+using Antares.Aot.Base;
 using Antares.Aot.Overlay;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
@@ -52,6 +53,13 @@ internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures,
     /// <summary>Answers any request with an errno.</summary>
     public void AnswerError(RequestContext* context, Errno error)
     {
+        if (RequestWait.IsToWait(error))
+        {
+            context->ToWait = true;
+            context->Answered = true;
+            return;
+        }
+
         var reply = new fuse_out_header { len = (uint)sizeof(fuse_out_header), error = -(int)error, unique = context->Header->unique };
         context->Outcome = error;
         context->Answered = true;

@@ -32,6 +32,9 @@ internal unsafe struct RequestContext
     /// <summary>A reply has been sent, or none is due: nothing more may be sent for this request.</summary>
     public bool Answered;
 
+    /// <summary>No reply has been sent: the request is to wait for a place at a source.</summary>
+    public bool ToWait;
+
     /// <summary>When the request was read, in ticks of Stopwatch; 0 while the thread has none. Read by the watching thread.</summary>
     public long Started;
 

@@ -99,6 +99,12 @@ public sealed unsafe class DicfuseLayer : ILayer
 
     internal FrameStore Frames => _frames;
 
+    /// <summary>Requests that wait for the source without a thread.</summary>
+    public int RequestsWaiting => _tree.Places?.Waiting ?? 0;
+
+    /// <summary>To be called before somebody is waited for who may be asking the source: as <see cref="RequestWait.Enter"/>.</summary>
+    public Errno EnterSource() => RequestWait.Enter(_tree.Places);
+
     /// <summary>Opens a folder as a tree (<c>dir:PATH</c>); nothing of it is read but its own attributes.</summary>
     /// <param name="name">Name for messages.</param>
     /// <param name="rootFd">The folder, O_PATH or better. On success the layer owns it; on failure it stays the caller's.</param>
@@ -138,7 +144,7 @@ public sealed unsafe class DicfuseLayer : ILayer
         }
 
         FolderSource source = new(name, readable, store!, options.FdCapacity);
-        layer = new DicfuseLayer(name, new DicfuseTree(name, store!, source), options);
+        layer = new DicfuseLayer(name, new DicfuseTree(name, store!, source, places: options.Places), options);
         // As above; the folder has its own descriptor now.
         _ = Fd.Close(rootFd);
         return Errno.None;
@@ -158,7 +164,7 @@ public sealed unsafe class DicfuseLayer : ILayer
         if (error == Errno.None)
         {
             var source = new MegaSource(name, store!, pinned);
-            layer = new DicfuseLayer(name, new DicfuseTree(name, store!, source), options);
+            layer = new DicfuseLayer(name, new DicfuseTree(name, store!, source, places: options.Places), options);
         }
 
         return error;

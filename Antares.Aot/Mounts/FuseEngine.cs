@@ -1,3 +1,4 @@
+using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Fuse;
 using Antares.Aot.Overlay;
@@ -51,9 +52,8 @@ internal sealed class FuseEngine : IMountEngine
     {
         const int PatienceMs = 10_000;
 
-        // Requests that may be stuck at a time: in a long copy, and in waiting for a server.
-        const int ThreadsAtMost = 8;
-        const int ThreadsWithServer = 128;
+        // Requests that may be stuck at a time: in a long copy, and at each source.
+        const int ThreadsOfTheUpper = 8;
         var options = new FuseOptions
         {
             MountPoint = plan.MountPoint,
@@ -63,7 +63,12 @@ internal sealed class FuseEngine : IMountEngine
             Threads = plan.Request.Threads,
             InitMask = plan.Request.InitMask,
             Acls = plan.Request.Behaviour is { Acls: true, Xattrs: true },
-            MaxThreads = plan.Lowers.Any(lower => lower.Spec.Kind == SourceKind.Mega) ? ThreadsWithServer : ThreadsAtMost,
+            MaxThreads = ThreadsOfTheUpper + plan.Lowers.Sum(lower => lower.Spec.Kind switch
+            {
+                SourceKind.Mega => SourcePlaces.OfServer,
+                SourceKind.Dicfuse => SourcePlaces.OfFolder,
+                _ => 0,
+            }),
             ExtraMountOptions = isLower ? [] : [.. plan.Request.MountOptions],
         };
         var error = FuseServer.Mount(overlay, options, diagnostics, out var server, out var problem);

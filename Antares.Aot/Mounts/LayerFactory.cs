@@ -1,3 +1,4 @@
+using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
 using Antares.Aot.Dicfuse.Image;
@@ -108,6 +109,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
                 Slot = (uint)index + 1,
                 MemoryLimitBytes = ContentMemoryBytes,
                 StorePath = plan.StorePath,
+                Places = new SourcePlaces(SourcePlaces.OfFolder),
                 Uids = plan.Uids,
                 Gids = plan.Gids,
                 FdCapacity = Math.Clamp(descriptors / 8, 4, 256),
@@ -142,7 +144,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         lower.Mega ??= MegaSetup.PinAgain(lower.RealPath, plan.Request.Mega, plan.StorePath, diagnostics.Log);
 
         // Contents are in the store, and what was read is in the kernel's cache: a third copy in memory gains nothing.
-        var options = new DicfuseOptions { Slot = (uint)index + 1, MemoryLimitBytes = 0 };
+        var options = new DicfuseOptions { Slot = (uint)index + 1, MemoryLimitBytes = 0, Places = new SourcePlaces(SourcePlaces.OfServer) };
         var error = DicfuseLayer.OpenServer("mega", lower.Mega, options, out var layer);
         if (error != Errno.None || layer is null)
         {

@@ -44,6 +44,7 @@ internal static class MountGauges
             diagnostics.AddGauge("dicfuse_frame_hits", () => tree.FrameHits);
             diagnostics.AddGauge("dicfuse_frame_loads", () => tree.FrameLoads);
             diagnostics.AddGauge("dicfuse_frames_damaged", () => tree.FramesDamaged);
+            diagnostics.AddGauge("dicfuse_requests_waiting", () => tree.RequestsWaiting);
             diagnostics.AddGauge("dicfuse_source_changes", () => tree.SourceChanges);
             if (tree.Tree.Source is MegaSource mega)
             {

@@ -20,7 +20,7 @@ public sealed unsafe class CopyUp
 
     private readonly MergedTree _tree;
     private readonly MergedAttributes _attributes;
-    private readonly ulong[] _copying = new ulong[64];
+    private readonly ulong[] _copying = new ulong[512];
     private long _copies;
     private long _bytes;
 
@@ -92,8 +92,15 @@ public sealed unsafe class CopyUp
 
             // Somebody copies this very file (or all places are taken): wait, then look what came of it.
             released = true;
+            Errno resolved = _tree.Lowers.EnterSource(target.Lower);
+            if (resolved != Errno.None)
+            {
+                return resolved;
+            }
+
+            RequestWait.Announce();
             _ = Monitor.Wait(_tree.Gate);
-            Errno resolved = _tree.Resolve(target.NodeId, out target);
+            resolved = _tree.Resolve(target.NodeId, out target);
             if (resolved != Errno.None)
             {
                 return resolved;
@@ -495,21 +502,8 @@ public sealed unsafe class CopyUp
 
     private int FindSlot(ulong nodeId, out bool busy)
     {
-        int free = -1;
-        busy = false;
-        for (int i = 0; i < _copying.Length; i++)
-        {
-            if (_copying[i] == nodeId)
-            {
-                busy = true;
-            }
-            else if (_copying[i] == 0)
-            {
-                free = i;
-            }
-        }
-
-        busy |= free < 0;
+        int free = Array.IndexOf(_copying, 0UL);
+        busy = free < 0 || Array.IndexOf(_copying, nodeId) >= 0;
         return free;
     }
 }

@@ -152,9 +152,19 @@ public sealed unsafe class LowerLayers
         return error == Errno.None;
     }
 
+    /// <summary>To be called before a wait for somebody who works on a node, which may need the node's source.</summary>
+    /// <returns>None; <see cref="RequestWait.NoPlace"/>.</returns>
+    public Errno EnterSource(LowerRef node) => this[node.Slot] is DicfuseLayer tree ? tree.EnterSource() : Errno.None;
+
     private Errno TypeOf(LowerRef node, out FileType type)
     {
         Errno error = Require(node, LayerPart.Type);
+        if (error == Errno.None && !this[node.Slot].IsLoaded(node.Node, LayerPart.Type))
+        {
+            error = this[node.Slot].Load(node.Node, LayerPart.Type);
+            error = error == RequestWait.NoPlace ? error : Errno.None; // any other shows when the attributes are asked for
+        }
+
         type = error == Errno.None ? this[node.Slot].TypeOf(node.Node) : FileType.Unknown;
         return error;
     }

@@ -138,6 +138,12 @@ internal sealed unsafe class FrameStore : IDisposable
             return Errno.None;
         }
 
+        Errno entered = _content.Enter();
+        if (entered != Errno.None)
+        {
+            return entered;
+        }
+
         lock (_loading[node ^ frame])
         {
             return TryReadHeld(key, length, within, buffer, size)

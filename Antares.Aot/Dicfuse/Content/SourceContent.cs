@@ -1,3 +1,4 @@
+using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Tree;
 using Antares.Interop;
@@ -22,8 +23,14 @@ internal sealed unsafe class SourceContent(string layer, DicfuseTree tree)
     /// <returns>None; EIO: gone, or changed (checked when the bytes were already read, so that a change meanwhile is seen); ENOMEM; EACCES.</returns>
     public Errno Read(uint node, ulong offset, byte* buffer, uint size)
     {
+        Errno error = RequestWait.Enter(_tree.Places);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
         stat after;
-        Errno error = _tree.Source.ReadContent(node, offset, buffer, size, out uint got, &after);
+        error = _tree.Source.ReadContent(node, offset, buffer, size, out uint got, &after);
         if (error != Errno.None)
         {
             return error;
@@ -38,8 +45,15 @@ internal sealed unsafe class SourceContent(string layer, DicfuseTree tree)
     /// <returns>As <see cref="Read"/>; EOPNOTSUPP: contents of this source are in no plain files.</returns>
     public Errno Open(uint node, out int fd)
     {
+        fd = -1;
+        Errno error = RequestWait.Enter(_tree.Places);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
         stat now;
-        Errno error = _tree.Source.OpenContent(node, out fd, &now);
+        error = _tree.Source.OpenContent(node, out fd, &now);
         if (error != Errno.None || SourceVersion.Same(*_tree.Store[node], now))
         {
             return error;
@@ -50,6 +64,9 @@ internal sealed unsafe class SourceContent(string layer, DicfuseTree tree)
         fd = -1;
         return NoteChanged();
     }
+
+    /// <summary>To be called before a lock is taken under which <see cref="Read"/> will be called.</summary>
+    public Errno Enter() => RequestWait.Enter(_tree.Places);
 
     private Errno NoteChanged()
     {

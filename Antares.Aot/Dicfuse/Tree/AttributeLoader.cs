@@ -16,6 +16,7 @@ internal sealed unsafe class AttributeLoader
     private readonly string _layer;
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
+    private readonly SourcePlaces? _places;
     private readonly OwnerTable _owners;
     private readonly LinkTable _links;
     private readonly StInoSet _numbers;
@@ -23,11 +24,13 @@ internal sealed unsafe class AttributeLoader
     private long _loads;
     private bool _listingsUnreliable;
 
-    public AttributeLoader(string layer, NodeStore store, ITreeSource source, OwnerTable owners, LinkTable links, StInoSet numbers)
+    public AttributeLoader(
+        string layer, NodeStore store, ITreeSource source, SourcePlaces? places, OwnerTable owners, LinkTable links, StInoSet numbers)
     {
         _layer = layer;
         _store = store;
         _source = source;
+        _places = places;
         _owners = owners;
         _links = links;
         _numbers = numbers;
@@ -55,9 +58,10 @@ internal sealed unsafe class AttributeLoader
             return Errno.None;
         }
 
-        if (!_gate.Enter(node))
+        Errno entered = RequestWait.Enter(_places);
+        if (entered != Errno.None || !_gate.Enter(node))
         {
-            return Errno.None;
+            return entered;
         }
 
         // Only a counter for people: its sum is right, its moment does not matter.

@@ -17,6 +17,7 @@ internal sealed unsafe class DirectoryLoader
     private readonly string _layer;
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
+    private readonly SourcePlaces? _places;
     private readonly StInoSet _numbers;
     private readonly LinkTable _links;
     private readonly AttributeLoader _attributes;
@@ -25,11 +26,12 @@ internal sealed unsafe class DirectoryLoader
     private long _nodes = 1;
 
     public DirectoryLoader(
-        string layer, NodeStore store, ITreeSource source, StInoSet numbers, LinkTable links, AttributeLoader attributes)
+        string layer, NodeStore store, ITreeSource source, SourcePlaces? places, StInoSet numbers, LinkTable links, AttributeLoader attributes)
     {
         _layer = layer;
         _store = store;
         _source = source;
+        _places = places;
         _numbers = numbers;
         _links = links;
         _attributes = attributes;
@@ -57,9 +59,10 @@ internal sealed unsafe class DirectoryLoader
 
     private Errno Load(uint directory, NodeRecord* record)
     {
-        if (!_gate.Enter(directory))
+        Errno entered = RequestWait.Enter(_places);
+        if (entered != Errno.None || !_gate.Enter(directory))
         {
-            return Errno.None;
+            return entered;
         }
 
         // Only a counter for people: its sum is right, its moment does not matter.

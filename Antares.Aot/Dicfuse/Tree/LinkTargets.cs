@@ -1,3 +1,4 @@
+using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Sources;
 using Antares.Interop;
@@ -13,13 +14,15 @@ internal sealed unsafe class LinkTargets
     private readonly string _layer;
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
+    private readonly SourcePlaces? _places;
     private readonly StripedLocks _locks = new(8);
 
-    public LinkTargets(string layer, NodeStore store, ITreeSource source)
+    public LinkTargets(string layer, NodeStore store, ITreeSource source, SourcePlaces? places)
     {
         _layer = layer;
         _store = store;
         _source = source;
+        _places = places;
     }
 
     /// <summary>Copies a target without a NUL.</summary>
@@ -35,7 +38,8 @@ internal sealed unsafe class LinkTargets
         uint place = Volatile.Read(ref record->Body);
         if (place == 0)
         {
-            Errno error = Load(node, record, out place);
+            Errno error = RequestWait.Enter(_places);
+            error = error == Errno.None ? Load(node, record, out place) : error;
             if (error != Errno.None)
             {
                 return error;

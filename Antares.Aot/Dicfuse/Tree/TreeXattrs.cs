@@ -10,7 +10,7 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// remembered, since builds ask for the same missing attribute over and over; all of a node's are kept once somebody wants them
 /// <see cref="Load">loaded</see>.
 /// </summary>
-internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source) : IDisposable
+internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source, SourcePlaces? places) : IDisposable
 {
     private readonly NodeStore _store = store;
     private readonly ITreeSource _source = source;
@@ -30,7 +30,9 @@ internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source) : I
             return Errno.None;
         }
 
-        Errno error = KeptXattrs.Read(_source, node, &IsPrivate, out byte* kept);
+        byte* kept = null;
+        Errno error = RequestWait.Enter(places);
+        error = error == Errno.None ? KeptXattrs.Read(_source, node, &IsPrivate, out kept) : error;
         if (error != Errno.None)
         {
             return error;
@@ -74,7 +76,8 @@ internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source) : I
             return KeptXattrs.Get(kept, MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name), value, size, out length);
         }
 
-        Errno error = _source.Getxattr(node, name, value, size, out length);
+        Errno error = RequestWait.Enter(places);
+        error = error == Errno.None ? _source.Getxattr(node, name, value, size, out length) : error;
         if (error is Errno.ENODATA or Errno.EOPNOTSUPP)
         {
             NoteWhetherNone(node, record);
@@ -100,12 +103,18 @@ internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source) : I
             return CopyVisible(KeptXattrs.Names(kept), list, size, out length);
         }
 
+        Errno error = RequestWait.Enter(places);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
         if (!NativeBlock.TryAlloc(Xattr.XATTR_LIST_MAX, out byte* all))
         {
             return Errno.ENOMEM;
         }
 
-        Errno error = _source.Listxattr(node, all, Xattr.XATTR_LIST_MAX, out int listed);
+        error = _source.Listxattr(node, all, Xattr.XATTR_LIST_MAX, out int listed);
         if (error == Errno.EOPNOTSUPP)
         {
             error = Errno.None;

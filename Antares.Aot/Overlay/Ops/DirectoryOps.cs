@@ -224,7 +224,7 @@ public sealed unsafe class DirectoryOps
             if (error != Errno.None)
             {
                 // A number that is not known hinders nobody from listing.
-                return error == Errno.ERESTART ? error : Errno.None;
+                return error is Errno.ERESTART or RequestWait.NoPlace ? error : Errno.None;
             }
         }
 
