@@ -1,4 +1,6 @@
+using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Tests.Support;
+using K4os.Hash.xxHash;
 
 namespace Antares.Aot.Tests.Mount;
 
@@ -32,6 +34,47 @@ public sealed class ImageMountTests
         Assert.Equal("content 1\nmore", mount.Try("run", mount.Source, "--workspace-root", spaces, "--", "sh", "-c", "echo more >> second; cat d/e/file1").Must().Trim());
         Assert.Equal("981173106.1234567890", mount.Try("run", mount.Source, "--workspace-root", spaces, "--", "find", ".", "-maxdepth", "0", "-printf", "%T@").Must().Trim());
         Assert.Empty(Directory.GetFileSystemEntries(spaces));
+    }
+
+    /// <summary>An image whose header is sound and says more nodes than ids can be reserved for; its nodes are a hole of 11 GB.</summary>
+    [MountFact]
+    public unsafe void AnImageOfTooManyNodesIsRefusedAtTheMount()
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Packed(scratch);
+        byte[] bytes = File.ReadAllBytes(mount.Source);
+        fixed (byte* start = bytes)
+        {
+            var header = (ImageHeader*)start;
+            const ulong Page = 4096;
+            header->NodeCount = (1UL << 28) + 1;
+            ulong end = ImageHeader.Bytes;
+            for (ImageSection section = ImageSection.Nodes; section <= ImageSection.Contents; section++)
+            {
+                SectionPlace place = (*header)[section];
+                ulong length = section switch
+                {
+                    ImageSection.Nodes => header->NodeCount * ImageNode.Bytes,
+                    ImageSection.Checksums => (end - ImageHeader.Bytes + ImageFormat.BlockBytes - 1) / ImageFormat.BlockBytes * sizeof(ulong),
+                    _ => place.Length,
+                };
+                (*header)[section] = place with { Offset = end, Length = length };
+                header->MetadataBytes = section == ImageSection.Contents ? end : 0;
+                end = section == ImageSection.Contents ? end + length : (end + length + Page - 1) / Page * Page;
+            }
+
+            header->FileBytes = end;
+            header->HeaderChecksum = XXH64.DigestOf(start, ImageHeader.CheckedBytes);
+            using FileStream file = File.Create(mount.Source);
+            file.Write(bytes.AsSpan(0, ImageHeader.Bytes));
+            file.SetLength((long)end);
+        }
+
+        ShellResult result = mount.Try("mount", mount.Source, mount.Root, "--upper", mount.Upper!, "--work", mount.Work!);
+        Assert.Equal(Refused, result.ExitCode);
+        Assert.Contains("an image of 268435456 files", result.Error);
+        Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Null(MountTable.Find(mount.Root));
     }
 
     [MountFact]

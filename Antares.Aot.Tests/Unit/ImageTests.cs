@@ -66,6 +66,61 @@ public sealed unsafe class ImageTests
     }
 
     [Fact]
+    public unsafe void The_blocks_of_a_large_sparse_file_are_counted_once()
+    {
+        using DicfuseFolder folder = new();
+        using (FileStream file = File.Create(folder.At("sparse")))
+        {
+            file.SetLength(80L << 20);
+            for (long at = 0; at < 80; at++)
+            {
+                file.Position = at << 20;
+                file.WriteByte(1);
+            }
+        }
+
+        using ImageLayer image = PackedImage.Open(PackedImage.Pack(folder));
+        uint sparse = image.Find("sparse");
+        Assert.Equal(80 * (ImageFormat.FrameBytes / 512), image.Getattr(sparse).st_blocks);
+
+        // Without a table of frames it could not be counted again.
+        SectionPlace frames = image.Image.Header[ImageSection.Frames];
+        byte[] nothing = new byte[frames.Length];
+        fixed (byte* bytes = nothing)
+        {
+            Assert.Equal(Errno.None, FileIo.WriteFull(image.Image.Fd, bytes, (nuint)frames.Length, (long)frames.Offset));
+        }
+
+        Assert.Equal(Errno.EIO, image.Content.Frames.Get(0, out _));
+        Assert.Equal(80 * (ImageFormat.FrameBytes / 512), image.Getattr(sparse).st_blocks);
+    }
+
+    /// <summary>An unpacker that throws must not leave those waiting who want the same frame.</summary>
+    [Fact]
+    public unsafe void A_frame_that_could_not_be_unpacked_can_be_asked_for_again()
+    {
+        using DicfuseFolder folder = new();
+        File.WriteAllText(folder.At("file"), string.Concat(Enumerable.Repeat("packed well ", 10_000)));
+        using ImageLayer image = PackedImage.Open(PackedImage.Pack(folder));
+        uint file = image.Find("file");
+        const System.Reflection.BindingFlags Private = System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic;
+        FrameDecoder broken = FrameDecoder.TryMake(image.Image.Header.FrameBytes)!;
+        System.Reflection.FieldInfo context = typeof(FrameDecoder).GetField("_context", Private)!;
+        object working = context.GetValue(broken)!;
+        context.SetValue(broken, System.Reflection.Pointer.Box(null, context.FieldType));
+        var idle = (FrameDecoder?[])typeof(ImageContent).GetField("_decoders", Private)!.GetValue(image.Content)!;
+        idle[0] = broken;
+        typeof(ImageContent).GetField("_idleDecoders", Private)!.SetValue(image.Content, 1);
+        Assert.ThrowsAny<Exception>(() => image.Read(file, 0, 10));
+        context.SetValue(broken, working);
+        byte[] read = [];
+        Thread reader = new(() => read = image.Read(file, 0, 10)) { IsBackground = true };
+        reader.Start();
+        Assert.True(reader.Join(10_000), "still waiting for the frame");
+        Assert.Equal("packed wel"u8.ToArray(), read);
+    }
+
+    [Fact]
     public void Holes_take_no_room_and_no_blocks()
     {
         using DicfuseFolder folder = new();

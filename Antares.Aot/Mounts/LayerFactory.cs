@@ -65,7 +65,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
                 return overlay;
             }
 
-            throw MountProblem.Host("cannot put the layers together", error);
+            throw error == Errno.EOVERFLOW ? TooManyNodes(layers) : MountProblem.Host("cannot put the layers together", error);
         }
         finally
         {
@@ -75,6 +75,12 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
                 layers.ForEach(layer => layer.Dispose());
             }
         }
+    }
+
+    private MountProblem TooManyNodes(List<ILayer> layers)
+    {
+        var (spec, nodes) = plan.Lowers.Select((lower, index) => (lower.Spec, Nodes: (layers[index] as ImageLayer)?.NodeCount ?? 0)).MaxBy(lower => lower.Nodes);
+        return MountProblem.Host($"source {spec} is an image of {nodes} files, for which this process cannot reserve addresses (4 bytes for each, up to 268,435,455 files): raise its limit of address space (ulimit -v), or split the image");
     }
 
     private ILayer OpenLower(int index, FdCache files)

@@ -52,6 +52,9 @@ public sealed unsafe class LookupCounts : IDisposable
         return error;
     }
 
+    /// <summary>Nodes that a slot has words for.</summary>
+    public ulong LengthOf(uint slot) => _lengths[slot];
+
     /// <summary>True when an id from the kernel lies within the reserved range.</summary>
     public bool InRange(uint slot, uint node) => slot > 0 && slot < (uint)_words.Length && node != 0 && node < _lengths[slot];
 

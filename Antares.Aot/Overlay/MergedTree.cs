@@ -55,6 +55,12 @@ public sealed unsafe class MergedTree : IDisposable
                 return error;
             }
 
+            // An image says how many there are; what is loaded bit by bit is looked at as it comes.
+            if (Lowers[slot] is ImageLayer image && (ulong)image.NodeCount >= Counts.LengthOf(slot))
+            {
+                return Failure.Note("overlay", "a tree of more nodes than addresses could be reserved for", Errno.EOVERFLOW);
+            }
+
             roots[slot - 1] = new LowerRef(slot, ILayer.RootNode);
         }
 

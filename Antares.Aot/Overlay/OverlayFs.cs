@@ -76,7 +76,7 @@ public sealed unsafe class OverlayFs : IDisposable
     /// <summary>Puts the layers together.</summary>
     /// <param name="options">The layers; owned by the overlay from now on, also on failure.</param>
     /// <param name="fs">The overlay.</param>
-    /// <returns>None; EINVAL: no or too many lower layers; ENOMEM; EIO: a layer's root could not be read.</returns>
+    /// <returns>None; EINVAL: no or too many lower layers; ENOMEM; EOVERFLOW: an image has more nodes than can be addressed; EIO: a layer's root could not be read.</returns>
     public static Errno Open(OverlayOptions options, out OverlayFs? fs)
     {
         fs = null;

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Antares.Aot.Base;
 using Antares.Aot.Dicfuse.Tree;
 using Antares.Interop;
 
@@ -17,11 +18,16 @@ internal sealed unsafe class ImageContent : IDisposable
     private const int Places = 8;
     private const uint Free = uint.MaxValue;
 
+    // In files of more frames it is remembered what they came to, by the number of the blob.
+    private const ulong SlowFrames = 64;
+
     private readonly ImageFile _image;
     private readonly FrameReader _frames;
     private readonly SectionPlace _blobs;
     private readonly object _gate = new();
     private readonly Place[] _places = new Place[Places];
+    private readonly Lock _zerosGate = new();
+    private readonly NativeMap _zeros = new();
     private readonly FrameDecoder?[] _decoders = new FrameDecoder?[Places];
     private int _idleDecoders;
     private int _waiting;
@@ -124,14 +130,45 @@ internal sealed unsafe class ImageContent : IDisposable
             error = IsInside(record, blob);
         }
 
-        for (ulong at = blob.Start; error == Errno.None && at < blob.Start + record.Size;)
+        if (error != Errno.None || record.Size == 0)
         {
-            error = _frames.Find(at, out FramePlace place);
-            if (error == Errno.None)
+            return error;
+        }
+
+        bool slow = record.Size > SlowFrames * _image.Header.FrameBytes;
+        if (slow)
+        {
+            lock (_zerosGate)
             {
-                ulong end = Math.Min(place.End, blob.Start + record.Size);
-                zeros += place.IsZeros ? end - at : 0;
-                at = end;
+                if (_zeros.TryGet(record.Body, out zeros))
+                {
+                    // A blob has one length, unless the image lies.
+                    zeros = Math.Min(zeros, record.Size);
+                    return Errno.None;
+                }
+            }
+        }
+
+        ulong stop = blob.Start + record.Size;
+        error = _frames.Find(blob.Start, out FramePlace place);
+        for (ulong at = blob.Start; error == Errno.None;)
+        {
+            ulong end = Math.Min(place.End, stop);
+            zeros += place.IsZeros ? end - at : 0;
+            at = end;
+            if (at == stop)
+            {
+                break;
+            }
+
+            error = place.Index + 1 < _frames.Count ? _frames.Get(place.Index + 1, out place) : ImageFile.Note("frames: missing");
+        }
+
+        if (error == Errno.None && slow)
+        {
+            lock (_zerosGate)
+            {
+                _zeros.Set(record.Body, zeros);
             }
         }
 
@@ -185,6 +222,7 @@ internal sealed unsafe class ImageContent : IDisposable
             place.Raw = null;
         }
 
+        _zeros.Dispose();
         while (_idleDecoders > 0)
         {
             _decoders[--_idleDecoders]?.Dispose();
@@ -202,9 +240,17 @@ internal sealed unsafe class ImageContent : IDisposable
         byte* raw = _places[index].Raw;
         if (load)
         {
-            decoder ??= FrameDecoder.TryMake(_image.Header.FrameBytes);
-            error = decoder == null ? Errno.ENOMEM : _frames.Read(frame, raw, decoder);
-            Loaded(index, decoder, error);
+            error = Errno.EIO;
+            try
+            {
+                decoder ??= FrameDecoder.TryMake(_image.Header.FrameBytes);
+                error = decoder == null ? Errno.ENOMEM : _frames.Read(frame, raw, decoder);
+            }
+            finally
+            {
+                // Whatever a frame of somebody else's makes the unpacker do: the others that wait for it must hear.
+                Loaded(index, decoder, error);
+            }
         }
 
         if (error == Errno.None)

@@ -44,19 +44,29 @@ internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source, Sou
             return Errno.None;
         }
 
-        lock (_lock)
+        try
         {
-            if (!_kept.TryGet(node, out _))
+            lock (_lock)
             {
-                _kept.Set(node, (ulong)kept);
-                Volatile.Write(ref _keptCount, _kept.Count);
-                kept = null;
+                if (!_kept.TryGet(node, out _))
+                {
+                    _kept.Set(node, (ulong)kept);
+                    Volatile.Write(ref _keptCount, _kept.Count);
+                    kept = null;
+                }
             }
-        }
 
-        // Somebody else was faster.
-        NativeMemory.Free(kept);
-        return Errno.None;
+            return Errno.None;
+        }
+        catch (OutOfMemoryException)
+        {
+            return Errno.ENOMEM;
+        }
+        finally
+        {
+            // Somebody else was faster, or there is no room for it.
+            NativeMemory.Free(kept);
+        }
     }
 
     /// <summary>Reads one attribute; with size 0 its length.</summary>
