@@ -7,7 +7,7 @@ namespace Antares.Aot.Tests.Mount;
 /// <summary>Images as a source: mounted, run in, damaged, cut short, and the verbs around them.</summary>
 public sealed class ImageMountTests
 {
-    private const int Usage = 2, Refused = 3, Different = 4;
+    private const int Usage = 2, Refused = 3, Different = 5;
 
     /// <summary>More names than one page of nodes holds, a large file, and attributes that are not everybody's.</summary>
     private const string Fill = """

@@ -13,7 +13,7 @@ internal static class DiffVerb
         var old = new Argument<string>("OLD") { Description = "An image file" };
         var now = new Argument<string>("NEW") { Description = "The image to compare it with" };
         var json = new Option<bool>("--json") { Description = "Print as JSON" };
-        var command = new Command(Name, "List the paths added (A), removed (D) and changed (M) between two images; exit code 4 when there are any") { old, now, json };
+        var command = new Command(Name, $"List the paths added (A), removed (D) and changed (M) between two images; exit code {ExitCode.Found} when there are any") { old, now, json };
         command.SetAction(result =>
         {
             using var first = ImageFiles.Open(result.GetRequiredValue(old));
@@ -42,7 +42,7 @@ internal static class DiffVerb
                     context.Out.WriteLine(difference.What.Length == 0 ? $"{difference.Kind} {difference.Path}" : $"{difference.Kind} {difference.Path} ({difference.What})"));
             }
 
-            return differences.Count == 0 ? ExitCode.Ok : ExitCode.Different;
+            return differences.Count == 0 ? ExitCode.Ok : ExitCode.Found;
         });
         return command;
     }

@@ -69,14 +69,14 @@ internal static class StoreVerb
     private static Command CreateVerify(CommandContext context)
     {
         var folder = Folder();
-        var command = new Command("verify", "Compare every object with its id; damaged ones are removed and told by exit code 3") { folder };
+        var command = new Command("verify", $"Compare every object with its id; damaged ones are removed and told by exit code {ExitCode.Found}") { folder };
         command.SetAction(result =>
         {
             using var store = Open(result.GetValue(folder));
             Check(store, StoreVerifier.Verify(store, id => context.Out.Write($"damaged: {id}\n"), out var found));
             context.Out.Write(string.Create(
                 CultureInfo.InvariantCulture, $"{store.Folder}: {found.Objects} objects, {found.Bytes} bytes of content, {found.Damaged} damaged\n"));
-            return found.Damaged == 0 ? ExitCode.Ok : ExitCode.Mount;
+            return found.Damaged == 0 ? ExitCode.Ok : ExitCode.Found;
         });
         return command;
     }

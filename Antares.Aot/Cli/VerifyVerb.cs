@@ -12,7 +12,7 @@ internal static class VerifyVerb
     public static Command Create(CommandContext context)
     {
         var path = new Argument<string>("IMAGE") { Description = "An image file" };
-        var command = new Command(Name, "Check every checksum and rule of an image; exit code 4 when it is damaged") { path };
+        var command = new Command(Name, $"Check every checksum and rule of an image; exit code {ExitCode.Found} when it is damaged") { path };
         command.SetAction(result =>
         {
             var file = result.GetRequiredValue(path);
@@ -33,7 +33,7 @@ internal static class VerifyVerb
                 context.Error.WriteLine($"{CommandLine.ProgramName}: image {file}: {problem}");
             }
 
-            return problems.Count == 0 ? ExitCode.Ok : ExitCode.Different;
+            return problems.Count == 0 ? ExitCode.Ok : ExitCode.Found;
         });
         return command;
     }
