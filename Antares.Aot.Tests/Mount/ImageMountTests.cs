@@ -208,6 +208,25 @@ public sealed class ImageMountTests
         Assert.Equal(0, mount.Try("diff", second, second).ExitCode);
     }
 
+    /// <summary>Attributes of files that their owner may not write, and modes of what has no descriptor.</summary>
+    [MountFact]
+    public void UnpackAsAPlainUserKeepsWhatAUserMaySet()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresImage);
+        _ = Shell.Bash("echo x > f; mkdir d; setfattr -n user.note -v kept f d; mkfifo -m 640 p; ln -s f l; chmod 444 f; chmod 555 d", directory: mount.Lower).Must();
+        _ = mount.Try("pack", mount.Lower, "-o", mount.Source).Must();
+        string told = Shell.Bash($"""
+            set -e
+            chmod 755 . && chmod 644 {mount.Source} && install -m 755 {TestEnvironment.Binary} binary && install -d -o 1000 out
+            setpriv --reuid=1000 --regid=1000 --clear-groups ./binary unpack {mount.Source} out/tree
+            cd out/tree
+            getfattr --only-values -n user.note f d; echo
+            stat -c '%a %n' f d p; readlink l
+            """, directory: scratch.Path).Must();
+        Assert.Equal("keptkept\n444 f\n555 d\n640 p\nf\n", told);
+    }
+
     [MountFact]
     public void InspectTellsWhatIsThere()
     {

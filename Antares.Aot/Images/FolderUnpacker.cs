@@ -141,7 +141,10 @@ internal sealed unsafe class FolderUnpacker : IDisposable
         Must(FileIo.Ftruncate(fd, (long)size), path);
     }
 
-    /// <summary>Owner first, since a change of it takes set-id bits and capabilities away; times last.</summary>
+    /// <summary>
+    /// Owner first, since a change of it takes set-id bits and capabilities away; the mode after the attributes, which an owner without the right to
+    /// write may not set, and which an ACL changes; times last.
+    /// </summary>
     private void Describe(int fd, uint node, in stat attributes, string path)
     {
         if (_isRoot)
@@ -149,7 +152,6 @@ internal sealed unsafe class FolderUnpacker : IDisposable
             Must(Attributes.Fchown(fd, attributes.st_uid, attributes.st_gid), path);
         }
 
-        Must(Attributes.Fchmod(fd, attributes.st_mode & ModeBits), path);
         foreach (var (name, value) in ImageReads.Xattrs(_image, node, path))
         {
             fixed (byte* key = name, bytes = value)
@@ -157,6 +159,8 @@ internal sealed unsafe class FolderUnpacker : IDisposable
                 Count(Xattrs.Fsetxattr(fd, key, bytes, (nuint)value.Length, 0), path);
             }
         }
+
+        Must(Attributes.Fchmod(fd, attributes.st_mode & ModeBits), path);
 
         var times = stackalloc timespec[2] { attributes.st_mtim, attributes.st_mtim };
         Must(Attributes.Futimens(fd, times), path);
@@ -169,17 +173,18 @@ internal sealed unsafe class FolderUnpacker : IDisposable
             Must(Attributes.Fchownat(folder, walk.Name.Pointer, attributes.st_uid, attributes.st_gid, Fcntl.AT_SYMLINK_NOFOLLOW), path);
         }
 
-        if (FileTypes.FromMode(attributes.st_mode) != FileType.Symlink)
-        {
-            Must(Attributes.Fchmodat(folder, walk.Name.Pointer, attributes.st_mode & ModeBits, 0), path);
-        }
-
         foreach (var (name, value) in ImageReads.Xattrs(_image, walk.Node, path))
         {
             fixed (byte* key = name, bytes = value, place = (byte[])[.. HostPath.Bytes($"/proc/self/fd/{folder}/")[..^1], .. walk.Name.Span, 0])
             {
                 Count(Xattrs.Lsetxattr(place, key, bytes, (nuint)value.Length, 0), path);
             }
+        }
+
+        if (FileTypes.FromMode(attributes.st_mode) != FileType.Symlink)
+        {
+            // What somebody else put in its place is not to be followed.
+            Must(Attributes.Fchmodat(folder, walk.Name.Pointer, attributes.st_mode & ModeBits, Fcntl.AT_SYMLINK_NOFOLLOW), path);
         }
 
         var times = stackalloc timespec[2] { attributes.st_mtim, attributes.st_mtim };

@@ -100,7 +100,7 @@ internal static unsafe class NodeMaker
             {
                 Errno error = fd >= 0
                     ? Antares.Interop.Attributes.Fchmod(fd, wanted)
-                    : Antares.Interop.Attributes.Fchmodat(directoryFd, name.Pointer, wanted, 0);
+                    : Antares.Interop.Attributes.Fchmodat(directoryFd, name.Pointer, wanted, Fcntl.AT_SYMLINK_NOFOLLOW);
                 if (error != Errno.None)
                 {
                     return Failure.Note("upper", "fchmodat", error);

@@ -35,7 +35,7 @@ public sealed unsafe class UpperAttributes
         {
             error = name.Length == 0
                 ? Attributes.Fchmodat(lease.Fd, Literal.Pointer(""u8), mode & 0xFFF, Fcntl.AT_EMPTY_PATH) // perhaps O_PATH
-                : Attributes.Fchmodat(lease.Fd, name.Pointer, mode & 0xFFF, 0);
+                : Attributes.Fchmodat(lease.Fd, name.Pointer, mode & 0xFFF, Fcntl.AT_SYMLINK_NOFOLLOW);
             _access.Release(lease);
         }
 

@@ -276,7 +276,7 @@ public sealed unsafe class WorkDirectory
             error = FolderAccess.OpenBeneath(parentFd, name, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out int fd);
             if (error == Errno.EACCES)
             {
-                _ = Antares.Interop.Attributes.Fchmodat(parentFd, name.Pointer, 0x1C0, 0);
+                _ = Antares.Interop.Attributes.Fchmodat(parentFd, name.Pointer, 0x1C0, Fcntl.AT_SYMLINK_NOFOLLOW);
                 error = FolderAccess.OpenBeneath(parentFd, name, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out fd);
             }
 

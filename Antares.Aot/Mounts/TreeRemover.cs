@@ -39,7 +39,7 @@ public static unsafe class TreeRemover
         if (error == Errno.EACCES)
         {
             // A plain user's build may leave folders without permissions; their owner may still give them back.
-            error = Attributes.Fchmodat(parent, name, 0x1C0 /* 0700 */, 0);
+            error = Attributes.Fchmodat(parent, name, 0x1C0 /* 0700 */, Fcntl.AT_SYMLINK_NOFOLLOW);
             if (error == Errno.None)
             {
                 error = Fd.Openat(parent, name, Flags, 0, out fd);

@@ -42,7 +42,7 @@ internal static unsafe class StagedAttributes
                 "fchmod (copy-up)",
                 fd >= 0
                     ? Antares.Interop.Attributes.Fchmod(fd, attributes.st_mode & 0xFFF)
-                    : Antares.Interop.Attributes.Fchmodat(workFd, name.Pointer, attributes.st_mode & 0xFFF, 0));
+                    : Antares.Interop.Attributes.Fchmodat(workFd, name.Pointer, attributes.st_mode & 0xFFF, Fcntl.AT_SYMLINK_NOFOLLOW));
         }
 
         if (error == Errno.None)

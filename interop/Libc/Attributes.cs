@@ -103,11 +103,12 @@ public static unsafe partial class Attributes
             while (Returned.Interrupted(result));
 
             Errno error = Returned.Of(result);
-            if (error != Errno.ENOSYS)
+            if (error is not (Errno.ENOSYS or Errno.EPERM))
             {
                 return error;
             }
 
+            // EPERM may be a seccomp filter that does not know the call; what is truly not permitted is refused again.
             if ((flags & Fcntl.AT_EMPTY_PATH) != 0 && name[0] == 0)
             {
                 byte* path = stackalloc byte[ProcFd.Capacity];
