@@ -1,4 +1,5 @@
 using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Tree;
 using Antares.Aot.Layers;
 using Antares.Interop;
@@ -27,6 +28,9 @@ internal sealed unsafe class FolderSource : ITreeSource
     /// <summary>Names walked down at a time; deeper nodes take several rounds.</summary>
     private const int WalkWindow = 256;
 
+    private const string MetacopyNote = "read (metacopy)";
+
+    private readonly string _layer;
     private readonly NodeStore _store;
     private readonly SourceFds _fds;
     private readonly int _root;
@@ -45,6 +49,7 @@ internal sealed unsafe class FolderSource : ITreeSource
     /// <param name="fdCapacity">Most descriptors kept open between requests.</param>
     public FolderSource(string layer, int rootFd, NodeStore store, int fdCapacity)
     {
+        _layer = layer;
         _store = store;
         _root = rootFd;
         _fds = new SourceFds(fdCapacity);
@@ -111,7 +116,7 @@ internal sealed unsafe class FolderSource : ITreeSource
     public Errno ReadContent(uint node, ulong offset, byte* buffer, uint size, out uint got, stat* after)
     {
         got = 0;
-        Errno error = PinContent(node, out FdPin pin);
+        Errno error = PinContent(node, out FdPin pin, out _);
         if (error != Errno.None)
         {
             return error;
@@ -146,15 +151,25 @@ internal sealed unsafe class FolderSource : ITreeSource
         }
 
         error = Interop.Attributes.Fstat(fd, attributes);
-        if (error != Errno.None)
+        bool lacking = error == Errno.None && LacksContent(fd);
+        if (error != Errno.None || lacking)
         {
             // Open for reading only: closing can lose nothing.
             _ = Fd.Close(fd);
             fd = -1;
         }
 
-        return _stat.Map(error);
+        return lacking ? Failure.Note(_layer, MetacopyNote, Errno.EIO) : _stat.Map(error);
     }
+
+    /// <summary>
+    /// True for a file of which kernel overlayfs left the content in a layer below (<c>metacopy=on</c>): it is a hole that reads as zeros, which
+    /// nobody must take for its content. One call for a file without attributes, when it is opened.
+    /// </summary>
+    private static bool LacksContent(int fd) =>
+        Xattrs.Flistxattr(fd, null, 0, out int names) == Errno.None && names > 0
+        && (Xattrs.Fgetxattr(fd, Literal.Pointer("trusted.overlay.metacopy"u8), null, 0, out _) == Errno.None
+            || Xattrs.Fgetxattr(fd, Literal.Pointer("user.overlay.metacopy"u8), null, 0, out _) == Errno.None);
 
     public Errno Getxattr(uint node, byte* name, byte* value, nuint size, out int length)
     {
@@ -210,8 +225,8 @@ internal sealed unsafe class FolderSource : ITreeSource
 
         if (type == FileType.Regular)
         {
-            Errno error = PinContent(node, out pin);
-            if (error != Errno.EACCES)
+            Errno error = PinContent(node, out pin, out bool lacking);
+            if (error != Errno.EACCES && !lacking)
             {
                 return error;
             }
@@ -221,8 +236,10 @@ internal sealed unsafe class FolderSource : ITreeSource
         return PinDirectory(record->Parent, out pin);
     }
 
-    private Errno PinContent(uint node, out FdPin pin)
+    // No descriptor of a file that lacks its content gets into the cache.
+    private Errno PinContent(uint node, out FdPin pin, out bool lacking)
     {
+        lacking = false;
         if (_fds.TryPin(node, out pin))
         {
             return Errno.None;
@@ -239,6 +256,14 @@ internal sealed unsafe class FolderSource : ITreeSource
         _fds.Release(directory);
         if (error == Errno.None)
         {
+            lacking = LacksContent(fd);
+            if (lacking)
+            {
+                // Open for reading only: closing can lose nothing.
+                _ = Fd.Close(fd);
+                return Failure.Note(_layer, MetacopyNote, Errno.EIO);
+            }
+
             pin = _fds.Adopt(node, fd);
         }
 
