@@ -85,6 +85,23 @@ public sealed class StalledSourceMountTests
         source.Unmount();
     }
 
+    [MountTheory]
+    [InlineData(MountKind.AntaresFolder, true)]
+    [InlineData(MountKind.AntaresDir, false)]
+    public void APlainFolderOnANetworkIsWarnedOf(MountKind kind, bool warned)
+    {
+        using var below = new ScratchFolder();
+        using var scratch = new ScratchFolder();
+        using var source = new AntaresMount(below, MountKind.AntaresFolder) { Upper = null };
+        source.Mount();
+        using var mount = new AntaresMount(scratch, kind) { Lower = source.Root };
+        ShellResult result = mount.Try(mount.MountArguments);
+        _ = result.Must();
+        Assert.Equal(warned, result.Error.Contains($"lies on FUSE: while its server stands still", StringComparison.Ordinal));
+        mount.Unmount();
+        source.Unmount();
+    }
+
     /// <summary>
     /// A file with several names, mounted over a further name of another number: only its attributes tell that it is the same file. What is
     /// written through any of the names is in all of them.

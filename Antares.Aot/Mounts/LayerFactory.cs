@@ -129,6 +129,11 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         }
         else
         {
+            if (NetworkFolders.KindOf(root) is { } kind)
+            {
+                diagnostics.Log.Warn($"{lower.Spec} lies on {kind}: while its server stands still, so does every change in this mount; given as dir:{lower.RealPath} it holds up only who needs something of it");
+            }
+
             error = DirectoryLayer.OpenLower($"lower{index}", root, (uint)index + 1, files, Reading(), out var folder);
             layer = folder;
         }
