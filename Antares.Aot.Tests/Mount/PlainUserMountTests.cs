@@ -176,6 +176,29 @@ public sealed class PlainUserMountTests
         t sh -c 'chmod u+w out; rm -rf out/bin out'
         """);
 
+    /// <summary>A directory that may be searched but not read tells its whiteouts by name alone.</summary>
+    [MountFact]
+    public void WhiteoutsInDirectoriesThatMayNotBeRead()
+    {
+        using var scratch = new ScratchFolder();
+        ShellResult result = Shell.Run("unshare", ["--mount", "/bin/bash", "-c", """
+            set -euo pipefail
+            mknod "$S/fuse" c 10 229 && chmod 666 "$S/fuse" && mount --bind "$S/fuse" /dev/fuse
+            cd "$S"
+            chmod 755 . && mkdir -p mnt state home a/dark/sub b/dark/sub && chown 1000:1000 mnt state home
+            install -m 755 "$BIN" antares-aot
+            export HOME=$PWD/home ANTARES_STATE_DIR=$PWD/state
+            user() { setpriv --reuid=1000 --regid=1000 --clear-groups "$@"; }
+            touch a/dark/sub/above a/dark/.wh.sub a/dark/.wh.gone b/dark/sub/below b/dark/gone b/dark/stays
+            chmod 711 a/dark b/dark
+            trap 'umount -l mnt' EXIT
+            user ./antares-aot mount -o "lowerdir=$PWD/a:$PWD/b" --whiteouts aufs "$PWD/mnt"
+            for name in sub/above sub/below gone stays .wh.sub; do user stat -c %n mnt/dark/$name 2>&1 | sed 's/.*: //' || true; done
+            user ls mnt/dark/sub
+            """], 60, environment: [("S", scratch.Path), ("BIN", TestEnvironment.Binary)]);
+        Assert.Equal("mnt/dark/sub/above\nNo such file or directory\nNo such file or directory\nmnt/dark/stays\nNo such file or directory\nabove\n", result.Must());
+    }
+
     /// <param name="kind">Our mount over a plain folder, or over dir:.</param>
     /// <param name="lower">Fills the lower folder, as the user.</param>
     /// <param name="calls">The commands; "t COMMAND" prints what it answers.</param>

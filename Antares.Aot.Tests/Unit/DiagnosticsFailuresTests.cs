@@ -71,6 +71,11 @@ public class DiagnosticsFailuresTests
     [InlineData(fuse_opcode.FUSE_LOOKUP, Errno.ENOENT)]
     [InlineData(fuse_opcode.FUSE_GETXATTR, Errno.ENODATA)]
     [InlineData(fuse_opcode.FUSE_GETXATTR, Errno.ERANGE)]
+    [InlineData(fuse_opcode.FUSE_RMDIR, Errno.ENOTEMPTY)]
+    [InlineData(fuse_opcode.FUSE_RENAME2, Errno.ENOTEMPTY)]
+    [InlineData(fuse_opcode.FUSE_RENAME2, Errno.EEXIST)]
+    [InlineData(fuse_opcode.FUSE_MKDIR, Errno.EEXIST)]
+    [InlineData(fuse_opcode.FUSE_SETXATTR, Errno.ENODATA)]
     [InlineData(fuse_opcode.FUSE_OPEN, Errno.ENOSYS)]
     [InlineData(fuse_opcode.FUSE_IOCTL, Errno.ENOTTY)]
     [InlineData(fuse_opcode.FUSE_WRITE, Errno.None)]
@@ -83,8 +88,9 @@ public class DiagnosticsFailuresTests
     [InlineData(fuse_opcode.FUSE_WRITE, Errno.ENOSPC)]
     [InlineData(fuse_opcode.FUSE_RENAME2, Errno.EXDEV)]
     [InlineData(fuse_opcode.FUSE_SETXATTR, Errno.EOPNOTSUPP)]
-    [InlineData(fuse_opcode.FUSE_RMDIR, Errno.ENOTEMPTY)]
-    [InlineData(fuse_opcode.FUSE_RENAME2, Errno.EEXIST)]
+    [InlineData(fuse_opcode.FUSE_RMDIR, Errno.ENOENT)]
+    [InlineData(fuse_opcode.FUSE_UNLINK, Errno.ENOTEMPTY)]
+    [InlineData(fuse_opcode.FUSE_RENAME2, Errno.ENOENT)]
     [InlineData(fuse_opcode.FUSE_CREATE, Errno.EROFS)]
     public void FailuresStayFailures(fuse_opcode opcode, Errno error) => Assert.False(OrdinaryAnswers.Contains(opcode, error));
 }

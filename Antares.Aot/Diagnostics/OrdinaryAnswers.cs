@@ -21,6 +21,11 @@ public static class OrdinaryAnswers
         (fuse_opcode.FUSE_GETXATTR or fuse_opcode.FUSE_REMOVEXATTR, Errno.ENODATA or Errno.EOPNOTSUPP) => true,
         (fuse_opcode.FUSE_GETXATTR or fuse_opcode.FUSE_LISTXATTR, Errno.ERANGE) => true,
 
+        // "Is it empty?" by trying (git does with each directory that it comes out of), "make it unless it is there".
+        (fuse_opcode.FUSE_RMDIR or fuse_opcode.FUSE_RENAME or fuse_opcode.FUSE_RENAME2, Errno.ENOTEMPTY or Errno.EEXIST) => true,
+        (fuse_opcode.FUSE_MKDIR or fuse_opcode.FUSE_MKNOD or fuse_opcode.FUSE_SYMLINK or fuse_opcode.FUSE_LINK or fuse_opcode.FUSE_CREATE, Errno.EEXIST) => true,
+        (fuse_opcode.FUSE_SETXATTR, Errno.EEXIST or Errno.ENODATA) => true,
+
         // "No hole from here on", "this is no file with such flags", "do it by writing", "copy it yourself".
         (fuse_opcode.FUSE_LSEEK, Errno.ENXIO) => true,
         (fuse_opcode.FUSE_IOCTL, Errno.ENOTTY) => true,

@@ -369,21 +369,30 @@ public sealed unsafe class DirectoryLayer : ILayer
     }
 
     /// <summary>
-    /// True for a file that has attributes only, while its content is still in a layer below (kernel overlayfs' metacopy): it cannot be read
+    /// Refuses a file that has attributes only, while its content is still in a layer below (kernel overlayfs' metacopy): it cannot be read
     /// here, and must stay under its name, by which that content is found.
     /// </summary>
-    public bool LacksContent(uint node)
+    /// <returns>
+    /// None, also for one that this process may not open, which tells nobody what it has; EIO: the content is elsewhere; EMFILE and others:
+    /// the file could not be looked at.
+    /// </returns>
+    public Errno RequireContent(uint node)
     {
         FolderNode* record = _table.Node(node);
-        if (record->Type != FileType.Regular || (record->Flags & FolderNodeFlags.MarksKnown) != 0
-            || _access.PinFile(node, false, out FdLease lease) != Errno.None)
+        if (record->Type != FileType.Regular || (record->Flags & FolderNodeFlags.MarksKnown) != 0)
         {
-            return false;
+            return Errno.None;
         }
 
-        Errno error = CheckContent(node, lease.Fd);
+        Errno error = _access.PinFile(node, false, out FdLease lease);
+        if (error != Errno.None)
+        {
+            return error is Errno.EACCES or Errno.EPERM ? Errno.None : error;
+        }
+
+        error = CheckContent(node, lease.Fd);
         _access.Cache.Release(lease);
-        return error != Errno.None;
+        return error;
     }
 
     public Errno OpenContent(uint node, out int fd)
@@ -497,7 +506,13 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            return _change == null ? Errno.EROFS : LacksContent(node) ? Errno.EIO : _change.Truncate(node, size);
+            if (_change == null)
+            {
+                return Errno.EROFS;
+            }
+
+            Errno error = RequireContent(node);
+            return error == Errno.None ? _change.Truncate(node, size) : error;
         }
     }
 

@@ -121,17 +121,25 @@ public sealed unsafe class FolderLoader : IDisposable
         }
 
         FileType type = FileType.Unknown;
+        bool marked = false;
         error = Examine(lease.Fd, name, false, ref type);
-        if (error == Errno.ENOENT && _readsAufs && HasWhiteoutOf(lease.Fd, name))
+        if (_readsAufs && error is Errno.None or Errno.ENOENT)
         {
-            type = FileType.Whiteout;
-            error = Errno.None;
+            Errno looked = LookForWhiteoutOf(lease.Fd, name, out marked);
+            error = looked != Errno.None ? looked : marked ? Errno.None : error;
+            type = marked && type == FileType.Unknown ? FileType.Whiteout : type;
         }
 
         _access.Cache.Release(lease);
         if (error == Errno.None)
         {
-            dentry = _table.Add(directory, name, type == FileType.Whiteout ? DirectoryTable.WhiteoutNode : _table.NewNode(type));
+            uint node = type == FileType.Whiteout ? DirectoryTable.WhiteoutNode : _table.NewNode(type);
+            dentry = _table.Add(directory, name, node);
+            if (marked && type == FileType.Directory)
+            {
+                // What lies beside a whiteout of its own name was made after it.
+                _table.Node(node)->Flags |= FolderNodeFlags.HiddenBelow;
+            }
         }
 
         return error == Errno.ENOENT ? error : Failure.Note(_layer, "fstatat", error);
@@ -232,12 +240,16 @@ public sealed unsafe class FolderLoader : IDisposable
         }
     }
 
-    private static bool HasWhiteoutOf(int directoryFd, ByteName name)
+    // "Could not look" is not "there is none": what it hides would come back.
+    private static Errno LookForWhiteoutOf(int directoryFd, ByteName name, out bool found)
     {
         byte* mark = stackalloc byte[ByteName.MaxLength + 1];
         stat attributes;
-        return AufsMarks.TryMarkOf(name, mark)
-            && Antares.Interop.Attributes.Fstatat(directoryFd, mark, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW) == Errno.None;
+        Errno error = AufsMarks.TryMarkOf(name, mark)
+            ? Antares.Interop.Attributes.Fstatat(directoryFd, mark, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW)
+            : Errno.ENOENT;
+        found = error == Errno.None;
+        return error == Errno.ENOENT ? Errno.None : error;
     }
 
     private Errno Examine(int directoryFd, ByteName name, bool markedWhiteouts, ref FileType type)

@@ -86,9 +86,17 @@ internal sealed unsafe class LoanNotes(int workFd)
     public static bool TryParseName(ReadOnlySpan<byte> name, out uint number)
     {
         number = 0;
-        return name.StartsWith(Prefix)
-            && Utf8Parser.TryParse(name[Prefix.Length..], out number, out int used) && used == name.Length - Prefix.Length
-            && number is > 0 and <= LargestNumber;
+        if (!name.StartsWith(Prefix)
+            || !Utf8Parser.TryParse(name[Prefix.Length..], out number, out _)
+            || number is 0 or > LargestNumber)
+        {
+            return false;
+        }
+
+        // One spelling for each number: what has another is no note of ours, and would not be found again by its number.
+        byte* own = stackalloc byte[NameRoom];
+        NameOf(number, own);
+        return name.SequenceEqual(System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(own));
     }
 
     /// <summary>Reads a note.</summary>

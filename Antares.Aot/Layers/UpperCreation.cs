@@ -240,9 +240,10 @@ public sealed unsafe class UpperCreation
             return Errno.ENOENT;
         }
 
-        if (_layer.LacksContent(node))
+        error = _layer.RequireContent(node);
+        if (error != Errno.None)
         {
-            return Errno.EIO;
+            return error;
         }
 
         byte* sourceWork = stackalloc byte[16];
@@ -356,7 +357,7 @@ public sealed unsafe class UpperCreation
             error = Failure.Note("upper", "lsetxattr (opaque)", Xattrs.Lsetxattr(path, _layer.Marks.Opaque, &value, 1, 0));
             if (widened && error == Errno.None)
             {
-                error = Failure.Note("work", "fchmodat", Antares.Interop.Attributes.Fchmodat(_writer.Work.Fd, staged.Pointer, mode, 0));
+                error = Failure.Note("work", "fchmodat", Antares.Interop.Attributes.Fchmodat(_writer.Work.Fd, staged.Pointer, mode, Fcntl.AT_SYMLINK_NOFOLLOW));
             }
         }
 
@@ -459,8 +460,8 @@ public sealed unsafe class UpperCreation
         if (widened)
         {
             Errno narrowed = error == Errno.None
-                ? Antares.Interop.Attributes.Fchmodat(toFd, name.Pointer, mode, 0)
-                : Antares.Interop.Attributes.Fchmodat(fromFd, staged.Pointer, mode, 0);
+                ? Antares.Interop.Attributes.Fchmodat(toFd, name.Pointer, mode, Fcntl.AT_SYMLINK_NOFOLLOW)
+                : Antares.Interop.Attributes.Fchmodat(fromFd, staged.Pointer, mode, Fcntl.AT_SYMLINK_NOFOLLOW);
             if (Failure.Note("upper", "fchmodat (mode lent)", narrowed) == Errno.None)
             {
                 _access.Loans!.DropNote(note);
@@ -485,6 +486,6 @@ public sealed unsafe class UpperCreation
         mode = attributes.st_mode & 0xFFF;
         inode = attributes.st_ino;
         return (mode & ModeLoans.All) != ModeLoans.All && ModeLoans.KeepsMode(in attributes)
-            && Antares.Interop.Attributes.Fchmodat(directoryFd, staged.Pointer, mode | ModeLoans.All, 0) == Errno.None;
+            && Antares.Interop.Attributes.Fchmodat(directoryFd, staged.Pointer, mode | ModeLoans.All, Fcntl.AT_SYMLINK_NOFOLLOW) == Errno.None;
     }
 }

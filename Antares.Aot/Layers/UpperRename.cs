@@ -37,10 +37,12 @@ public sealed unsafe class UpperRename
 
         uint firstNode = _table.Name(first)->Node;
         uint secondNode = _table.Name(second)->Node;
-        if (_layer.LacksContent(firstNode) || _layer.LacksContent(secondNode))
+        error = _layer.RequireContent(firstNode);
+        error = error == Errno.None ? _layer.RequireContent(secondNode) : error;
+        if (error != Errno.None)
         {
             Unpin(from, to);
-            return Errno.EIO;
+            return error;
         }
 
         LendToMove(firstNode, directory != newDirectory, from.Fd, name, newDirectory, newName, out DirectoryLease moved);
@@ -73,14 +75,15 @@ public sealed unsafe class UpperRename
         }
 
         uint node = _table.Name(source)->Node;
-        if (_layer.LacksContent(node))
+        Errno error = _layer.RequireContent(node);
+        if (error != Errno.None)
         {
-            return Errno.EIO;
+            return error;
         }
 
         uint target = _table.Find(newDirectory, newName);
         uint replaced = target == 0 ? 0 : _table.Name(target)->Node;
-        Errno error = Pin(directory, newDirectory, out DirectoryLease from, out DirectoryLease to);
+        error = Pin(directory, newDirectory, out DirectoryLease from, out DirectoryLease to);
         if (error != Errno.None)
         {
             return error;
@@ -157,7 +160,12 @@ public sealed unsafe class UpperRename
 
             if (swapped == Errno.None && !whiteout)
             {
-                _ = PathOps.Unlinkat(fromFd, name.Pointer, 0);
+                swapped = PathOps.Unlinkat(fromFd, name.Pointer, 0);
+                if (swapped != Errno.None)
+                {
+                    // Back to how it was: what is on disk must be what the table says.
+                    _ = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
+                }
             }
 
             return swapped;

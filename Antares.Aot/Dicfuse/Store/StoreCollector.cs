@@ -84,17 +84,27 @@ internal sealed class StoreCollector
         Volatile.Write(ref _sinceLast, 0);
         _ = Task.Run(() =>
         {
-            Errno error = Collect(_limit, out CollectionResult result);
-            if (error is not (Errno.None or Errno.EAGAIN))
+            try
             {
-                _log.Warn($"the store {_store.Folder} could not be kept within its limit: {error}");
+                Errno error = Collect(_limit, out CollectionResult result);
+                if (error is not (Errno.None or Errno.EAGAIN))
+                {
+                    _log.Warn($"the store {_store.Folder} could not be kept within its limit: {error}");
+                }
+                else if (result.Removed > 0)
+                {
+                    _log.Info($"the store {_store.Folder} gave up {result.Removed} objects, {result.RemovedBytes} bytes");
+                }
             }
-            else if (result.Removed > 0)
+            catch (Exception exception)
             {
-                _log.Info($"the store {_store.Folder} gave up {result.Removed} objects, {result.RemovedBytes} bytes");
+                // Out of memory, or a mistake of ours: nobody looks at how this task ends.
+                _log.Error($"the store {_store.Folder} could not be kept within its limit: {exception.GetType().Name}: {exception.Message}");
             }
-
-            Volatile.Write(ref _running, 0);
+            finally
+            {
+                Volatile.Write(ref _running, 0);
+            }
         });
     }
 
