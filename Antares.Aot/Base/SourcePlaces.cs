@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 
 namespace Antares.Aot.Base;
@@ -59,6 +60,12 @@ public sealed unsafe class SourcePlaces
         /// <summary>Too many wait already.</summary>
         Refused,
     }
+
+    /// <summary>
+    /// True: a request that waited has no more time than any other, since the kernel gives a mount up whose requests take too long. Otherwise
+    /// its time begins with its turn, so that a source which is slow, and much asked, makes nobody fail.
+    /// </summary>
+    public bool TimeRunsOn { get; init; }
 
     /// <summary>Requests that wait without a thread.</summary>
     public int Waiting => Volatile.Read(ref _waiting);
@@ -127,7 +134,7 @@ public sealed unsafe class SourcePlaces
     /// <param name="buffer">Receives the request.</param>
     /// <param name="capacity">Room for any request.</param>
     /// <param name="bytes">Its length.</param>
-    /// <param name="started">When it was read.</param>
+    /// <param name="started">When its time began, in ticks of Stopwatch.</param>
     /// <returns>True: a request is to be served, and the place is still taken.</returns>
     internal bool GiveBack(void* buffer, nuint capacity, out nuint bytes, out long started)
     {
@@ -150,7 +157,7 @@ public sealed unsafe class SourcePlaces
         }
 
         bytes = next->Bytes;
-        started = next->Started;
+        started = TimeRunsOn ? next->Started : Stopwatch.GetTimestamp();
         Buffer.MemoryCopy(next + 1, buffer, capacity, bytes);
         NativeMemory.Free(next);
         return true;

@@ -155,7 +155,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         lower.Mega ??= MegaSetup.PinAgain(lower.RealPath, plan.Request.Mega, plan.StorePath, diagnostics.Log);
 
         // Contents are in the store, and what was read is in the kernel's cache: a third copy in memory gains nothing.
-        var options = new DicfuseOptions { Slot = (uint)index + 1, MemoryLimitBytes = 0, Places = new SourcePlaces(SourcePlaces.OfServer) };
+        var options = new DicfuseOptions { Slot = (uint)index + 1, MemoryLimitBytes = 0, Places = new SourcePlaces(SourcePlaces.OfServer) { TimeRunsOn = MegaSetup.KernelLimitSeconds() > 0 } };
         var error = DicfuseLayer.OpenServer("mega", lower.Mega, options, out var layer);
         if (error != Errno.None || layer is null)
         {

@@ -112,17 +112,24 @@ internal static class MegaSetup
     /// <summary>How long a request may take: below the time after which this kernel gives the whole mount up.</summary>
     internal static int PatienceMs()
     {
-        var patience = DefaultRequestMs;
+        var limit = KernelLimitSeconds();
+        return limit == 0 ? DefaultRequestMs : Math.Min(DefaultRequestMs, limit * 2000 / 3);
+    }
+
+    /// <summary>After how many seconds without an answer this kernel gives a mount up; 0: never.</summary>
+    internal static int KernelLimitSeconds()
+    {
+        var least = 0;
         foreach (var name in (ReadOnlySpan<string>)["default_request_timeout", "max_request_timeout"])
         {
             if (HostPath.ReadAll($"/proc/sys/fs/fuse/{name}", out var text) == Errno.None
                 && int.TryParse(Encoding.ASCII.GetString(text).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && seconds > 0)
             {
-                patience = Math.Min(patience, Math.Max(1, seconds) * 2000 / 3);
+                least = least == 0 ? seconds : Math.Min(least, seconds);
             }
         }
 
-        return patience;
+        return Math.Min(least, ushort.MaxValue);
     }
 
     private static string? Token(string? file)
