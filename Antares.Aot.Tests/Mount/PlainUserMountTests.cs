@@ -199,19 +199,65 @@ public sealed class PlainUserMountTests
         Assert.Equal("mnt/dark/sub/above\nNo such file or directory\nNo such file or directory\nmnt/dark/stays\nNo such file or directory\nabove\n", result.Must());
     }
 
+    /// <summary>Root's tree, all shown as the user's own: a workspace like one over a tree of the user's.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void ATreeOfRootShownAsOnesOwn(MountKind kind) => Check(kind, """
+        mkdir -p d/sub tree/a/b team; chmod 2775 team
+        for f in f d/f d/sub/g tree/a/f tree/a/b/g team/f run; do echo $f > $f; done
+        ln d/f d/link; ln -s f link; mkfifo pipe; chmod 755 run; chmod 4755 d/sub/g
+        """, """
+        t sh -c 'echo more >> f'
+        t sh -c 'echo more >> d/f'
+        t cat d/link
+        t rm tree/a/f
+        t mv d/sub d/moved
+        t sh -c 'echo new > d/moved/new'
+        t chmod 600 run
+        t touch -d @1000000000 team/f
+        t sh -c 'echo new > team/new'
+        t mv link other
+        t rm pipe
+        t rm -r tree
+        t stat -c '%n %U %G %a' . f d d/f d/moved d/moved/g d/moved/new run team team/f team/new other
+        t chown 1000:1000 f
+        t ln team/f team/again
+        """, "case $PWD in */lower) chown -R root:root . && chmod 4755 d/sub/g && chmod 2775 team ;; esac", options: "-o squash_to_uid=1000,squash_to_gid=1000");
+
+    [MountFact]
+    public void ATreeOfOthersInANamespaceShownAsRoots()
+    {
+        using var scratch = new ScratchFolder();
+        ShellResult result = Shell.Run("unshare", ["--mount", "/bin/bash", "-c", """
+            set -euo pipefail
+            mknod "$S/fuse" c 10 229 && chmod 666 "$S/fuse" && mount --bind "$S/fuse" /dev/fuse
+            cd "$S"
+            chmod 755 . && mkdir -p mnt state home lower/d && chown 1000:1000 mnt state home
+            install -m 755 "$BIN" antares-aot
+            echo f > lower/f && echo g > lower/d/g
+            export HOME=$PWD/home ANTARES_STATE_DIR=$PWD/state
+            setpriv --reuid=1000 --regid=1000 --clear-groups unshare -Urm bash -euc '
+                ./antares-aot mount "$PWD/lower" "$PWD/mnt" -o squash_to_root
+                echo more >> mnt/f; mv mnt/d mnt/e; rm mnt/e/g
+                cat mnt/f; find mnt -printf "%P %U %G\n" | sort
+                ./antares-aot umount "$PWD/mnt"'
+            """], 60, environment: [("S", scratch.Path), ("BIN", TestEnvironment.Binary)]);
+        Assert.Equal("f\nmore\n 0 0\ne 0 0\nf 0 0\n", result.Must());
+    }
+
     /// <param name="kind">Our mount over a plain folder, or over dir:.</param>
     /// <param name="lower">Fills the lower folder, as the user.</param>
     /// <param name="calls">The commands; "t COMMAND" prints what it answers.</param>
     /// <param name="foreign">What root does to the lower folder after that.</param>
     /// <param name="descriptors">Most descriptors that the server keeps open.</param>
-    private static void Check(MountKind kind, string lower, string calls, string foreign = "", int descriptors = 64)
+    /// <param name="options">Further options of the mount.</param>
+    private static void Check(MountKind kind, string lower, string calls, string foreign = "", int descriptors = 64, string options = "")
     {
         using var scratch = new ScratchFolder();
         File.WriteAllText(scratch.Join("lower.sh"), lower);
         File.WriteAllText(scratch.Join("foreign.sh"), foreign);
         File.WriteAllText(scratch.Join("calls.sh"), Words + calls);
         ShellResult result = Shell.Run("unshare", ["--mount", "/bin/bash", "-c", Script], 120,
-            environment: [("S", scratch.Path), ("BIN", TestEnvironment.Binary), ("SOURCE", kind == MountKind.AntaresDir ? "dir:" : ""), ("FDS", $"{descriptors}")]);
+            environment: [("S", scratch.Path), ("BIN", TestEnvironment.Binary), ("SOURCE", kind == MountKind.AntaresDir ? "dir:" : ""), ("FDS", $"{descriptors}"), ("OPTIONS", options)]);
         Assert.True(result.ExitCode == 0, result.ToString());
         string plain = File.ReadAllText(scratch.Join("plain.out"));
         Assert.DoesNotContain("command not found", plain);
@@ -243,7 +289,7 @@ public sealed class PlainUserMountTests
         tree lower > before
         user bash -c 'cd plain && exec bash ../calls.sh' > plain.out 2>&1
         user bash -c 'tree plain' > plain.tree
-        mount_it() { user ./antares-aot mount "$SOURCE$PWD/lower" "$PWD/mnt" --upper "$PWD/upper" --work "$PWD/work" --fd-cache "$FDS"; }
+        mount_it() { user ./antares-aot mount "$SOURCE$PWD/lower" "$PWD/mnt" --upper "$PWD/upper" --work "$PWD/work" --fd-cache "$FDS" $OPTIONS; }
         trap 'umount -l mnt' EXIT
         mount_it
         user bash -c 'cd mnt && exec bash ../calls.sh' > mount.out 2>&1

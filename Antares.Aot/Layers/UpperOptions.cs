@@ -14,6 +14,12 @@ public sealed record UpperOptions
     /// <summary>Keep the overlay's marks under <c>user.overlay.</c> instead of <c>trusted.overlay.</c>.</summary>
     public bool UserXattrs { get; init; }
 
+    /// <summary>Every object is shown with one owner (a squash option), so that an owner which cannot be stored is not missed.</summary>
+    public bool OneUid { get; init; }
+
+    /// <summary>As <see cref="OneUid"/>, for the group.</summary>
+    public bool OneGid { get; init; }
+
     /// <summary>Told of what was found in the work directory.</summary>
     public Log Log { get; init; } = Log.Off;
 }

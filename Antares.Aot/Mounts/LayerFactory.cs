@@ -23,6 +23,8 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         Volatile = plan.Request.Durability == Durability.Volatile,
         Recover = plan.Request.Recover,
         UserXattrs = plan.UserXattrs,
+        OneUid = plan.Request.Behaviour.SquashToUid is not null,
+        OneGid = plan.Request.Behaviour.SquashToGid is not null,
         Log = log,
     };
 

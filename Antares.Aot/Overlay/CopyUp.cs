@@ -238,7 +238,7 @@ public sealed unsafe class CopyUp
         error = FolderAccess.OpenBeneath(work.Fd, name, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY, out int fd);
         if (error == Errno.None)
         {
-            error = StagedAttributes.Apply(_tree.Lowers[directory.Lower.Slot], directory.Lower.Node, fd, work.Fd, name, in lower, _tree.Upper.Marks);
+            error = StagedAttributes.Apply(_tree.Lowers[directory.Lower.Slot], directory.Lower.Node, fd, work.Fd, name, in lower, _tree.Upper.Marks, _tree.Upper.Writer.Options);
             _ = Fd.Close(fd);
         }
 

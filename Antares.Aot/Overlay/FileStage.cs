@@ -51,7 +51,7 @@ internal static unsafe class FileStage
 
         if (error == Errno.None)
         {
-            error = StagedAttributes.Apply(layer, node, fd, workFd, name, in *attributes, marks);
+            error = StagedAttributes.Apply(layer, node, fd, workFd, name, in *attributes, marks, writer.Options);
         }
 
         if (error == Errno.None && fd >= 0 && !writer.Options.Volatile)

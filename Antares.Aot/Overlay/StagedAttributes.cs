@@ -19,11 +19,13 @@ internal static unsafe class StagedAttributes
     /// <param name="name">Work name of the staged object.</param>
     /// <param name="attributes">Attributes to give it, as stored.</param>
     /// <param name="marks">Names of the overlay's own attributes.</param>
-    public static Errno Apply(ILayer layer, uint node, int fd, int workFd, ByteName name, in stat attributes, OverlayMarks marks)
+    /// <param name="options">How the upper is used.</param>
+    public static Errno Apply(
+        ILayer layer, uint node, int fd, int workFd, ByteName name, in stat attributes, OverlayMarks marks, UpperOptions options)
     {
         // Order matters: chown drops set-id bits and capabilities, ACLs change the mode (and with it the right to set attributes), and
         // everything changes the times.
-        Errno error = Own(fd, workFd, name, in attributes);
+        Errno error = Own(fd, workFd, name, in attributes, options);
         FileType type = FileTypes.FromMode(attributes.st_mode);
         if (error == Errno.None && type != FileType.Directory && attributes.st_nlink == 1)
         {
@@ -57,7 +59,7 @@ internal static unsafe class StagedAttributes
         return error;
     }
 
-    private static Errno Own(int fd, int workFd, ByteName name, in stat attributes)
+    private static Errno Own(int fd, int workFd, ByteName name, in stat attributes, UpperOptions options)
     {
         stat made;
         Errno error = fd >= 0
@@ -73,11 +75,21 @@ internal static unsafe class StagedAttributes
             return Errno.None;
         }
 
-        error = fd >= 0
-            ? Antares.Interop.Attributes.Fchown(fd, attributes.st_uid, attributes.st_gid)
-            : Antares.Interop.Attributes.Fchownat(workFd, name.Pointer, attributes.st_uid, attributes.st_gid, Fcntl.AT_SYMLINK_NOFOLLOW);
+        error = Chown(fd, workFd, name, attributes.st_uid, attributes.st_gid);
+        if (error is Errno.EPERM or Errno.EINVAL && (options.OneUid || options.OneGid))
+        {
+            // Not ours to give away, or unknown in this user namespace: what is not shown may stay as it was made.
+            uint uid = options.OneUid ? IdMap.None : attributes.st_uid;
+            uint gid = options.OneGid ? IdMap.None : attributes.st_gid;
+            error = uid == IdMap.None && gid == IdMap.None ? Errno.None : Chown(fd, workFd, name, uid, gid);
+        }
+
         return Failure.Note("work", "fchown (copy-up)", error);
     }
+
+    private static Errno Chown(int fd, int workFd, ByteName name, uint uid, uint gid) => fd >= 0
+        ? Antares.Interop.Attributes.Fchown(fd, uid, gid)
+        : Antares.Interop.Attributes.Fchownat(workFd, name.Pointer, uid, gid, Fcntl.AT_SYMLINK_NOFOLLOW);
 
     private static Errno CopyXattrs(ILayer layer, uint node, int fd, int workFd, ByteName name)
     {
