@@ -14,23 +14,16 @@ namespace Antares.Aot.Layers;
 /// </remarks>
 public sealed unsafe class DirectoryLayer : ILayer
 {
-    // st_ino of a folder layer: bit 60, the layer's number in bits 59..52, the file's own number below. Numbers that do not fit and
-    // files on another device are hashed under bit 61. Dicfuse numbers lie below bit 60, so the three never meet.
-    private const ulong FolderBit = 1UL << 60;
-    private const ulong HashedBit = 1UL << 61;
-    private const ulong NumberMask = (1UL << 52) - 1;
-
     private readonly DirectoryTable _table = new();
     private readonly FolderAccess _access;
     private readonly FolderXattrs _xattrs;
     private readonly FolderLoader _loader;
     private readonly OverlayMarks _marks;
-    private readonly NativeMap _links = new();
     private readonly UpperWriter? _writer;
     private readonly UpperAttributes? _change;
     private readonly FolderOptions _options;
-    private readonly uint _number;
-    private readonly ulong _device;
+    private readonly FolderMarks _ownMarks;
+    private readonly FolderNumbers _numbers;
 
     private DirectoryLayer(
         string name, int rootFd, int workFd, in stat root, uint number, OverlayMarks marks, UpperOptions? upper, FdCache fds, FolderOptions options)
@@ -38,15 +31,11 @@ public sealed unsafe class DirectoryLayer : ILayer
         Name = name;
         _marks = marks;
         _options = options;
-        _number = number;
-        _device = root.st_dev;
         _access = new FolderAccess(name, rootFd, workFd, _table, fds, Process.HasCapability(Process.CAP_DAC_OVERRIDE));
         _xattrs = new FolderXattrs(_table, _access);
         _loader = new FolderLoader(name, _table, _access, _xattrs, options.ReadsAufsWhiteouts);
-        FolderNode* record = _table.Node(ILayer.RootNode);
-        record->BackingIno = root.st_ino;
-        record->StIno = StInoOf(root);
-        record->Flags |= FolderNodeFlags.Identified;
+        _ownMarks = new FolderMarks(name, _table, _access, _xattrs, options);
+        _numbers = new FolderNumbers(name, _table, _access, number, in root);
         if (upper != null)
         {
             _writer = new UpperWriter(this, new WorkDirectory(workFd, marks), upper);
@@ -68,6 +57,10 @@ public sealed unsafe class DirectoryLayer : ILayer
     public FolderXattrs Xattrs => _xattrs;
 
     public OverlayMarks Marks => _marks;
+
+    internal FolderMarks OwnMarks => _ownMarks;
+
+    internal FolderNumbers Numbers => _numbers;
 
     /// <summary>Changes to the folder; only an upper has it.</summary>
     public UpperWriter Writer => _writer ?? throw new InvalidOperationException("a read-only layer has no writer");
@@ -145,7 +138,7 @@ public sealed unsafe class DirectoryLayer : ILayer
                 error = _table.Listing(directory)->Unlistable ? _loader.FindUnlisted(directory, name, out dentry) : Errno.ENOENT;
             }
 
-            return error == Errno.None ? Canonical(dentry, out node) : error;
+            return error == Errno.None ? _numbers.Canonical(dentry, _writer, out node) : error;
         }
     }
 
@@ -167,7 +160,7 @@ public sealed unsafe class DirectoryLayer : ILayer
 
             while (_table.Next(directory, cookie, out uint dentry))
             {
-                error = Canonical(dentry, out uint node);
+                error = _numbers.Canonical(dentry, _writer, out uint node);
                 Dentry* name = _table.Name(dentry);
                 if (error == Errno.ENOENT)
                 {
@@ -206,44 +199,7 @@ public sealed unsafe class DirectoryLayer : ILayer
     {
         lock (Gate)
         {
-            FolderNode* record = _table.Node(directory);
-            length = 0;
-            opaque = false;
-            if ((record->Flags & FolderNodeFlags.MarksKnown) == 0)
-            {
-                Errno known = ReadMarks(directory, record);
-                if (known != Errno.None)
-                {
-                    return known;
-                }
-            }
-
-            opaque = (record->Flags & FolderNodeFlags.Opaque) != 0;
-            if ((record->Flags & FolderNodeFlags.HasRedirect) == 0)
-            {
-                return Errno.None;
-            }
-
-            if (!_options.FollowsRedirects)
-            {
-                return Failure.Note(Name, "redirect not followed", Errno.EPERM);
-            }
-
-            // The attribute asks for the right to read the directory.
-            Errno error = _access.PinDirectory(directory, ModeLoans.Read | ModeLoans.Search, out DirectoryLease readable);
-            if (error != Errno.None)
-            {
-                return error;
-            }
-
-            error = _xattrs.Get(directory, Literal.Pointer("trusted.overlay.redirect"u8), redirect, (nuint)capacity, out length);
-            if (error is Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM)
-            {
-                error = _xattrs.Get(directory, Literal.Pointer("user.overlay.redirect"u8), redirect, (nuint)capacity, out length);
-            }
-
-            _access.Release(readable);
-            return Failure.Note(Name, "fgetxattr (redirect)", error);
+            return _ownMarks.Merging(directory, out opaque, redirect, capacity, out length);
         }
     }
 
@@ -278,7 +234,7 @@ public sealed unsafe class DirectoryLayer : ILayer
 
             if (record->StIno == 0)
             {
-                record->StIno = StInoOf(in *attributes);
+                record->StIno = _numbers.StInoOf(in *attributes);
                 record->Flags |= FolderNodeFlags.Identified;
             }
 
@@ -357,7 +313,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             Errno error = _access.PinFile(node, writable, out lease);
             if (error == Errno.None)
             {
-                error = CheckContent(node, lease.Fd);
+                error = _ownMarks.CheckContent(node, lease.Fd);
                 if (error != Errno.None)
                 {
                     _access.Cache.Release(lease);
@@ -366,33 +322,6 @@ public sealed unsafe class DirectoryLayer : ILayer
 
             return error;
         }
-    }
-
-    /// <summary>
-    /// Refuses a file that has attributes only, while its content is still in a layer below (kernel overlayfs' metacopy): it cannot be read
-    /// here, and must stay under its name, by which that content is found.
-    /// </summary>
-    /// <returns>
-    /// None, also for one that this process may not open, which tells nobody what it has; EIO: the content is elsewhere; EMFILE and others:
-    /// the file could not be looked at.
-    /// </returns>
-    public Errno RequireContent(uint node)
-    {
-        FolderNode* record = _table.Node(node);
-        if (record->Type != FileType.Regular || (record->Flags & FolderNodeFlags.MarksKnown) != 0)
-        {
-            return Errno.None;
-        }
-
-        Errno error = _access.PinFile(node, false, out FdLease lease);
-        if (error != Errno.None)
-        {
-            return error is Errno.EACCES or Errno.EPERM ? Errno.None : error;
-        }
-
-        error = CheckContent(node, lease.Fd);
-        _access.Cache.Release(lease);
-        return error;
     }
 
     public Errno OpenContent(uint node, out int fd)
@@ -408,7 +337,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             Errno error = _access.OpenFile(node, false, out fd);
             if (error == Errno.None)
             {
-                error = CheckContent(node, fd);
+                error = _ownMarks.CheckContent(node, fd);
                 if (error != Errno.None)
                 {
                     _ = Fd.Close(fd); // only opened
@@ -511,7 +440,7 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Errno.EROFS;
             }
 
-            Errno error = RequireContent(node);
+            Errno error = _ownMarks.RequireContent(node);
             return error == Errno.None ? _change.Truncate(node, size) : error;
         }
     }
@@ -579,35 +508,6 @@ public sealed unsafe class DirectoryLayer : ILayer
         }
     }
 
-    /// <summary>The bits of st_ino that keep a layer's numbers apart from those of all other layers.</summary>
-    /// <param name="layerNumber">Place in the stack, 1 to 255.</param>
-    public static ulong NumberMark(uint layerNumber) => FolderBit | ((ulong)(layerNumber & 0xFF) << 52);
-
-    /// <summary>st_ino shown for an object of this folder.</summary>
-    public ulong StInoOf(in stat attributes)
-    {
-        if (attributes.st_dev == _device && attributes.st_ino <= NumberMask && _number <= byte.MaxValue)
-        {
-            return NumberMark(_number) | attributes.st_ino;
-        }
-
-        ulong* key = stackalloc ulong[2];
-        key[0] = attributes.st_dev;
-        key[1] = attributes.st_ino;
-        return HashedBit | (new ByteName((byte*)key, 16).Hash(_number) & (FolderBit - 1));
-    }
-
-    /// <summary>Called when a node loses its last name for good, before its slot is given back.</summary>
-    public void DropLink(uint node)
-    {
-        FolderNode* record = _table.Node(node);
-        if ((record->Flags & FolderNodeFlags.InLinkMap) != 0)
-        {
-            _ = _links.Remove(LinkKey(record->StIno, record->BackingIno));
-            record->Flags &= ~FolderNodeFlags.InLinkMap;
-        }
-    }
-
     /// <summary>Loads a directory; a loaded one is authoritative.</summary>
     public Errno Load(uint directory)
     {
@@ -624,7 +524,7 @@ public sealed unsafe class DirectoryLayer : ILayer
             _writer?.Dispose();
             _access.Dispose();
             _loader.Dispose();
-            _links.Dispose();
+            _numbers.Dispose();
             _table.Dispose();
         }
     }
@@ -637,146 +537,5 @@ public sealed unsafe class DirectoryLayer : ILayer
         return fresh && error == Errno.None && _writer != null && _table.Listing(directory)->HasAufsMarks
             ? _writer.Conversion.Convert(directory)
             : error;
-    }
-
-    // Names of one file on disk lead to one node, found by its (device, number) the first time each name is looked at.
-    private Errno Canonical(uint dentry, out uint node)
-    {
-        node = _table.Name(dentry)->Node;
-        FolderNode* record = _table.Node(node);
-        if (node == DirectoryTable.WhiteoutNode
-            || (record->Flags & FolderNodeFlags.Identified) != 0)
-        {
-            return Errno.None;
-        }
-
-        stat attributes;
-        Errno error = _access.Stat(node, &attributes);
-        if (error != Errno.None)
-        {
-            return error;
-        }
-
-        FileType type = FileTypes.FromMode(attributes.st_mode);
-        if (type != record->Type)
-        {
-            return Failure.Note(Name, "changed while mounted", Errno.EIO);
-        }
-
-        ulong number = StInoOf(in attributes);
-        if (_writer != null && type != FileType.Directory)
-        {
-            ulong kept = _writer.KeptStIno(node);
-            number = kept != 0 ? kept : number;
-        }
-
-        record->BackingIno = attributes.st_ino;
-        record->StIno = number;
-        record->Flags |= FolderNodeFlags.Identified;
-        if (type != FileType.Directory && attributes.st_nlink > 1)
-        {
-            ulong key = LinkKey(number, attributes.st_ino);
-            if (_links.TryGet(key, out ulong known) && _table.Node((uint)known)->BackingIno == attributes.st_ino)
-            {
-                _table.Repoint(dentry, (uint)known);
-                _access.Cache.Drop(&record->FdSlot);
-                _table.FreeNode(node);
-                node = (uint)known;
-                _writer?.Revive(node);
-                return Errno.None;
-            }
-
-            _links.Set(key, node);
-            record->Flags |= FolderNodeFlags.InLinkMap;
-        }
-
-        return Errno.None;
-    }
-
-    private static ulong LinkKey(ulong stIno, ulong backingIno)
-    {
-        ulong* key = stackalloc ulong[2];
-        key[0] = stIno;
-        key[1] = backingIno;
-        return new ByteName((byte*)key, 16).Hash(1) | 1;
-    }
-
-    // A file with a metacopy mark reads as zeros, which nobody must take for its content.
-    private Errno CheckContent(uint node, int fd)
-    {
-        FolderNode* record = _table.Node(node);
-        if ((record->Flags & FolderNodeFlags.MarksKnown) != 0)
-        {
-            return Errno.None;
-        }
-
-        for (int form = 0; form < 2; form++)
-        {
-            byte* mark = Literal.Pointer(form == 0 ? "trusted.overlay.metacopy"u8 : "user.overlay.metacopy"u8);
-            if (Antares.Interop.Xattrs.Fgetxattr(fd, mark, null, 0, out _) == Errno.None)
-            {
-                return Failure.Note(Name, "read (metacopy)", Errno.EIO);
-            }
-        }
-
-        record->Flags |= FolderNodeFlags.MarksKnown;
-        return Errno.None;
-    }
-
-    // A directory that may not be read tells no marks (EACCES); kernel overlayfs takes it for one without, too. One of the upper's own is
-    // lent the right to be read.
-    private Errno ReadMarks(uint directory, FolderNode* record)
-    {
-        Errno error = _access.PinDirectory(directory, ModeLoans.Read | ModeLoans.Search, out DirectoryLease readable);
-        if (error == Errno.None)
-        {
-            error = ReadReadableMarks(directory, readable.Fd, record);
-            _access.Release(readable);
-        }
-
-        return error;
-    }
-
-    private Errno ReadReadableMarks(uint directory, int directoryFd, FolderNode* record)
-    {
-        byte* value = stackalloc byte[8];
-        FolderNodeFlags found = FolderNodeFlags.MarksKnown;
-        stat attributes;
-        if ((record->Flags & FolderNodeFlags.HiddenBelow) != 0
-            || (_options.ReadsAufsWhiteouts
-                && Antares.Interop.Attributes.Fstatat(directoryFd, AufsMarks.OpaqueMark, &attributes, Fcntl.AT_SYMLINK_NOFOLLOW) == Errno.None))
-        {
-            found |= FolderNodeFlags.Opaque;
-        }
-
-        for (int form = 0; form < OverlayMarks.OpaqueForms; form++)
-        {
-            Errno error = _xattrs.Get(directory, OverlayMarks.OtherOpaque(form), value, 8, out int length);
-            if (error == Errno.None && length == 1 && value[0] == (byte)'y')
-            {
-                found |= FolderNodeFlags.Opaque;
-            }
-            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES or Errno.ERANGE))
-            {
-                return Failure.Note(Name, "fgetxattr (opaque)", error);
-            }
-        }
-
-        for (int form = 0; form < 2; form++)
-        {
-            byte* mark = Literal.Pointer(form == 0 ? "trusted.overlay.redirect"u8 : "user.overlay.redirect"u8);
-            Errno error = _xattrs.Get(directory, mark, null, 0, out int length);
-            if (error == Errno.None && length > 0)
-            {
-                found |= FolderNodeFlags.HasRedirect;
-            }
-            else if (error is not (Errno.None or Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES))
-            {
-                return Failure.Note(Name, "fgetxattr (redirect)", error);
-            }
-        }
-
-        record->Flags |= found;
-        return Errno.None;
     }
 }

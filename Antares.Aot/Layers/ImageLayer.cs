@@ -72,7 +72,7 @@ public sealed unsafe class ImageLayer : ILayer
     /// <param name="layerNumber">0 for the bottom of the stack; else the place in it, 1 to 255, the same at each mount.</param>
     /// <exception cref="ImageException">What is wrong with it.</exception>
     public static ImageLayer Open(int fd, IdMap uids, IdMap gids, uint layerNumber = 0) =>
-        new(ImageFile.Open(fd), uids, gids, layerNumber == 0 ? 0 : DirectoryLayer.NumberMark(layerNumber));
+        new(ImageFile.Open(fd), uids, gids, layerNumber == 0 ? 0 : FolderNumbers.NumberMark(layerNumber));
 
     /// <summary>True when a file begins as an image does.</summary>
     /// <param name="fd">A regular file, open for reading.</param>

@@ -145,7 +145,7 @@ public sealed unsafe class Orphans : IDisposable
         {
             _fds.Drop(&record->FdSlot);
             CloseOrphan(record);
-            _layer.DropLink(node);
+            _layer.Numbers.DropLink(node);
             _table.FreeNode(node);
             return;
         }
@@ -209,7 +209,7 @@ public sealed unsafe class Orphans : IDisposable
             _inWork--;
         }
 
-        _layer.DropLink(node);
+        _layer.Numbers.DropLink(node);
         _table.FreeNode(node);
     }
 

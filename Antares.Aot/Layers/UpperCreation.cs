@@ -240,7 +240,7 @@ public sealed unsafe class UpperCreation
             return Errno.ENOENT;
         }
 
-        error = _layer.RequireContent(node);
+        error = _layer.OwnMarks.RequireContent(node);
         if (error != Errno.None)
         {
             return error;
@@ -320,7 +320,7 @@ public sealed unsafe class UpperCreation
         uint node = _table.NewNode(type);
         FolderNode* record = _table.Node(node);
         record->BackingIno = attributes->st_ino;
-        record->StIno = _layer.StInoOf(in *attributes);
+        record->StIno = _layer.Numbers.StInoOf(in *attributes);
         record->Flags = FolderNodeFlags.Identified | FolderNodeFlags.MarksKnown;
         if (type == FileType.Directory)
         {

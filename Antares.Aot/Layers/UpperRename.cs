@@ -37,8 +37,8 @@ public sealed unsafe class UpperRename
 
         uint firstNode = _table.Name(first)->Node;
         uint secondNode = _table.Name(second)->Node;
-        error = _layer.RequireContent(firstNode);
-        error = error == Errno.None ? _layer.RequireContent(secondNode) : error;
+        error = _layer.OwnMarks.RequireContent(firstNode);
+        error = error == Errno.None ? _layer.OwnMarks.RequireContent(secondNode) : error;
         if (error != Errno.None)
         {
             Unpin(from, to);
@@ -75,7 +75,7 @@ public sealed unsafe class UpperRename
         }
 
         uint node = _table.Name(source)->Node;
-        Errno error = _layer.RequireContent(node);
+        Errno error = _layer.OwnMarks.RequireContent(node);
         if (error != Errno.None)
         {
             return error;

@@ -136,6 +136,53 @@ static void check_churn(const char *path, long stable)
     else say("ok");
 }
 
+/*
+ * Changes each name as it is seen, in one pass of small reads: to a new name ("rename"), to another file under the same name ("remake": by
+ * unlink and creation, "replace": by a rename over it). The pass must end, and with "replace" show each name once, since none was ever away.
+ */
+static void check_change_scan(const char *path, const char *how)
+{
+    enum { MANY = 50000 };
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) { say_errno(); return; }
+    char buffer[4096], name[64];
+    static long names; /* never used twice in a run */
+    long n, changed = 0, before = 0, twice = 0;
+    bool replace = strcmp(how, "replace") == 0;
+    unsigned char *seen = calloc(MANY, 1);
+    while ((n = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0 && changed < MANY)
+        for (long at = 0; at < n; at += ((Entry *)(buffer + at))->reclen) {
+            Entry *entry = (Entry *)(buffer + at);
+            if (entry->name[0] == '.' || entry->name[0] == '-') continue;
+            if (replace) {
+                long i = strtol(entry->name + 1, NULL, 10);
+                if (i >= 0 && i < MANY && seen[i]++) twice++;
+                before++;
+            }
+            changed++;
+            snprintf(name, sizeof name, replace ? "-" : "q%ld", names++);
+            if (strcmp(how, "rename") == 0) renameat(fd, entry->name, fd, name);
+            else if (strcmp(how, "remake") == 0) {
+                unlinkat(fd, entry->name, 0);
+                close(openat(fd, entry->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644));
+            } else {
+                close(openat(fd, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644));
+                renameat(fd, name, fd, entry->name);
+            }
+        }
+    free(seen);
+    long left = 0;
+    lseek(fd, 0, SEEK_SET);
+    long more;
+    while ((more = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < more; at += ((Entry *)(buffer + at))->reclen) left += ((Entry *)(buffer + at))->name[0] != '.';
+    if (n < 0) say_errno();
+    else if (n > 0) say("no end");
+    else if (replace && (twice || before != left)) say("%ld of %ld seen, %ld twice", before, left, twice);
+    else say("%ld there", left);
+    close(fd);
+}
+
 /* Unlinks each name as it is seen, in one pass of small reads, as rm -rf does; then the directory must be empty. */
 static void check_unlink_scan(const char *path)
 {
@@ -182,6 +229,7 @@ bool directory_command(const Line *line)
     else if (is(line, "dino")) check_inos(a);
     else if (is(line, "telldir")) check_telldir(a);
     else if (is(line, "churn")) check_churn(a, number(line, 2, 0));
+    else if (is(line, "changescan")) check_change_scan(a, arg(line, 2));
     else if (is(line, "unlinkscan")) check_unlink_scan(a);
     else if (is(line, "rewind")) check_rewind(a);
     else if (is(line, "dents")) {
