@@ -38,6 +38,9 @@ public sealed class ServedMount : IDisposable
     /// <summary>Readable once the mount is gone, after <see cref="Complete"/>.</summary>
     public int EndedDescriptor => _engine.EndedDescriptor;
 
+    /// <summary>The device by which this process serves, or -1: what it starts must not have it open.</summary>
+    public int ServedDescriptor => _engine.ServedDescriptor;
+
     /// <summary>The mount is gone: see <see cref="NoteEnd"/>.</summary>
     public bool HasEnded { get; private set; }
 
