@@ -23,6 +23,7 @@ public sealed class ServedMount : IDisposable
         _engine = engine;
         Control = control;
         CallersFileLimit = callersLimit;
+        control.Unmount = UnmountAsAsked;
     }
 
     public MountRecord Record { get; }
@@ -165,6 +166,32 @@ public sealed class ServedMount : IDisposable
         }
 
         Forget(Record, _state, _log);
+    }
+
+    /// <summary>Unmounts for somebody who cannot do it himself: the mount is out of his sight, in another mount namespace or detached.</summary>
+    /// <returns>Null, or why not.</returns>
+    private string? UnmountAsAsked(bool lazy)
+    {
+        var error = HasEnded ? Errno.None : Unmount(lazy);
+        return error switch
+        {
+            Errno.None => null,
+            Errno.EBUSY => $"{BusyProcesses.Describe(MountPoint, Record.Device)}; end or unmount them, or take it out of sight with --lazy",
+            Errno.EINVAL or Errno.ENOENT when lazy => null,
+            Errno.EINVAL or Errno.ENOENT => MountEnd.StillUsedText(Record, Process.Getpid()),
+            _ => $"cannot be unmounted: {ErrnoText.Of(error)}",
+        };
+    }
+
+    private static string? RealPathOf(string? path)
+    {
+        if (path is null)
+        {
+            return null;
+        }
+
+        _ = HostPath.RealPath(path, out var real); // what is wrong with it is told when it is opened
+        return real;
     }
 
     private static void Forget(MountRecord record, StateFile state, Log log)
