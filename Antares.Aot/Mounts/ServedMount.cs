@@ -57,9 +57,11 @@ public sealed class ServedMount : IDisposable
     public static ServedMount Start(MountRequest request, StateFile state, Log log, ReadyReport? report)
     {
         var clock = new StartClock(log);
-        if (request.MountPoint is { } mountPoint)
+        var known = new MountDirectory(state);
+        using var place = request.MountPoint is { } mountPoint ? state.LockMountPoint(mountPoint) : null;
+        if (request.MountPoint is { } dead)
         {
-            new MountDirectory(state).FreeMountPoint(mountPoint);
+            known.FreeMountPoint(dead);
         }
 
         clock.Step("mount point looked at");
@@ -71,6 +73,11 @@ public sealed class ServedMount : IDisposable
         {
             plan = MountPlan.Make(request, log, chosen =>
             {
+                if (chosen.Upper is not null)
+                {
+                    known.WaitForEnding(chosen.UpperPath, chosen.WorkPath ?? RealPathOf(chosen.Request.Work));
+                }
+
                 if (chosen.Workspace is not null || chosen.Request.Engine != EngineWish.Fuse)
                 {
                     // Should this process be killed, the record tells of the workspace, and of a mount of the kernel's overlay, which
