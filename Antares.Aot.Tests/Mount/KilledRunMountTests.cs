@@ -35,6 +35,7 @@ public sealed class KilledRunMountTests
         Assert.False(killed.CommandEnds(0), "the device was closed: this test tests nothing");
         Assert.Contains("stale", killed.Try("list").Must());
         string point = Assert.Single(MountTable.Below(scratch.Path)).Point;
+        Assert.Equal(killed.Point, point);
         var clock = Stopwatch.StartNew();
         if (verb == "mount")
         {
@@ -61,9 +62,10 @@ public sealed class KilledRunMountTests
         {
             Source = scratch.Make("base");
             File.WriteAllText(Path.Combine(Source, "f"), "x");
+            Point = scratch.Make("mnt");
             string spaces = scratch.Make("spaces");
             _state = scratch.Make("state");
-            _tracer = Shell.Start("strace", [.. tracing, "-o", scratch.Join("trace"), TestEnvironment.Binary, "run", Source, "--workspace-root", spaces, "--", "sleep", "100"],
+            _tracer = Shell.Start("strace", [.. tracing, "-o", scratch.Join("trace"), TestEnvironment.Binary, "run", Source, "--mount-point", Point, "--workspace-root", spaces, "--", "sleep", "100"],
                 environment: ("ANTARES_STATE_DIR", _state));
             int server = Child(_tracer.Id);
             _command = Child(server);
@@ -72,6 +74,7 @@ public sealed class KilledRunMountTests
         }
 
         public string Source { get; }
+        public string Point { get; }
 
         public bool CommandEnds(int seconds) => AntaresMount.WaitGone(_command, seconds) || !Directory.Exists($"/proc/{_command}");
 

@@ -107,9 +107,8 @@ public sealed class PlaceMountTests
         for (int round = 0; round < 6; round++)
         {
             ShellResult result = Shell.Bash("""
-                for i in 1 2 3; do "$B" mount "$L" "$M" --workspace-root "$W" 2> err.$i & pids="$pids $!"; done
-                for pid in $pids; do wait $pid; echo $?; done | sort | tr '\n' ' '
-                cat err.*
+                for i in 1 2 3; do { "$B" mount "$L" "$M" --workspace-root "$W" 2> err.$i; echo $? > code.$i; } & done
+                wait; sort code.* | tr '\n' ' '; cat err.*
                 """, 60, scratch.Path, environment: [("B", TestEnvironment.Binary), ("L", mount.Source), ("M", mount.Root), ("W", spaces), ("ANTARES_STATE_DIR", mount.State)]);
             Assert.StartsWith("0 3 3 ", result.Output);
             Assert.Contains("already a mount of antares-aot", result.Output);
@@ -193,9 +192,9 @@ public sealed class PlaceMountTests
         using var scratch = new ScratchFolder();
         ShellResult result = Shell.Run("unshare", ["--mount", "--propagation", "private", "/bin/bash", "-c", """
             set -euo pipefail
-            mount -t tmpfs none /tmp; chmod 1777 /tmp; cd /tmp
+            exec 3< "$BIN"; mount -t tmpfs none /tmp; chmod 1777 /tmp; cd /tmp
             mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
-            cp "$BIN" /tmp/antares-aot; chmod 755 antares-aot; mkdir src; echo x > src/f; chmod 755 src
+            cat <&3 > antares-aot; exec 3<&-; chmod 755 antares-aot; mkdir src; echo x > src/f; chmod 755 src
             unset ANTARES_STATE_DIR XDG_RUNTIME_DIR
             for id in 1000 1001; do setpriv --reuid=$id --regid=$id --clear-groups unshare -Urm /tmp/antares-aot run /tmp/src -- cat f; done
             ls -d antares-aot-0* | sed 's/-[0-9]\{5,\}/-N/'
