@@ -22,7 +22,7 @@ internal static class RecordJson
         writer.WriteEndObject();
     });
 
-    /// <summary>An array of objects: "state" ("mounted", "starting" or "stale") and the record's fields.</summary>
+    /// <summary>An array of objects: "state" ("mounted", "starting", "detached" or "stale") and the record's fields.</summary>
     public static string Line(List<KnownMount> mounts) => Line(writer =>
     {
         writer.WriteStartArray();

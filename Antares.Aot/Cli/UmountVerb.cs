@@ -36,7 +36,7 @@ internal static class UmountVerb
             UnmountEach(context, mounts, chosen, result.GetValue(lazy), result.GetValue(json), ref code);
             if (result.GetValue(stale))
             {
-                MountDirectory.CleanUnrecorded().ForEach(path => context.Error.WriteLine($"{CommandLine.ProgramName}: {path} was a dead mount without a record; unmounted"));
+                mounts.CleanUnrecorded().ForEach(path => context.Error.WriteLine($"{CommandLine.ProgramName}: {path} was a dead mount without a record; unmounted"));
             }
 
             return code;

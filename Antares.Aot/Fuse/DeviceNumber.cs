@@ -14,14 +14,11 @@ public readonly record struct DeviceNumber(uint Major, uint Minor)
 
     /// <summary>The number of what is uppermost at a path; a link there is not followed. Asks no server, also answers for a dead mount.</summary>
     /// <returns>None; ENOENT, ENOTDIR, EACCES, ELOOP: the path leads nowhere.</returns>
-    public static unsafe Errno At(string path, out DeviceNumber device)
-    {
-        using CString name = Utf8.Native(path);
-        statx place;
-        Errno error = Attributes.Statx(Fcntl.AT_FDCWD, name, DontSync | Fcntl.AT_SYMLINK_NOFOLLOW | Fcntl.AT_NO_AUTOMOUNT, 0, &place);
-        device = error == Errno.None ? new DeviceNumber(place.stx_dev_major, place.stx_dev_minor) : default;
-        return error;
-    }
+    public static Errno At(string path, out DeviceNumber device) => Look(path, DontSync | Fcntl.AT_SYMLINK_NOFOLLOW | Fcntl.AT_NO_AUTOMOUNT, out device);
+
+    /// <summary>The number of the file system of what a path, at last a link, leads to. Asks no server.</summary>
+    /// <returns>As <see cref="At"/>.</returns>
+    public static Errno Behind(string link, out DeviceNumber device) => Look(link, DontSync | Fcntl.AT_NO_AUTOMOUNT, out device);
 
     /// <summary>True when this is what is uppermost at a path.</summary>
     public bool IsAt(string path) => At(path, out DeviceNumber there) == Errno.None && there == this;
@@ -43,4 +40,13 @@ public readonly record struct DeviceNumber(uint Major, uint Minor)
     }
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Major}:{Minor}");
+
+    private static unsafe Errno Look(string path, int flags, out DeviceNumber device)
+    {
+        using CString name = Utf8.Native(path);
+        statx place;
+        Errno error = Attributes.Statx(Fcntl.AT_FDCWD, name, flags, 0, &place);
+        device = error == Errno.None ? new DeviceNumber(place.stx_dev_major, place.stx_dev_minor) : default;
+        return error;
+    }
 }

@@ -44,6 +44,9 @@ public sealed unsafe class FuseServer
     /// <summary>Tells this mount from others at the same path.</summary>
     public DeviceNumber Device { get; private set; }
 
+    /// <summary>The open device, until the mount has ended; -1 after that.</summary>
+    public int Descriptor { get; private set; } = -1;
+
     /// <summary>What was agreed with the kernel.</summary>
     public InitResult Init { get; private set; }
 
@@ -96,7 +99,7 @@ public sealed unsafe class FuseServer
             if (error != Errno.None)
             {
                 // The mount is of no use to anybody; if this fails too, the reason that counts is the one above.
-                _ = MountPoints.Unmount(mountPoint, made.Device, lazy: true);
+                _ = MountPoints.Unmount(mountPoint, made.Device, lazy: true, made.Descriptor);
             }
         }
 
@@ -179,7 +182,7 @@ public sealed unsafe class FuseServer
             return Errno.None;
         }
 
-        Errno error = MountPoints.Unmount(_mountPoint, Device, lazy);
+        Errno error = MountPoints.Unmount(_mountPoint, Device, lazy, Descriptor);
         if (error is Errno.EINVAL or Errno.ENOENT && _loop is { } loop)
         {
             // Not mounted there: either somebody else was faster, and the threads are about to notice, or it was moved.
@@ -224,6 +227,7 @@ public sealed unsafe class FuseServer
         using CString path = Utf8.Native(_mountPoint);
         if (Session.fuse_session_mount(_session, path) == 0)
         {
+            Descriptor = Session.fuse_session_fd(_session);
             Errno error = DeviceNumber.At(_mountPoint, out DeviceNumber device);
             Device = device;
             if (error != Errno.None)
@@ -261,6 +265,7 @@ public sealed unsafe class FuseServer
             }
 
             _released = true;
+            Descriptor = -1;
             Notifier.Stop();
             if (_session != null)
             {

@@ -48,10 +48,14 @@ internal static unsafe class MountPoints
     /// Takes a mount away: by the system call, or through fusermount3 where that needs privilege. Another mount at its path, made after it
     /// was detached or moved away, is left alone.
     /// </summary>
+    /// <param name="path">The mount point.</param>
+    /// <param name="device">Which mount.</param>
+    /// <param name="lazy">Out of sight, although it is in use.</param>
+    /// <param name="served">The device of the mount as this process has it open, or -1: a program that is started does not get it.</param>
     /// <returns>
     /// None; EBUSY: in use (not when <paramref name="lazy"/>); EINVAL, ENOENT: it is not mounted there; EPERM: no fusermount3 either.
     /// </returns>
-    public static Errno Unmount(string path, DeviceNumber device, bool lazy)
+    public static Errno Unmount(string path, DeviceNumber device, bool lazy, int served)
     {
         Errno error = DeviceNumber.At(path, out DeviceNumber there);
         if (error != Errno.None || there != device)
@@ -61,7 +65,7 @@ internal static unsafe class MountPoints
 
         using CString name = Utf8.Native(path);
         error = Mounting.Umount2(name, MountFlags.UMOUNT_NOFOLLOW | (lazy ? MountFlags.MNT_DETACH : 0));
-        return error == Errno.EPERM ? Fusermount(path, lazy) : error;
+        return error == Errno.EPERM ? Fusermount(path, lazy, served) : error;
     }
 
     /// <summary>
@@ -82,7 +86,7 @@ internal static unsafe class MountPoints
         log.Debug(error == Errno.None ? $"read-ahead: {ReadAheadKb} KiB" : $"the read-ahead stays as it is: {error}");
     }
 
-    private static Errno Fusermount(string path, bool lazy)
+    private static Errno Fusermount(string path, bool lazy, int served)
     {
         using CString file = Utf8.Native("fusermount3");
         using var arguments = new CStringArray(lazy ? ["fusermount3", "-u", "-z", "--", path] : ["fusermount3", "-u", "--", path]);
@@ -94,7 +98,9 @@ internal static unsafe class MountPoints
         }
 
         using var environment = new CStringArray(list);
-        Errno error = Spawn.PosixSpawn(file, arguments.Pointer, environment.Pointer, SpawnOptions.Inherit, out int pid);
+        SpawnOptions options = SpawnOptions.Inherit;
+        options.CloseFirst = served;
+        Errno error = Spawn.PosixSpawn(file, arguments.Pointer, environment.Pointer, options, out int pid);
         if (error != Errno.None)
         {
             return Errno.EPERM;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Antares.Aot.Fuse;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -10,12 +11,24 @@ internal static class BusyProcesses
     private const int MostShown = 5;
 
     /// <summary>A sentence such as "in use by 4711 (bash: working folder), 4712 (make: out.log)", or a hint when none can be seen.</summary>
-    public static string Describe(string mountPoint)
+    /// <param name="mountPoint">Path without links.</param>
+    /// <param name="device">Of the mount: it shows users of one that is not at its mount point any more, whose paths tell nothing.</param>
+    public static string Describe(string mountPoint, DeviceNumber? device)
     {
+        if (device is not { } there || there.IsAt(mountPoint))
+        {
+            var inside = MountTable.Read().FindAll(entry => entry.MountPoint != mountPoint && HostPath.IsSameOrInside(entry.MountPoint, mountPoint));
+            if (inside.Count > 0)
+            {
+                var others = inside.Count > 1 ? $" and {inside.Count - 1} more" : "";
+                return $"in use by the mount inside of it at {inside[^1].MountPoint} ({inside[^1].Type}){others}";
+            }
+        }
+
         var found = new List<string>();
         foreach (var pid in Pids())
         {
-            if (Use(pid, mountPoint) is { } use)
+            if (Use(pid, mountPoint, device) is { } use)
             {
                 found.Add($"{pid} ({Name(pid)}: {use})");
             }
@@ -52,27 +65,27 @@ internal static class BusyProcesses
         }
     }
 
-    private static string? Use(int pid, string mountPoint)
+    private static string? Use(int pid, string mountPoint, DeviceNumber? device)
     {
-        if (LinkIsInside($"/proc/{pid}/cwd", mountPoint, out _))
+        if (LinkIsInside($"/proc/{pid}/cwd", mountPoint, device, out _))
         {
             return "working folder";
         }
 
-        if (LinkIsInside($"/proc/{pid}/root", mountPoint, out _))
+        if (LinkIsInside($"/proc/{pid}/root", mountPoint, device, out _))
         {
             return "root folder";
         }
 
-        if (LinkIsInside($"/proc/{pid}/exe", mountPoint, out var program))
+        if (LinkIsInside($"/proc/{pid}/exe", mountPoint, device, out var program))
         {
             return $"runs {program}";
         }
 
-        return OpenFile(pid, mountPoint) ?? Mapping(pid, mountPoint);
+        return OpenFile(pid, mountPoint, device) ?? Mapping(pid, mountPoint);
     }
 
-    private static string? OpenFile(int pid, string mountPoint)
+    private static string? OpenFile(int pid, string mountPoint, DeviceNumber? device)
     {
         if (HostPath.OpenFolder($"/proc/{pid}/fd", out var fd) != Errno.None)
         {
@@ -87,7 +100,7 @@ internal static class BusyProcesses
 
         foreach (var name in names)
         {
-            if (LinkIsInside($"/proc/{pid}/fd/{name}", mountPoint, out var file))
+            if (LinkIsInside($"/proc/{pid}/fd/{name}", mountPoint, device, out var file))
             {
                 return file;
             }
@@ -109,16 +122,23 @@ internal static class BusyProcesses
         return at is null ? null : $"maps {at[(mountPoint.Length + 1)..]}";
     }
 
-    private static bool LinkIsInside(string link, string mountPoint, out string inside)
+    private static bool LinkIsInside(string link, string mountPoint, DeviceNumber? device, out string inside)
     {
         inside = "";
-        if (HostPath.ReadLink(link, out var target) != Errno.None || !HostPath.IsSameOrInside(target, mountPoint))
+        if (HostPath.ReadLink(link, out var target) != Errno.None)
         {
             return false;
         }
 
-        inside = target.Length > mountPoint.Length ? target[(mountPoint.Length + 1)..] : "its root";
-        return true;
+        if (HostPath.IsSameOrInside(target, mountPoint))
+        {
+            inside = target.Length > mountPoint.Length ? target[(mountPoint.Length + 1)..] : "its root";
+            return true;
+        }
+
+        // Of a detached mount the path begins at its root.
+        inside = target.Length > 1 ? target[1..] : "its root";
+        return device is not null && target.StartsWith('/') && DeviceNumber.Behind(link, out var there) == Errno.None && there == device;
     }
 
     private static string Name(int pid) =>

@@ -8,6 +8,12 @@ namespace Antares.Aot.Mounts;
 public static class ControlQuestion
 {
     public const string Ping = "ping";
+
+    /// <summary>Unmount, unless in use: answered when that is done. The process ends afterwards.</summary>
+    public const string Unmount = "unmount";
+
+    /// <summary>Take the mount out of sight, although it is in use.</summary>
+    public const string Detach = "detach";
     public const string StatsJson = "stats json";
     public const string StatsText = "stats text";
     public const string ErrorsJson = "errors json";
@@ -101,17 +107,22 @@ public static unsafe class ControlClient
         return Unwrap(mount, answer.ToArray());
     }
 
-    /// <summary>True when a process has the control socket open, whether it can be seen from here or not.</summary>
-    public static bool IsListening(MountRecord mount)
+    /// <summary>Who listens on the control socket. Waits for nobody.</summary>
+    /// <returns>
+    /// The id, as seen from here, of the process that began to listen: it may be gone, while a child of it has the socket open. 0: a process of
+    /// another pid namespace. Null: nobody.
+    /// </returns>
+    public static int? Listener(MountRecord mount)
     {
         using var name = ControlAddress.Of(mount.Socket);
-        if (Sockets.Connect(name.Pointer, out var fd) != Errno.None)
+        var error = Sockets.Connect(name.Pointer, out var fd, waits: false);
+        if (error != Errno.None)
         {
-            return false;
+            return error == Errno.EAGAIN ? 0 : null; // open, though nobody has accepted for long
         }
 
-        _ = Fd.Close(fd); // only tried
-        return true;
+        using var owned = new OwnedFd(fd);
+        return Sockets.PeerCredentials(fd, out var peer) == Errno.None ? peer.pid : 0;
     }
 
     private static byte[] Unwrap(MountRecord mount, byte[] answer)

@@ -34,6 +34,9 @@ public sealed unsafe class ControlServer : IDisposable
         _owner = Process.Geteuid();
     }
 
+    /// <summary>Unmounts (true: lazily); gives null, or why it was not done, in one line. Null: this cannot be asked yet.</summary>
+    public Func<bool, string?>? Unmount { get; set; }
+
     /// <summary>When a client is given up, as <see cref="Environment.TickCount64"/>: wait no longer than that.</summary>
     public long Deadline => _connections.Count == 0 ? long.MaxValue : _connections.Min(connection => connection.Deadline);
 
@@ -112,6 +115,14 @@ public sealed unsafe class ControlServer : IDisposable
         switch (question)
         {
             case ControlQuestion.Ping:
+                break;
+            case ControlQuestion.Unmount or ControlQuestion.Detach:
+                var unmount = Unmount ?? (_ => "it is still starting; try again");
+                if (unmount(question == ControlQuestion.Detach) is { } problem)
+                {
+                    return Encoding.UTF8.GetBytes($"error {problem}\n");
+                }
+
                 break;
             case ControlQuestion.StatsJson:
                 WriteJson(body, _diagnostics.WriteStatsJson);

@@ -24,6 +24,8 @@ internal sealed class FuseEngine : IMountEngine
 
     public int EndedDescriptor => _ended.Value;
 
+    public int ServedDescriptor => _server.Descriptor;
+
     /// <summary>Mounts a plan and serves it. The plan's descriptors of upper and work are taken over.</summary>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open.</exception>
     public static FuseEngine Mount(MountPlan plan, LayerFactory layers, MountDiagnostics diagnostics, StartClock clock)

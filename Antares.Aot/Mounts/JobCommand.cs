@@ -113,6 +113,7 @@ public static unsafe class JobCommand
         using var environment = CStringArray.OfBytes(EnvironmentOf(GivenWords.Environment() ?? [], Process.Geteuid() == 0, workingFolder));
         var options = SpawnOptions.Inherit;
         options.WorkingDirectory = folder.Pointer;
+        options.CloseFirst = mount.ServedDescriptor;
 
         // The command gets the caller's limit of open files, not the server's. Nothing else uses the mount yet, so the server can
         // do with that limit for the moment.

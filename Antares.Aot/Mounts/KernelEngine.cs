@@ -39,6 +39,8 @@ internal sealed class KernelEngine : IMountEngine
 
     public int EndedDescriptor => _ended.Value;
 
+    public int ServedDescriptor => _lower?.Descriptor ?? -1;
+
     /// <summary>Mounts a plan that has an upper.</summary>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open, and the plan is as it was.</exception>
     public static KernelEngine Mount(MountPlan plan, OwnedFd upper, OwnedFd work, LayerFactory layers, MountDiagnostics diagnostics, StartClock clock)
@@ -108,7 +110,7 @@ internal sealed class KernelEngine : IMountEngine
 
     public Errno Unmount(bool lazy)
     {
-        var error = MountPoints.Unmount(_plan.MountPoint, Device, lazy);
+        var error = MountPoints.Unmount(_plan.MountPoint, Device, lazy, ServedDescriptor);
 
         // Not mounted there: somebody else was faster, or it lives on out of sight.
         const int SoMuchFasterMs = 500;
@@ -155,7 +157,7 @@ internal sealed class KernelEngine : IMountEngine
 
     private static void Hide(FuseServer? lower, string mountPoint)
     {
-        if (lower is not null && MountPoints.Unmount(mountPoint, lower.Device, lazy: true) is var error and not Errno.None)
+        if (lower is not null && MountPoints.Unmount(mountPoint, lower.Device, lazy: true, lower.Descriptor) is var error and not Errno.None)
         {
             throw MountProblem.Host($"cannot take the lower layer at {mountPoint} out of sight", error);
         }

@@ -2,39 +2,36 @@ using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
 
-/// <summary>A recorded mount and whether its process still lives.</summary>
-/// <param name="Record">From the state file.</param>
-/// <param name="IsStale">The process is gone; what it left is to be cleaned up.</param>
-public sealed record KnownMount(MountRecord Record, bool IsStale)
-{
-    /// <summary>One word for people and programs.</summary>
-    public string State => IsStale ? "stale" : Record.Device is null ? "starting" : "mounted";
-}
-
 /// <summary>The mounts of one state file: listing them, finding the one meant, cleaning up after dead ones.</summary>
 public sealed class MountDirectory(StateFile state)
 {
     /// <summary>All mounts in the order in which they were made.</summary>
-    public List<KnownMount> All() => [.. state.Read().Select(record => new KnownMount(record, IsStale(record)))];
+    public List<KnownMount> All() => [.. state.Read().Select(Know)];
 
     /// <summary>What an argument names: a mount point, an id, a workspace (its folder or name), or a job, which may have several mounts.</summary>
     /// <returns>The mounts; none when nothing fits.</returns>
+    /// <exception cref="MountProblem">Usage: it names a job and the mount point of another mount.</exception>
     public List<KnownMount> Find(string target)
     {
         var all = All();
         var id = Workspace.IdOf(target.TrimEnd('/')) ?? target;
-        var found = all.FindAll(mount => mount.Record.Id == id || mount.Record.Job == target);
-        if (found.Count == 0)
+        var named = all.FindAll(mount => mount.Record.Id == id || mount.Record.Job == target);
+        _ = HostPath.RealPath(target, out var real); // without links where it exists, else made absolute
+        if (named.Count > 0)
         {
-            _ = HostPath.RealPath(target, out var real); // without links where it exists, else made absolute
-            found = all.FindAll(mount => mount.Record.MountPoint == real || mount.Record.Workspace == real);
-
-            // A mount that was detached while in use lives on under its old path: what is to be seen there now is meant.
-            var seen = found.Count > 1 ? found.FindAll(mount => mount.Record.IsInPlace) : [];
-            found = seen.Count > 0 ? seen : found;
+            return MountTable.Find(real) is { IsOurs: true } there && !named.Exists(mount => mount.Record.Device == there.Device)
+                ? throw MountProblem.Usage(
+                    $"'{target}' names {(named[0].Record.Job == target ? "a job" : "a mount")} ({string.Join(", ", named.Select(mount => mount.Record.MountPoint))})"
+                    + $" and is also the mount point {real}: name the one that is meant by its path ({real}, {named[0].Record.MountPoint}) or by its id")
+                : named;
         }
 
-        return found;
+        var found = all.FindAll(mount => mount.Record.MountPoint == real || mount.Record.Workspace == real)
+            .ConvertAll(mount => mount with { IsByPath = mount.Record.MountPoint == real });
+
+        // A mount that was detached while in use lives on under its old path: what is to be seen there now is meant.
+        var seen = found.FindAll(mount => mount.Record.IsInPlace);
+        return seen.Count > 0 ? seen : found;
     }
 
     /// <summary>The one mount that an argument names.</summary>
@@ -54,6 +51,11 @@ public sealed class MountDirectory(StateFile state)
     /// <returns>Null, or what could not be removed and why.</returns>
     public string? Clean(MountRecord record)
     {
+        if (CutOffSilent(record) is { } problem)
+        {
+            return problem;
+        }
+
         if (LeftItsMount(record) && Unmounter.Detach(record.MountPoint) is var error and not Errno.None)
         {
             return $"cannot unmount the dead mount at {record.MountPoint}: {ErrnoText.Of(error)}";
@@ -74,13 +76,14 @@ public sealed class MountDirectory(StateFile state)
 
     /// <summary>Takes away dead mounts of this program that no record tells of: their process was killed in the moment of starting.</summary>
     /// <returns>Their mount points.</returns>
-    public static List<string> CleanUnrecorded()
+    public List<string> CleanUnrecorded()
     {
         var cleaned = new List<string>();
-        foreach (var mount in MountTable.Read().Where(mount => mount.IsOurs))
+        var served = All().FindAll(mount => !mount.IsStale);
+        foreach (var mount in MountTable.Read().Where(mount => mount.IsOurs && !served.Exists(other => other.Record.Device == mount.Device)))
         {
-            var isDead = mount.IsKernelEngine ? HasDeadLower(mount.MountPoint) : IsDead(mount.MountPoint);
-            if (isDead && Unmounter.Detach(mount.MountPoint) == Errno.None)
+            var answer = mount.IsKernelEngine ? MountProbe.AskLower(mount.MountPoint) : MountProbe.Ask(mount.MountPoint);
+            if (answer == MountAnswer.Dead && Unmounter.Detach(mount.MountPoint) == Errno.None)
             {
                 cleaned.Add(mount.MountPoint);
             }
@@ -89,23 +92,64 @@ public sealed class MountDirectory(StateFile state)
         return cleaned;
     }
 
+    /// <summary>
+    /// Waits a moment for mounts of an upper or work folder that were unmounted already and whose process is about to end: until it has, both
+    /// are locked.
+    /// </summary>
+    /// <param name="upper">Path without links; null: none.</param>
+    /// <param name="work">Likewise.</param>
+    public void WaitForEnding(string? upper, string? work)
+    {
+        const int PatienceMs = 2_000;
+        const int PauseMs = 5;
+        var deadline = Environment.TickCount64 + PatienceMs;
+        while (Environment.TickCount64 < deadline && All().Exists(IsEndingHolder))
+        {
+            Thread.Sleep(PauseMs);
+        }
+
+        bool IsEndingHolder(KnownMount mount) =>
+            !mount.IsStale
+            && mount.Record.Device is not null
+            && ((upper is not null && mount.Record.Upper == upper) || (work is not null && mount.Record.Work == work))
+            && mount.Place() == MountPlace.Detached;
+    }
+
     /// <summary>Frees a mount point that a dead mount of ours still covers, so that the next mount can have it.</summary>
-    /// <exception cref="MountProblem">Host: the dead mount is not ours, or cannot be removed.</exception>
+    /// <exception cref="MountProblem">Host: the dead mount is not ours, or cannot be removed, or does not answer.</exception>
     public void FreeMountPoint(string mountPoint)
     {
-        if (!IsDead(mountPoint))
+        if (!MountTable.IsMountPoint(mountPoint))
         {
-            FreeOfKernelOverlay(mountPoint);
             return;
         }
 
         _ = HostPath.RealPath(mountPoint, out var real); // a dead mount still has its path
-        if (MountTable.Find(real) is { IsOurs: false } other)
+        var entry = MountTable.Find(real);
+        if (entry is { IsKernelEngine: true })
+        {
+            FreeOfKernelOverlay(entry);
+            return;
+        }
+
+        var all = All();
+        if (entry is not null && all.Exists(mount => !mount.IsStale && mount.Record.Device == entry.Device))
+        {
+            return; // served; that it is there is told when the mount point is looked at
+        }
+
+        var answer = MountProbe.Ask(mountPoint);
+        if (answer == MountAnswer.Served)
+        {
+            return;
+        }
+
+        if (entry is { IsOurs: false } other)
         {
             throw MountProblem.Host($"mount point {mountPoint} is a dead mount of another program ({other.Type}); umount {mountPoint} first");
         }
 
-        foreach (var mount in All().Where(mount => mount.IsStale && mount.Record.MountPoint == real))
+        foreach (var mount in all.Where(mount => mount.IsStale && mount.Record.MountPoint == real))
         {
             if (Clean(mount.Record) is { } problem)
             {
@@ -113,7 +157,18 @@ public sealed class MountDirectory(StateFile state)
             }
         }
 
-        if (IsDead(mountPoint) && Unmounter.Detach(real) is var error and not Errno.None)
+        if (!MountTable.IsMountPoint(mountPoint))
+        {
+            return;
+        }
+
+        answer = MountProbe.Ask(mountPoint);
+        if (answer == MountAnswer.Silent)
+        {
+            throw MountProblem.Host($"mount point {mountPoint} is a mount that does not answer (its process is stopped, or stuck); umount -l {mountPoint} first, or choose another folder");
+        }
+
+        if (answer == MountAnswer.Dead && Unmounter.Detach(real) is var error and not Errno.None)
         {
             throw MountProblem.Host($"mount point {mountPoint} is a dead mount and cannot be unmounted", error);
         }
@@ -123,7 +178,18 @@ public sealed class MountDirectory(StateFile state)
     /// A process that cannot be seen may live in another pid namespace (a container that shares the state folder). Its socket tells: a dead
     /// process listens no more. What is stale gets removed, so both must agree.
     /// </summary>
-    private static bool IsStale(MountRecord record) => !record.Process.IsAlive() && !ControlClient.IsListening(record);
+    internal static KnownMount Know(MountRecord record)
+    {
+        if (record.Process.IsAlive())
+        {
+            return new KnownMount(record, IsStale: false) { ServerPid = record.Process.Pid };
+        }
+
+        // A child that the process left behind may still have the socket open.
+        var listener = ControlClient.Listener(record);
+        var lives = listener is { } pid && (pid == 0 || ProcessIdentity.IsAlive(pid));
+        return new KnownMount(record, !lives) { ServerPid = lives ? listener ?? 0 : 0 };
+    }
 
     /// <summary>
     /// True when the dead mount of a record is still there. Its device number alone does not tell: once it was unmounted, the next mount may
@@ -131,46 +197,39 @@ public sealed class MountDirectory(StateFile state)
     /// </summary>
     internal static bool LeftItsMount(MountRecord record) =>
         MountTable.Find(record.MountPoint) is { IsOurs: true } entry
-        && (entry.IsKernelEngine
-            ? entry.IsOf(record.Id)
-            : (record.Device is null || record.Device == entry.Device) && IsDead(record.MountPoint));
+        && (entry.IsKernelEngine ? entry.IsOf(record.Id) : MayBeOf(entry, record) && MountProbe.Ask(record.MountPoint) == MountAnswer.Dead);
+
+    private static bool MayBeOf(MountEntry entry, MountRecord record) => record.Device is null || record.Device == entry.Device;
+
+    /// <summary>
+    /// A mount whose process is gone, but not its connection, since another process has the device open: nobody will ever answer there, and who
+    /// asks can't even be killed. It is cut off.
+    /// </summary>
+    /// <returns>Null, or why it could not be.</returns>
+    private string? CutOffSilent(MountRecord record)
+    {
+        if (MountTable.Find(record.MountPoint) is not { IsOurs: true, IsKernelEngine: false } entry
+            || !MayBeOf(entry, record)
+            || All().Exists(mount => !mount.IsStale && mount.Record.Device == entry.Device)
+            || MountProbe.Ask(record.MountPoint) != MountAnswer.Silent)
+        {
+            return null;
+        }
+
+        var error = MountProbe.CutOff(entry.Device);
+        return error == Errno.None
+            ? null
+            : $"the mount at {record.MountPoint} does not answer, though its process is gone, and its connection cannot be cut off ({ErrnoText.Of(error)}):"
+                + $" as root, write 1 to /sys/fs/fuse/connections/{entry.Device.Minor}/abort, then try again";
+    }
 
     /// <summary>The kernel's overlay goes on without the process that made it; only its record tells that this is gone.</summary>
     /// <exception cref="MountProblem">Host: it cannot be cleaned up.</exception>
-    private void FreeOfKernelOverlay(string mountPoint)
+    private void FreeOfKernelOverlay(MountEntry entry)
     {
-        if (!MountTable.IsMountPoint(mountPoint))
-        {
-            return;
-        }
-
-        _ = HostPath.RealPath(mountPoint, out var real); // it is there
-        if (MountTable.Find(real) is { IsKernelEngine: true } entry
-            && All().Find(mount => mount.IsStale && entry.IsOf(mount.Record.Id)) is { } stale
-            && Clean(stale.Record) is { } problem)
+        if (All().Find(mount => mount.IsStale && entry.IsOf(mount.Record.Id)) is { } stale && Clean(stale.Record) is { } problem)
         {
             throw MountProblem.Host(problem);
         }
-    }
-
-    /// <summary>True for a mount of the kernel engine whose lower layer was served by a process that is gone: a name that nobody asked for before tells.</summary>
-    private static bool HasDeadLower(string mountPoint) =>
-        HostPath.Stat($"{mountPoint}/.antares-{Workspace.NewId()}", out _) is Errno.ENOTCONN or Errno.ECONNABORTED;
-
-    /// <summary>
-    /// True for the mount point of a mount whose process is gone. The size of the file system is asked for, which no kernel caches: attributes
-    /// and listings may still be, and directories open without a request.
-    /// </summary>
-    private static unsafe bool IsDead(string mountPoint)
-    {
-        var error = HostPath.Open(mountPoint, Fcntl.O_PATH | Fcntl.O_DIRECTORY, 0, out var fd);
-        if (error == Errno.None)
-        {
-            using var owned = new OwnedFd(fd);
-            statfs any;
-            error = Attributes.Fstatfs(fd, &any);
-        }
-
-        return error is Errno.ENOTCONN or Errno.ECONNABORTED; // the second: it died while it was asked
     }
 }

@@ -60,9 +60,16 @@ internal static class MountEnd
     public static string DetachedText(string mountPoint) =>
         $"{mountPoint} is not mounted here any more, but still in use (a lazy unmount, or another mount namespace such as a container's has it): it is served until its last user lets go; to end it now: kill {Process.Getpid()}";
 
+    /// <summary>Why a mount that is out of sight has not ended, for who asks it to.</summary>
+    /// <param name="record">The mount.</param>
+    /// <param name="pid">The process that serves it, as seen from here.</param>
+    public static string StillUsedText(MountRecord record, int pid) =>
+        $"it is detached (a lazy unmount, or another mount namespace such as a container's has it) and still {BusyProcesses.Describe(record.MountPoint, record.Device)};"
+        + $" it ends by itself with its last user; to cut that one off: kill {pid}";
+
     private static bool TakeOutOfSight(ServedMount mount, Errno refusal, Log log, string end)
     {
-        var users = BusyProcesses.Describe(mount.MountPoint);
+        var users = BusyProcesses.Describe(mount.MountPoint, mount.Record.Device);
         log.Warn($"{mount.MountPoint} cannot be unmounted normally ({refusal}), it is {users}: it is taken out of sight (lazy unmount), {end}");
         var error = mount.Unmount(lazy: true);
         if (error != Errno.None)

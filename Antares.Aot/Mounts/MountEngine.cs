@@ -31,6 +31,9 @@ internal interface IMountEngine
     /// <summary>Readable once the mount is gone, after <see cref="Complete"/>. After a lazy unmount that is when its last user is gone.</summary>
     int EndedDescriptor { get; }
 
+    /// <summary>The device by which this process serves, or -1. No other process may have it open when it looks into the mount.</summary>
+    int ServedDescriptor { get; }
+
     /// <summary>Starts what need not be there for the root to answer. Once.</summary>
     void Complete();
 

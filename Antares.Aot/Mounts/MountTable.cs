@@ -33,8 +33,10 @@ public sealed record MountEntry(string MountPoint, string Type, string Source, D
 public static class MountTable
 {
     /// <summary>All mounts in the order of mounting; empty where /proc is missing.</summary>
-    public static List<MountEntry> Read() =>
-        HostPath.ReadAll("/proc/self/mountinfo", out var content) == Errno.None ? Parse(Encoding.UTF8.GetString(content)) : [];
+    public static List<MountEntry> Read() => ReadFile("/proc/self/mountinfo");
+
+    /// <summary>What another process sees; empty where that is not for us to know.</summary>
+    public static List<MountEntry> ReadOf(int pid) => ReadFile($"/proc/{pid}/mountinfo");
 
     /// <summary>The mount that is uppermost at a mount point, or null.</summary>
     public static MountEntry? Find(string mountPoint) => Read().FindLast(entry => entry.MountPoint == mountPoint);
@@ -75,6 +77,9 @@ public static class MountTable
 
         return entries;
     }
+
+    private static List<MountEntry> ReadFile(string path) =>
+        HostPath.ReadAll(path, out var content) == Errno.None ? Parse(Encoding.UTF8.GetString(content)) : [];
 
     /// <summary>Space, tab, newline and backslash stand as three octal digits.</summary>
     private static string Unescape(string field)

@@ -16,6 +16,12 @@ internal static class OverlapRules
     {
         foreach (var lower in plan.Lowers)
         {
+            if (lower.RealPath == "/")
+            {
+                throw MountProblem.Host(
+                    "source / holds every folder, so the mount point and the upper too: give a folder in it, or an image of it (antares-aot pack / -o FILE)");
+            }
+
             Apart("mount point", plan.MountPoint, "source", lower.RealPath, Way(plan, plan.MountPoint));
             Apart("source", lower.RealPath, "mount point", plan.MountPoint, "choose another mount point");
         }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using Antares.Interop;
 
@@ -16,7 +17,7 @@ public readonly record struct ProcessIdentity(int Pid, long StartTicks)
         return new ProcessIdentity(pid, StartTicksOf(pid));
     }
 
-    /// <summary>True while this very process lives (a zombie does not).</summary>
+    /// <summary>True while this very process lives. A zombie does not, nor one that was killed and hangs in the kernel on the way to its end.</summary>
     public bool IsAlive()
     {
         if (Process.Kill(Pid, 0) is not (Errno.None or Errno.EPERM))
@@ -30,7 +31,37 @@ public readonly record struct ProcessIdentity(int Pid, long StartTicks)
         }
 
         var now = StartTicksOf(Pid);
-        return now == StartTicks || (now == 0 && !HostPath.Exists("/proc/self"));
+        return (now == StartTicks && !IsKilled(Pid)) || (now == 0 && !HostPath.Exists("/proc/self"));
+    }
+
+    /// <summary>As <see cref="IsAlive()"/>, for whatever process has an id now.</summary>
+    public static bool IsAlive(int pid) => new ProcessIdentity(pid, StartTicksOf(pid)) is { StartTicks: not 0 } now
+        ? now.IsAlive()
+        : !HostPath.Exists("/proc/self") && Process.Kill(pid, 0) is Errno.None or Errno.EPERM;
+
+    /// <summary>
+    /// True for a process that SIGKILL cannot end since its first thread waits for an answer, from a mount of its own above all: it runs no
+    /// instruction any more.
+    /// </summary>
+    private static bool IsKilled(int pid)
+    {
+        if (HostPath.ReadAll($"/proc/{pid}/status", out var content) != Errno.None)
+        {
+            return false;
+        }
+
+        const ulong Kill = 1UL << (Signals.SIGKILL - 1);
+        var waits = false;
+        foreach (var line in Encoding.UTF8.GetString(content).Split('\n'))
+        {
+            waits |= line.StartsWith("State:\tD", StringComparison.Ordinal);
+            if (waits && line.StartsWith("SigPnd:\t", StringComparison.Ordinal))
+            {
+                return ulong.TryParse(line.AsSpan(8), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out var pending) && (pending & Kill) != 0;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>Start time of a process; 0 when it is gone, a zombie, or /proc is missing.</summary>

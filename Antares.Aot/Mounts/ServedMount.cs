@@ -23,6 +23,7 @@ public sealed class ServedMount : IDisposable
         _engine = engine;
         Control = control;
         CallersFileLimit = callersLimit;
+        control.Unmount = UnmountAsAsked;
     }
 
     public MountRecord Record { get; }
@@ -37,6 +38,9 @@ public sealed class ServedMount : IDisposable
 
     /// <summary>Readable once the mount is gone, after <see cref="Complete"/>.</summary>
     public int EndedDescriptor => _engine.EndedDescriptor;
+
+    /// <summary>The device by which this process serves, or -1: what it starts must not have it open.</summary>
+    public int ServedDescriptor => _engine.ServedDescriptor;
 
     /// <summary>The mount is gone: see <see cref="NoteEnd"/>.</summary>
     public bool HasEnded { get; private set; }
@@ -53,9 +57,11 @@ public sealed class ServedMount : IDisposable
     public static ServedMount Start(MountRequest request, StateFile state, Log log, ReadyReport? report)
     {
         var clock = new StartClock(log);
-        if (request.MountPoint is { } mountPoint)
+        var known = new MountDirectory(state);
+        using var place = request.MountPoint is { } mountPoint ? state.LockMountPoint(mountPoint) : null;
+        if (request.MountPoint is { } dead)
         {
-            new MountDirectory(state).FreeMountPoint(mountPoint);
+            known.FreeMountPoint(dead);
         }
 
         clock.Step("mount point looked at");
@@ -67,6 +73,11 @@ public sealed class ServedMount : IDisposable
         {
             plan = MountPlan.Make(request, log, chosen =>
             {
+                if (chosen.Upper is not null)
+                {
+                    known.WaitForEnding(chosen.UpperPath, chosen.WorkPath ?? RealPathOf(chosen.Request.Work));
+                }
+
                 if (chosen.Workspace is not null || chosen.Request.Engine != EngineWish.Fuse)
                 {
                     // Should this process be killed, the record tells of the workspace, and of a mount of the kernel's overlay, which
@@ -162,6 +173,32 @@ public sealed class ServedMount : IDisposable
         }
 
         Forget(Record, _state, _log);
+    }
+
+    /// <summary>Unmounts for somebody who cannot do it himself: the mount is out of his sight, in another mount namespace or detached.</summary>
+    /// <returns>Null, or why not.</returns>
+    private string? UnmountAsAsked(bool lazy)
+    {
+        var error = HasEnded ? Errno.None : Unmount(lazy);
+        return error switch
+        {
+            Errno.None => null,
+            Errno.EBUSY => $"{BusyProcesses.Describe(MountPoint, Record.Device)}; end or unmount them, or take it out of sight with --lazy",
+            Errno.EINVAL or Errno.ENOENT when lazy => null,
+            Errno.EINVAL or Errno.ENOENT => MountEnd.StillUsedText(Record, Process.Getpid()),
+            _ => $"cannot be unmounted: {ErrnoText.Of(error)}",
+        };
+    }
+
+    private static string? RealPathOf(string? path)
+    {
+        if (path is null)
+        {
+            return null;
+        }
+
+        _ = HostPath.RealPath(path, out var real); // what is wrong with it is told when it is opened
+        return real;
     }
 
     private static void Forget(MountRecord record, StateFile state, Log log)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Antares.Interop;
+using K4os.Hash.xxHash;
 
 namespace Antares.Aot.Mounts;
 
@@ -12,12 +13,51 @@ public sealed unsafe class StateFile(string directory)
 {
     private const string FileName = "mounts.json";
     private const string LockName = "mounts.lock";
+    private const string PlacesName = "places.lock";
 
     /// <summary>Folder of the state and the sockets.</summary>
     public string Folder { get; } = directory;
 
     /// <summary>Where the control socket of a mount lies.</summary>
     public string SocketPath(string id) => $"{Folder}/{id}.sock";
+
+    /// <summary>
+    /// Keeps other mounts of this state folder from a mount point, from looking what is there until the mount is recorded: two at once would
+    /// both find it free, and one would hide the other.
+    /// </summary>
+    /// <param name="mountPoint">Any path to it.</param>
+    /// <returns>Holds the place; null where the file system of the state folder knows no locks of ranges.</returns>
+    /// <exception cref="MountProblem">Host: another mount holds the place for too long; the folder cannot be written.</exception>
+    public OwnedFd? LockMountPoint(string mountPoint)
+    {
+        const int PatienceMs = 60_000;
+        const int PauseMs = 5;
+        _ = HostPath.RealPath(mountPoint, out var real); // what is wrong with it is told when it is opened
+        var path = $"{Folder}/{PlacesName}";
+        var error = HostPath.Open(path, Fcntl.O_RDWR | Fcntl.O_CREAT, Modes.PrivateFile, out var fd);
+        if (error != Errno.None)
+        {
+            throw MountProblem.Host($"cannot open {path}", error);
+        }
+
+        // One byte for each path: two paths that share one wait for each other, no more.
+        var place = (long)(XXH64.DigestOf(HostPath.Bytes(real).AsSpan()) >> 1);
+        var deadline = Environment.TickCount64 + PatienceMs;
+        while ((error = Fd.TryLockRange(fd, place, 1)) == Errno.EAGAIN && Environment.TickCount64 < deadline)
+        {
+            Thread.Sleep(PauseMs);
+        }
+
+        if (error == Errno.None)
+        {
+            return new OwnedFd(fd);
+        }
+
+        _ = Fd.Close(fd); // nothing was written
+        return error == Errno.EAGAIN
+            ? throw MountProblem.Host($"mount point {mountPoint}: another mount there has been starting for {PatienceMs / 1000} s; end that one first")
+            : null;
+    }
 
     /// <summary>All records, also of mounts whose process is gone.</summary>
     /// <exception cref="MountProblem">Host: the file cannot be read, is damaged or of another version.</exception>

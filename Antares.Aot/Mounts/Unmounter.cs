@@ -1,3 +1,4 @@
+using Antares.Aot.Fuse;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -19,6 +20,7 @@ public enum UnmountOutcome
 public static unsafe class Unmounter
 {
     private const int PatienceMs = 300_000;
+    private const int EndingPatienceMs = 1_000;
 
     /// <summary>Unmounts one mount and waits for its process to clean up.</summary>
     /// <param name="mounts">The state.</param>
@@ -33,30 +35,73 @@ public static unsafe class Unmounter
             return mounts.Clean(record) is { } problem ? throw MountProblem.Host(problem) : UnmountOutcome.Cleaned;
         }
 
-        Check(record.MountPoint, record.IsInPlace ? Unmount(record.MountPoint, lazy) : AskToEnd(record));
+        if (record.IsInPlace)
+        {
+            Check(record.MountPoint, record.Device, Unmount(record.MountPoint, lazy));
+        }
+        else if (!lazy && mount.Place() == MountPlace.Detached && WaitForEnd(record, EndingPatienceMs))
+        {
+            return UnmountOutcome.Done; // unmounted by somebody else a moment ago
+        }
+        else if (mount.IsByPath)
+        {
+            throw MountProblem.Host(NotHere(mount));
+        }
+        else
+        {
+            AskToEnd(mount, lazy);
+        }
+
         if (lazy)
         {
             return UnmountOutcome.Detached;
         }
 
-        return WaitForEnd(record.Process)
+        return WaitForEnd(record, PatienceMs)
             ? UnmountOutcome.Done
             : throw MountProblem.Host($"{record.MountPoint} is unmounted, but its process {record.Process.Pid} has not ended yet: another mount namespace (a container) still has the mount, or the workspace is still being removed");
     }
 
     /// <summary>Unmounts a mount of this program that the state does not know.</summary>
     /// <exception cref="MountProblem">Host: as above.</exception>
-    public static void UnmountUnknown(string mountPoint, bool lazy) => Check(mountPoint, Unmount(mountPoint, lazy));
+    public static void UnmountUnknown(string mountPoint, bool lazy) =>
+        Check(mountPoint, MountTable.Find(mountPoint)?.Device, Unmount(mountPoint, lazy));
 
     /// <summary>Takes a mount out of sight whoever uses it.</summary>
     public static Errno Detach(string mountPoint) => Unmount(mountPoint, lazy: true);
 
-    /// <summary>For a mount that is not to be seen here (detached, or in another mount namespace): its own process can unmount it.</summary>
-    /// <exception cref="MountProblem">Host: the process is not to be seen either; its id may be another process's here.</exception>
-    private static Errno AskToEnd(MountRecord record) =>
-        record.Process.IsAlive()
-            ? Process.Kill(record.Process.Pid, Signals.SIGTERM)
-            : throw MountProblem.Host($"{record.MountPoint} is mounted and served in another container (or namespace): unmount it from there");
+    /// <summary>
+    /// For a mount that is not to be seen here (detached, or in another mount namespace): its own process can unmount it there. It is not torn
+    /// away from its users; a signal to its process does that.
+    /// </summary>
+    /// <exception cref="MountProblem">Host: it is in use, with who uses it; or its process does not answer.</exception>
+    private static void AskToEnd(KnownMount mount, bool lazy)
+    {
+        if (mount.Record.Device is null && mount.ServerPid != 0)
+        {
+            // Still starting: nobody uses it yet.
+            Check(mount.Record.MountPoint, null, Process.Kill(mount.ServerPid, Signals.SIGTERM));
+            return;
+        }
+
+        _ = ControlClient.Ask(mount.Record, lazy ? ControlQuestion.Detach : ControlQuestion.Unmount);
+    }
+
+    /// <summary>Why a path that is recorded as a mount point is none here.</summary>
+    private static string NotHere(KnownMount mount)
+    {
+        var path = mount.Record.MountPoint;
+        return mount.Place() switch
+        {
+            MountPlace.Here => mount.Record.Device is null
+                ? $"{path} is still being mounted by process {mount.ServerPid}; wait for it, or kill {mount.ServerPid}"
+                : $"{path} was moved elsewhere: antares-aot umount {mount.Record.Id}",
+            MountPlace.Detached => $"{path} is not mounted here: {MountEnd.StillUsedText(mount.Record, mount.ServerPid)}",
+            MountPlace.Elsewhere => $"{path} is not mounted here, but in the mount namespace (container) of process {mount.ServerPid}:"
+                + $" nsenter -t {mount.ServerPid} -m -- antares-aot umount {path}",
+            _ => $"{path} is not mounted here, but served in another container (or namespace): unmount it from there",
+        };
+    }
 
     /// <summary>By the system call, or as a plain user by fusermount3.</summary>
     /// <returns>None; EBUSY: in use; EPERM: not the user who mounted; EINVAL: no mount point.</returns>
@@ -69,14 +114,14 @@ public static unsafe class Unmounter
         }
     }
 
-    private static void Check(string mountPoint, Errno error)
+    private static void Check(string mountPoint, DeviceNumber? device, Errno error)
     {
         switch (error)
         {
             case Errno.None:
                 return;
             case Errno.EBUSY:
-                throw MountProblem.Host($"{mountPoint} is {BusyProcesses.Describe(mountPoint)}; end them, or take it out of sight with --lazy");
+                throw MountProblem.Host($"{mountPoint} is {BusyProcesses.Describe(mountPoint, device)}; end or unmount them, or take it out of sight with --lazy");
             case Errno.EPERM:
                 throw MountProblem.Host($"no permission to unmount {mountPoint}: run as the user who mounted it");
             default:
@@ -84,10 +129,10 @@ public static unsafe class Unmounter
         }
     }
 
-    private static bool WaitForEnd(ProcessIdentity process)
+    private static bool WaitForEnd(MountRecord record, int patienceMs)
     {
-        var deadline = Environment.TickCount64 + PatienceMs;
-        for (var pauseMs = 1; process.IsAlive(); pauseMs = Math.Min(pauseMs * 2, 50))
+        var deadline = Environment.TickCount64 + patienceMs;
+        for (var pauseMs = 1; !MountDirectory.Know(record).IsStale; pauseMs = Math.Min(pauseMs * 2, 50))
         {
             if (Environment.TickCount64 > deadline)
             {

@@ -58,8 +58,11 @@ public static unsafe class Sockets
     }
 
     /// <summary>Connects.</summary>
-    /// <returns>ENOENT: no such path; ECONNREFUSED: nobody listens any more; EACCES; EAGAIN: the backlog is full (non-blocking only).</returns>
-    public static Errno Connect(byte* path, out int fd)
+    /// <param name="path">Of the socket.</param>
+    /// <param name="fd">The connection; the caller closes it.</param>
+    /// <param name="waits">Wait while as many connections as there is room for are not accepted yet.</param>
+    /// <returns>ENOENT: no such path; ECONNREFUSED: nobody listens any more; EACCES; EAGAIN: no room, when it does not wait.</returns>
+    public static Errno Connect(byte* path, out int fd, bool waits = true)
     {
         Errno error = Address(path, out Antares.Interop.sockaddr_un address);
         if (error != Errno.None)
@@ -68,7 +71,7 @@ public static unsafe class Sockets
             return error;
         }
 
-        error = Returned.Descriptor(LibC.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), out fd);
+        error = Returned.Descriptor(LibC.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (waits ? 0 : SOCK_NONBLOCK), 0), out fd);
         if (error != Errno.None)
         {
             return error;

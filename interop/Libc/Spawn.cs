@@ -13,6 +13,12 @@ public unsafe struct SpawnOptions
     public int Stdout;
     public int Stderr;
 
+    /// <summary>
+    /// A descriptor that the child closes before anything else; up to 2: none. Close-on-exec is too late for the device of a FUSE mount: a child that
+    /// waits for the mount with it open keeps the connection alive after the server was killed, and waits forever.
+    /// </summary>
+    public int CloseFirst;
+
     /// <summary>The child leads a session of its own and loses the terminal.</summary>
     public bool NewSession;
 
@@ -20,7 +26,7 @@ public unsafe struct SpawnOptions
     public bool NewProcessGroup;
 
     /// <summary>Everything inherited.</summary>
-    public static SpawnOptions Inherit => new() { Stdin = -1, Stdout = -1, Stderr = -1 };
+    public static SpawnOptions Inherit => new() { Stdin = -1, Stdout = -1, Stderr = -1, CloseFirst = -1 };
 }
 
 /// <summary>
@@ -96,6 +102,11 @@ public static unsafe partial class Spawn
             error = (Errno)posix_spawnattr_setflags(attributes, flags);
         }
 
+        if (error == Errno.None && options.CloseFirst > 2)
+        {
+            error = (Errno)posix_spawn_file_actions_addclose(actions, options.CloseFirst);
+        }
+
         if (error == Errno.None && options.WorkingDirectory != null)
         {
             error = (Errno)posix_spawn_file_actions_addchdir_np(actions, options.WorkingDirectory);
@@ -123,6 +134,9 @@ public static unsafe partial class Spawn
 
     [LibraryImport("libc")]
     private static partial int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t* actions);
+
+    [LibraryImport("libc")]
+    private static partial int posix_spawn_file_actions_addclose(posix_spawn_file_actions_t* actions, int fd);
 
     [LibraryImport("libc")]
     private static partial int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t* actions, byte* path);

@@ -255,6 +255,7 @@ static void calls(void)
     CALL(move_mount, int, int, const char *, int, const char *, unsigned);
     CALL(poll, int, struct pollfd *, nfds_t, int);
     CALL(posix_spawn_file_actions_addchdir_np, int, posix_spawn_file_actions_t *, const char *);
+    CALL(posix_spawn_file_actions_addclose, int, posix_spawn_file_actions_t *, int);
     CALL(posix_spawn_file_actions_adddup2, int, posix_spawn_file_actions_t *, int, int);
     CALL(posix_spawn_file_actions_destroy, int, posix_spawn_file_actions_t *);
     CALL(posix_spawn_file_actions_init, int, posix_spawn_file_actions_t *);

@@ -158,6 +158,14 @@ static int end(int fd, pid_t server, const struct frame *frame, const char *text
         return refuse(fd, server, EXIT_INTERNAL);
     if (frame->code != 0 || !asked)
         return refuse(fd, server, (int)frame->code);
+    /* Interrupted before the answer, the command ends here and the mount is taken back; after it, the command has succeeded and says so. */
+    sigset_t all, before, came;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    if (sigpending(&came) == 0 && !sigisemptyset(&came)) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        sigprocmask(SIG_BLOCK, &all, NULL); /* still here: what came does not end us */
+    }
     return write(fd, "y", 1) == 1 ? 0 : lost(server);
 }
 

@@ -1,0 +1,106 @@
+using Antares.Aot.Fuse;
+using Antares.Interop;
+
+namespace Antares.Aot.Mounts;
+
+/// <summary>What came of asking a mount something that only its server knows.</summary>
+internal enum MountAnswer
+{
+    /// <summary>Somebody serves it.</summary>
+    Served,
+
+    /// <summary>Its server is gone, and the kernel says so.</summary>
+    Dead,
+
+    /// <summary>No answer in time: its server is stopped or stuck, or gone while another process still has its device open.</summary>
+    Silent,
+}
+
+/// <summary>
+/// Questions to mounts whose server may be gone. A question may never be answered, so each is asked by a thread that is left behind when it
+/// takes too long.
+/// </summary>
+internal static unsafe class MountProbe
+{
+    private const int PatienceMs = 2_000;
+    private const string Connections = "/sys/fs/fuse/connections";
+
+    /// <summary>Asks for the size of the file system, which no kernel caches: attributes and listings may still be, and directories open without a request.</summary>
+    public static MountAnswer Ask(string mountPoint) => Bounded(() =>
+    {
+        var error = HostPath.Open(mountPoint, Fcntl.O_PATH | Fcntl.O_DIRECTORY, 0, out var fd);
+        if (error == Errno.None)
+        {
+            using var owned = new OwnedFd(fd);
+            statfs any;
+            error = Attributes.Fstatfs(fd, &any);
+        }
+
+        return error;
+    });
+
+    /// <summary>Asks a mount of the kernel engine for what only its lower layer knows: a name that nobody asked for before.</summary>
+    public static MountAnswer AskLower(string mountPoint) => Bounded(() => HostPath.Stat($"{mountPoint}/.antares-{Workspace.NewId()}", out _));
+
+    /// <summary>Cuts a FUSE connection off: who waits for an answer gets an error.</summary>
+    /// <param name="device">Of a mount whose server is certainly gone.</param>
+    /// <returns>None; ENOENT: no such connection; EACCES, EPERM: another user's.</returns>
+    public static Errno CutOff(DeviceNumber device)
+    {
+        var error = Write($"{Connections}/{device.Minor}/abort");
+        if (error != Errno.ENOENT || HostPath.Exists($"{Connections}/{device.Minor}"))
+        {
+            return error;
+        }
+
+        // The folder of connections is a file system of its own, which nobody may have mounted here.
+        using var type = new CString("fusectl");
+        error = MountContexts.Open(type, out var context);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        using var made = new OwnedFd(context);
+        error = MountContexts.Create(context);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        error = MountContexts.Mount(context, 0, out var root);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        using var owned = new OwnedFd(root);
+        return Write($"/proc/self/fd/{root}/{device.Minor}/abort");
+    }
+
+    private static Errno Write(string path)
+    {
+        var error = HostPath.Open(path, Fcntl.O_WRONLY, 0, out var fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        using var owned = new OwnedFd(fd);
+        return HostPath.Write(fd, "1"u8);
+    }
+
+    private static MountAnswer Bounded(Func<Errno> question)
+    {
+        var result = Errno.None;
+        var thread = new Thread(() => result = question()) { IsBackground = true, Name = "mount probe" };
+        thread.Start();
+        if (!thread.Join(PatienceMs))
+        {
+            return MountAnswer.Silent;
+        }
+
+        // The second: it died while it was asked.
+        return result is Errno.ENOTCONN or Errno.ECONNABORTED ? MountAnswer.Dead : MountAnswer.Served;
+    }
+}
