@@ -102,10 +102,23 @@ public sealed class RunMountTests
             "$BIN" run {{mount.Source}} --workspace-root {{spaces}} -- sh -c 'printf "%s|%s|%s" "$1" "$2" "$V" | od -An -tx1; touch "$2"; ls | od -An -tx1' - ä $'\xff\xfe'
             """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
         Assert.Equal("c3a4" + "7c" + "fffe" + "7c" + "80c3\n" + "fffe0a\n", result.Must().Replace(" ", ""));
-        // Before "--" the words are ours; without it so are all.
+        // From the command on the words are its own, "--" among them.
         _ = Shell.Bash($$"""
-            "$BIN" run {{mount.Source}} --workspace-root {{spaces}} echo -- $'\xff' | grep -q $'^\xff$'
+            "$BIN" run {{mount.Source}} --workspace-root {{spaces}} echo -- $'\xff' | grep -q $'^-- \xff$'
             """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State), ("LC_ALL", "C")]).Must();
+        AssertNothingLeft(mount, spaces);
+    }
+
+    /// <summary>No "--" is needed for a command with options, ours among them.</summary>
+    [MountFact]
+    public void TheCommandsOptionsAreItsOwn()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        Assert.Equal("--volatile --json --help -o x\n", mount.Try("run", "--workspace-root", spaces, mount.Source, "echo", "--volatile", "--json", "--help", "-o", "x").Must());
+        Assert.NotEqual(0, mount.Try("run", mount.Source, "-o", "ro", "--workspace-root", spaces, "touch", "f").ExitCode);
+        Assert.Equal(0, mount.Try("run", mount.Source, "--workspace-root", spaces, "touch", "f").ExitCode);
         AssertNothingLeft(mount, spaces);
     }
 

@@ -51,6 +51,14 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("", "")]
     [InlineData("no-such-verb", "no-such-verb")]
     [InlineData("--no-such-option", "--no-such-option")]
+    [InlineData("inspec x", "did you mean inspect?")]
+    [InlineData("mount --uper x", "did you mean --upper?")]
+    [InlineData("run /a --uper x -- ls", "did you mean --upper?")]
+    [InlineData("run /a -o lowerdir=/l -- ls", "lowerdir")]
+    [InlineData("run /a -o foo -- ls", "'foo'")]
+    [InlineData("mount -oupperdir=x /m", "lowerdir")]
+    [InlineData("mount /a /m -o lowerdir=/l", "SOURCE '/a'")]
+    [InlineData("mount /m -o lowerdir=/l --layer /x", "--layer")]
     [InlineData("mount", "SOURCE")]
     [InlineData("mount /a /b /c", "/c")]
     [InlineData("mount /a /b --no-such-option", "--no-such-option")]
@@ -121,6 +129,15 @@ public sealed class CliGrammarTests : IDisposable
         var (code, output, error) = Run(line.Split(' '));
         Assert.True(code == ExitCode.Mount, $"exit {code}: {output}{error}");
         Assert.NotEqual("", error);
+    }
+
+    /// <summary>As mount(8) and programs that start its helpers do: the device's name means nothing beside lowerdir.</summary>
+    [Fact]
+    public void OnlyForMount8IsSourceAMereName()
+    {
+        var (code, _, error) = Run("none", "/no/such/mnt", "-o", "lowerdir=/no/such/lower");
+        Assert.Equal(ExitCode.Mount, code);
+        Assert.Contains("/no/such/lower", error);
     }
 
     [Fact]

@@ -104,6 +104,19 @@ internal sealed class MountOptionSet
         return error == Errno.None && log is not null ? log : throw MountProblem.Host($"cannot open the log file {file}", error);
     }
 
+    /// <summary>What stands after -o.</summary>
+    /// <exception cref="MountProblem">Usage.</exception>
+    public static OverlayOptionList List(ParseResult result, Option<string[]> option, Log log)
+    {
+        var list = OverlayOptionList.Parse(result.GetValue(option) ?? []);
+        if (list.Idle.Count > 0)
+        {
+            log.Info($"-o: without effect here: {string.Join("; ", list.Idle)}");
+        }
+
+        return list;
+    }
+
     /// <summary>True with --read-only.</summary>
     public bool AsksForReadOnly(ParseResult result) => result.GetValue(_readOnly);
 
@@ -132,6 +145,11 @@ internal sealed class MountOptionSet
     /// <exception cref="MountProblem">Usage.</exception>
     public MountRequest Complete(ParseResult result, MountRequest request, Durability otherwise, OverlayOptionList? list = null)
     {
+        if (list is { Lowers.Count: > 0 } && IsGiven(result, _layers))
+        {
+            throw MountProblem.Usage("--layer and -o lowerdir=… exclude each other: name the folder in lowerdir, the first is on top");
+        }
+
         var upper = result.GetValue(_upper) ?? request.Upper;
         var work = result.GetValue(_work) ?? request.Work;
         CheckFolders(result, request, upper, work);
