@@ -101,6 +101,8 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("stats", "stats")]
     [InlineData("errors a b", "b")]
     [InlineData("pack /a", "-o")]
+    [InlineData("pack /a -o -", "standard output")]
+    [InlineData("pack /usr/include -o /dev/full", "a device")]
     [InlineData("pack /a -o b --level 20", "--level")]
     [InlineData("pack /a -o b --mtime x", "--mtime")]
     [InlineData("pack /a -o b --owner root", "--owner")]
