@@ -153,6 +153,7 @@ internal sealed class MountOptionSet
         var upper = result.GetValue(_upper) ?? request.Upper;
         var work = result.GetValue(_work) ?? request.Work;
         CheckFolders(result, request, upper, work);
+        _mega.Check(result, request.Lowers);
         var isVolatile = result.GetValue(_volatile);
         var fsync = result.GetValue(_fsync);
         if (isVolatile && fsync)
