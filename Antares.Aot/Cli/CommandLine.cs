@@ -51,6 +51,10 @@ public static class CommandLine
             var words = form.ToWords();
             return form.ExitCode(words is null ? ExitCode.Ok : Invoke(words, context with { SourceIsName = form.IsForeign }));
         }
+        catch (MountProblem problem) when (problem.Kind == ProblemKind.ClosedPipe)
+        {
+            return ExitCode.ClosedPipe;
+        }
         catch (MountProblem problem)
         {
             context.Error.WriteLine($"{ProgramName}: {problem.Message}");
