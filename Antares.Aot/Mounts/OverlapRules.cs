@@ -16,6 +16,11 @@ internal static class OverlapRules
     {
         foreach (var lower in plan.Lowers)
         {
+            if (lower.RealPath == "/")
+            {
+                throw MountProblem.Host("source / holds all folders, so every mount point would lie in it; give those that are needed, as /usr, one of them as SOURCE and the others with --layer");
+            }
+
             Apart("mount point", plan.MountPoint, "source", lower.RealPath, Way(plan, plan.MountPoint));
             Apart("source", lower.RealPath, "mount point", plan.MountPoint, "choose another mount point");
         }
