@@ -196,6 +196,39 @@ public sealed class MountDiagnostics
         }
     }
 
+    /// <summary>
+    /// One sentence of what a command could not help: full disks and broken sources. Null: there was nothing of the kind.
+    /// </summary>
+    public string? Trouble()
+    {
+        ReadOnlySpan<Errno> troubles = [Errno.ENOSPC, Errno.EDQUOT, Errno.EIO, Errno.ETIMEDOUT];
+        var counts = new List<string>();
+        foreach (Errno error in troubles)
+        {
+            long times = 0;
+            for (int op = 0; op < OpNames.Slots; op++)
+            {
+                times += Counters.ErrorCount(op, (int)error);
+            }
+
+            if (times > 0)
+            {
+                counts.Add($"{error} {(times == 1 ? "once" : $"{times} times")}");
+            }
+        }
+
+        foreach (FailureRecord failure in Failures.Snapshot())
+        {
+            if (counts.Count > 0 && troubles.Contains(failure.Error))
+            {
+                string where = string.Join(", ", new[] { failure.Layer, failure.Call }.Where(text => text.Length > 0));
+                return $"the mount itself failed requests: {string.Join(", ", counts)}; first {OpNames.NameOf(failure.Op)} of {Utf8.Print(failure.Path)} with {failure.Error}{(where.Length > 0 ? $" ({where})" : "")}";
+            }
+        }
+
+        return counts.Count == 0 ? null : $"the mount itself failed requests: {string.Join(", ", counts)}";
+    }
+
     private static string OrDash(string text) => text.Length == 0 ? "-" : text;
 
     private static void WriteOrNull(Utf8JsonWriter json, ReadOnlySpan<byte> name, string value)
