@@ -1,4 +1,5 @@
 using Antares.Aot.Cli;
+using Antares.Aot.Fuse;
 using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Tests.Unit;
@@ -145,6 +146,52 @@ public sealed class CliGrammarTests : IDisposable
         Assert.Equal(ExitCode.Mount, code);
         Assert.Contains("/no/such/lower", error);
     }
+
+    [Fact]
+    public void ALineBreakInAPathIsNoLineOfTheList()
+    {
+        var output = new StringWriter { NewLine = "\n" };
+        ListVerb.WriteTable(output, [new KnownMount(Record("/m\nx\tf"), IsStale: false), new KnownMount(Record("/n"), IsStale: true)]);
+        Assert.Equal(3, output.ToString().TrimEnd('\n').Split('\n').Length);
+        Assert.Contains("/m\uFFFDx\uFFFDf", output.ToString());
+    }
+
+    /// <summary>What mount --json prints is an entry of list --json.</summary>
+    [Fact]
+    public void TheJsonOfOneMountIsThatOfTheList()
+    {
+        var record = Record("/m") with { Device = new DeviceNumber(0, 7) };
+        Assert.StartsWith("{\"state\":\"mounted\",", RecordJson.Line(record));
+        Assert.Equal($"[{RecordJson.Line(record).TrimEnd('\n')}]\n", RecordJson.Line([new KnownMount(record, IsStale: false)]));
+    }
+
+    [Fact]
+    public void WhereAWorkspaceStaysIsSaid()
+    {
+        var kept = Record("/m") with { Keep = true, Workspace = "/w", Upper = "/w/upper" };
+        Assert.Equal("kept /w; what was written is in /w/upper", RunVerb.KeptText(kept));
+        Assert.Null(RunVerb.KeptText(kept with { Keep = false }));
+        Assert.Null(RunVerb.KeptText(kept with { Workspace = null }));
+        Assert.Contains("\"kept\":\"/w\"", RecordJson.Line([new UnmountResult(kept, "unmounted")]));
+        Assert.DoesNotContain("\"kept\"", RecordJson.Line([new UnmountResult(kept, "failed", "x")]));
+    }
+
+    [Theory]
+    [InlineData("dev suid", "suid,dev")]
+    [InlineData("nosuid suid nodev noatime", "suid")]
+    [InlineData("suid nosuid noexec", null)]
+    public void WhatAPlainUserCannotHaveIsSaid(string options, string? taken)
+    {
+        Assert.Null(FuseAdvice.TakenFromUser(isRoot: true, options.Split(' ')));
+        var said = FuseAdvice.TakenFromUser(isRoot: false, options.Split(' '));
+        Assert.Equal(taken is null, said is null);
+        Assert.Contains($"{taken}", $"{said}");
+    }
+
+    private static MountRecord Record(string mountPoint) => new()
+    {
+        Id = "1", Process = ProcessIdentity.Self(), MountPoint = mountPoint, Lowers = ["/l"], Socket = "/s", Created = "2026-01-01T00:00:00Z",
+    };
 
     [Fact]
     public void NoMountsIsAnEmptyList()

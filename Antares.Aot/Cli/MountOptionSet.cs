@@ -64,7 +64,7 @@ internal sealed class MountOptionSet
         DefaultValueFactory = _ => "warn",
     };
 
-    private readonly Option<string?> _logFile = Path("--log-file", "Append the log to a file (default: stderr until the mount is ready)", "FILE");
+    private readonly Option<string?> _logFile = Path("--log-file", "Append the log to a file, not to stderr (without it: stderr until the mount is ready)", "FILE");
     private readonly MegaOptionSet _mega = new();
     private readonly Option<int?> _fdCache = new("--fd-cache") { Hidden = true };
     private readonly Option<string?> _initMask = new("--init-mask") { Hidden = true };
@@ -100,7 +100,7 @@ internal sealed class MountOptionSet
             return new Log(level);
         }
 
-        var error = Log.Open(level, toStandardError: true, file, out var log);
+        var error = Log.Open(level, toStandardError: false, file, out var log);
         return error == Errno.None && log is not null ? log : throw MountProblem.Host($"cannot open the log file {file}", error);
     }
 

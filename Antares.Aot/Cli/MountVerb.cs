@@ -82,6 +82,11 @@ internal static class MountVerb
         var text = json ? RecordJson.Line(mount.Record)
             : request.MountPoint is null ? mount.MountPoint + "\n"
             : "";
+        if (!json && mount.Record is { Keep: true, Workspace: { } workspace })
+        {
+            log.Tell($"{workspace} stays after the unmount{(mount.Record.Upper is { } upper ? $"; what is written goes to {upper}" : "")}");
+        }
+
         return BackgroundServer.Serve(mount, context.Report, text, foreground, log) ? ExitCode.Ok : ExitCode.Mount;
     }
 }

@@ -52,10 +52,22 @@ internal static class RunVerb
             var request = shared.ToRequest(result, result.GetRequiredValue(source), result.GetValue(mountPoint), Durability.Volatile, options);
             var inside = FolderInMount(result.GetValue(folder) ?? "");
             var mount = ServedMount.Start(request, context.State(), log, report: null);
-            return JobCommand.Run(mount, inside, context.Words.Restore(result.GetRequiredValue(words)), log);
+            var code = JobCommand.Run(mount, inside, context.Words.Restore(result.GetRequiredValue(words)), log);
+            if (KeptText(mount.Record) is { } kept)
+            {
+                log.Tell(kept);
+            }
+
+            return code;
         });
         return command;
     }
+
+    /// <summary>Where a workspace stays after its mount; null: none does.</summary>
+    internal static string? KeptText(MountRecord record) =>
+        record is not { Keep: true, Workspace: { } workspace } ? null
+        : record.Upper is { } upper ? $"kept {workspace}; what was written is in {upper}"
+        : $"kept {workspace}";
 
     /// <summary>A relative path that stays in the mount; "" for its root.</summary>
     /// <exception cref="MountProblem">Usage: absolute, or with "..".</exception>
