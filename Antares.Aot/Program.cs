@@ -33,6 +33,11 @@ internal static class Program
         }
 
         var error = Write(StandardOutput, output.ToString());
+        if (error == Errno.EPIPE)
+        {
+            return code == ExitCode.Ok ? ExitCode.ClosedPipe : code; // whoever read has what it wanted: head, grep -q
+        }
+
         if (error != Errno.None)
         {
             _ = Write(StandardError, $"{CommandLine.ProgramName}: cannot print the result: {ErrnoText.Of(error)}\n"); // as above

@@ -130,6 +130,8 @@ public sealed class ImageMountTests
         ShellResult verify = mount.Try("verify", mount.Source);
         Assert.Equal(Different, verify.ExitCode);
         Assert.Contains("contents: checksum", verify.Error);
+        Assert.Matches(@"content \d+ \((d/e/file\d+|large)\): contents: checksum", verify.Error);
+        Assert.Matches(@"^(.*\n){20}antares-aot: image \S+: and \d+ more\n$", verify.Error);
         Assert.Equal(Refused, mount.Try("unpack", mount.Source, scratch.Join("unpacked")).ExitCode);
     }
 
@@ -146,6 +148,21 @@ public sealed class ImageMountTests
         Assert.Contains("cut short", mount.Try("errors", mount.Root).Must());
         _ = mount.ServerPid();
         mount.Unmount();
+    }
+
+    /// <summary>As for any program in a pipe: no message, and the exit code that a shell shows for SIGPIPE.</summary>
+    [MountTheory]
+    [InlineData("inspect \"$I\" --tree .")]
+    [InlineData("inspect \"$I\"")]
+    [InlineData("unpack \"$I\" --tar -")]
+    [InlineData("inspect --help")]
+    public void WhoReadsMayStop(string words)
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Packed(scratch);
+        ShellResult result = Shell.Bash($"{{ sleep 0.3; \"$B\" {words}; }} | true; echo ${{PIPESTATUS[0]}}", environment: [("B", TestEnvironment.Binary), ("I", mount.Source)]);
+        Assert.Equal(("141\n", ""), (result.Output, result.Error));
+        _ = Shell.Bash($"\"$B\" {words} > /dev/null", environment: [("B", TestEnvironment.Binary), ("I", mount.Source)]).Must();
     }
 
     [MountTheory]

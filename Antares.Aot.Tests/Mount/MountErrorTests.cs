@@ -137,7 +137,7 @@ public sealed class MountErrorTests
     [MountTheory]
     [InlineData("mount $X $M"), InlineData("mount dir:$X $M"), InlineData("mount $S $X"), InlineData("mount $S $M --upper $X --work $M"), InlineData("mount -o lowerdir=$X $M")]
     [InlineData("mount $S $M --log-file $X/log"), InlineData("mount $S --workspace-root $X"), InlineData("umount $X"), InlineData("stats $X"), InlineData("run $S --cd $X -- true")]
-    [InlineData("run $S $X"), InlineData("run -- $X true"), InlineData("mount $S $L"), InlineData("mount $S $M --upper $L"), InlineData("mount $S --workspace-root $L")]
+    [InlineData("run $X true"), InlineData("run -- $X true"), InlineData("mount $S $L"), InlineData("mount $S $M --upper $L"), InlineData("mount $S --workspace-root $L")]
     [InlineData("mount $S $M --upper $U --work $L")]
     public void PathsThatAreNotUtf8AreRefused(string line)
     {

@@ -102,10 +102,23 @@ public sealed class RunMountTests
             "$BIN" run {{mount.Source}} --workspace-root {{spaces}} -- sh -c 'printf "%s|%s|%s" "$1" "$2" "$V" | od -An -tx1; touch "$2"; ls | od -An -tx1' - ä $'\xff\xfe'
             """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
         Assert.Equal("c3a4" + "7c" + "fffe" + "7c" + "80c3\n" + "fffe0a\n", result.Must().Replace(" ", ""));
-        // Before "--" the words are ours; without it so are all.
+        // From the command on the words are its own, "--" among them.
         _ = Shell.Bash($$"""
-            "$BIN" run {{mount.Source}} --workspace-root {{spaces}} echo -- $'\xff' | grep -q $'^\xff$'
+            "$BIN" run {{mount.Source}} --workspace-root {{spaces}} echo -- $'\xff' | grep -q $'^-- \xff$'
             """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State), ("LC_ALL", "C")]).Must();
+        AssertNothingLeft(mount, spaces);
+    }
+
+    /// <summary>No "--" is needed for a command with options, ours among them.</summary>
+    [MountFact]
+    public void TheCommandsOptionsAreItsOwn()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        Assert.Equal("--volatile --json --help -o x\n", mount.Try("run", "--workspace-root", spaces, mount.Source, "echo", "--volatile", "--json", "--help", "-o", "x").Must());
+        Assert.NotEqual(0, mount.Try("run", mount.Source, "-o", "ro", "--workspace-root", spaces, "touch", "f").ExitCode);
+        Assert.Equal(0, mount.Try("run", mount.Source, "--workspace-root", spaces, "touch", "f").ExitCode);
         AssertNothingLeft(mount, spaces);
     }
 
@@ -160,6 +173,85 @@ public sealed class RunMountTests
         AssertNothingLeft(mount, scratch.Join("spaces"));
         ShellResult usage = mount.Try("run", mount.Source);
         Assert.True(usage.ExitCode == 2, usage.ToString());
+    }
+
+    /// <summary>The kernel does not say whether the folder or the program is missing; we do.</summary>
+    [MountFact]
+    public void WhatIsMissingIsNamed()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "mkdir d\nput d/script #!/no/such/shell\nchmod d/script 755\n");
+        string spaces = scratch.Make("spaces");
+        foreach ((string folder, string command, int code, string named) in new[]
+        {
+            ("absent", "true", 127, "antares-aot: --cd absent: "), ("d/script", "true", 127, "antares-aot: --cd d/script: "),
+            ("d", "no-such-program", 127, "antares-aot: cannot run no-such-program in d: No such file or directory (ENOENT); no such command in $PATH\n"),
+            ("d", "./script", 127, "interpreter"), ("", "d/absent", 127, "cannot run d/absent: "),
+        })
+        {
+            ShellResult result = mount.Try("run", mount.Source, "--workspace-root", spaces, "--cd", folder, "--", command);
+            Assert.True(result.ExitCode == code && result.Error.Contains(named), result.ToString());
+            Assert.Equal("", result.Output);
+        }
+
+        AssertNothingLeft(mount, spaces);
+    }
+
+    [MountFact]
+    public void AWorkspaceThatIsKeptIsNamed()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces");
+        ShellResult result = mount.Try("run", mount.Source, "--workspace-root", spaces, "--keep", "--", "touch", "x");
+        string kept = Assert.Single(Directory.GetDirectories(spaces));
+        Assert.Equal((0, $"antares-aot: kept {kept}; what was written is in {kept}/upper\n"), (result.ExitCode, result.Error));
+        Assert.True(File.Exists(Path.Combine(kept, "upper", "x")));
+        Directory.Delete(kept, recursive: true);
+    }
+
+    /// <summary>A log file takes all of the log, and standard error only why the command failed.</summary>
+    [MountFact]
+    public void WithALogFileStandardErrorIsQuiet()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string spaces = scratch.Make("spaces"), log = scratch.Join("log");
+        string[] words = ["run", mount.Source, "--workspace-root", spaces, "--log-level", "debug", "--log-file", log, "--"];
+        Assert.Equal((0, ""), (mount.Try([.. words, "true"]).ExitCode, mount.Try([.. words, "true"]).Error));
+        Assert.Contains(" debug ", File.ReadAllText(log));
+        ShellResult failed = mount.Try([.. words, "no-such-program"]);
+        Assert.StartsWith("antares-aot: cannot run no-such-program", Assert.Single(failed.Error.TrimEnd('\n').Split('\n')));
+        Assert.Contains(" error cannot run no-such-program", File.ReadAllText(log));
+        AssertNothingLeft(mount, spaces);
+    }
+
+    /// <summary>A command that failed on a full disk often says no more than that it failed.</summary>
+    [MountFact]
+    public void ACommandThatFailsIsToldOfTheMountsOwnFailures()
+    {
+        using var scratch = new ScratchFolder();
+        using var disk = new SmallDisk(scratch, "tmpfs", 1);
+        using var mount = new AntaresMount(scratch);
+        string spaces = Directory.CreateDirectory(Path.Combine(disk.Path, "spaces")).FullName;
+        ShellResult full = mount.Try("run", mount.Source, "--workspace-root", spaces, "--", "sh", "-c", "head -c 3000000 /dev/zero > big 2> /dev/null; exit 3");
+        Assert.True(full.ExitCode == 3, full.ToString());
+        Assert.Matches(@"the mount itself failed requests: ENOSPC (once|\d+ times); first write of /big with ENOSPC", full.Error);
+        ShellResult plain = mount.Try("run", mount.Source, "--workspace-root", spaces, "--", "sh", "-c", "cat absent 2> /dev/null; rmdir / 2> /dev/null; exit 3");
+        Assert.Equal((3, ""), (plain.ExitCode, plain.Error));
+        AssertNothingLeft(mount, spaces);
+    }
+
+    [MountFact]
+    public void TheRootOfTheMachineIsNoSource()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        ShellResult result = mount.Try("run", "/", "--workspace-root", scratch.Make("spaces"), "--", "true");
+        Assert.True(result.ExitCode == 3 && result.Error.Contains("source / holds all folders"), result.ToString());
+        Assert.DoesNotContain("--workspace-root", result.Error);
+        AssertNothingLeft(mount, scratch.Join("spaces"));
     }
 
     private static ShellResult Run(AntaresMount mount, string spaces, params string[] command) =>

@@ -1,4 +1,5 @@
 using Antares.Aot.Cli;
+using Antares.Aot.Fuse;
 using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Tests.Unit;
@@ -51,6 +52,14 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("", "")]
     [InlineData("no-such-verb", "no-such-verb")]
     [InlineData("--no-such-option", "--no-such-option")]
+    [InlineData("inspec x", "did you mean inspect?")]
+    [InlineData("mount --uper x", "did you mean --upper?")]
+    [InlineData("run /a --uper x -- ls", "did you mean --upper?")]
+    [InlineData("run /a -o lowerdir=/l -- ls", "lowerdir")]
+    [InlineData("run /a -o foo -- ls", "'foo'")]
+    [InlineData("mount -oupperdir=x /m", "lowerdir")]
+    [InlineData("mount /a /m -o lowerdir=/l", "SOURCE '/a'")]
+    [InlineData("mount /m -o lowerdir=/l --layer /x", "--layer")]
     [InlineData("mount", "SOURCE")]
     [InlineData("mount /a /b /c", "/c")]
     [InlineData("mount /a /b --no-such-option", "--no-such-option")]
@@ -72,9 +81,13 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("mount mega:http://h/p@v1 /b --revision v2", "--revision")]
     [InlineData("mount mega:http://h/p /b --path q", "--path")]
     [InlineData("mount mega:http://h /b --path a/../q", "--path")]
-    [InlineData("mount /a /b --on-drift ignore", "--on-drift")]
-    [InlineData("mount /a /b --store-limit 5", "--store-limit")]
-    [InlineData("mount /a /b --store-limit 9999999T", "--store-limit")]
+    [InlineData("mount mega:http://h/a /b --on-drift ignore", "--on-drift")]
+    [InlineData("mount mega:http://h/a /b --store-limit 5", "--store-limit")]
+    [InlineData("mount mega:http://h/a /b --store-limit 9999999T", "--store-limit")]
+    [InlineData("mount /a /b --token-file t --offline --base-url u", "--base-url, --offline, --token-file")]
+    [InlineData("run /a --path x -- true", "--path")]
+    [InlineData("run dir:/a --store x -- true", "--store")]
+    [InlineData("mount -o lowerdir=/l /m --offline", "--offline")]
     [InlineData("origin", "--git")]
     [InlineData("origin --git /r --listen nowhere", "--listen")]
     [InlineData("origin --git /r --quirk kind", "--quirk")]
@@ -93,6 +106,8 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("stats", "stats")]
     [InlineData("errors a b", "b")]
     [InlineData("pack /a", "-o")]
+    [InlineData("pack /a -o -", "standard output")]
+    [InlineData("pack /usr/include -o /dev/full", "a device")]
     [InlineData("pack /a -o b --level 20", "--level")]
     [InlineData("pack /a -o b --mtime x", "--mtime")]
     [InlineData("pack /a -o b --owner root", "--owner")]
@@ -122,6 +137,61 @@ public sealed class CliGrammarTests : IDisposable
         Assert.True(code == ExitCode.Mount, $"exit {code}: {output}{error}");
         Assert.NotEqual("", error);
     }
+
+    /// <summary>As mount(8) and programs that start its helpers do: the device's name means nothing beside lowerdir.</summary>
+    [Fact]
+    public void OnlyForMount8IsSourceAMereName()
+    {
+        var (code, _, error) = Run("none", "/no/such/mnt", "-o", "lowerdir=/no/such/lower");
+        Assert.Equal(ExitCode.Mount, code);
+        Assert.Contains("/no/such/lower", error);
+    }
+
+    [Fact]
+    public void ALineBreakInAPathIsNoLineOfTheList()
+    {
+        var output = new StringWriter { NewLine = "\n" };
+        ListVerb.WriteTable(output, [new KnownMount(Record("/m\nx\tf"), IsStale: false), new KnownMount(Record("/n"), IsStale: true)]);
+        Assert.Equal(3, output.ToString().TrimEnd('\n').Split('\n').Length);
+        Assert.Contains("/m\uFFFDx\uFFFDf", output.ToString());
+    }
+
+    /// <summary>What mount --json prints is an entry of list --json.</summary>
+    [Fact]
+    public void TheJsonOfOneMountIsThatOfTheList()
+    {
+        var record = Record("/m") with { Device = new DeviceNumber(0, 7) };
+        Assert.StartsWith("{\"state\":\"mounted\",", RecordJson.Line(record));
+        Assert.Equal($"[{RecordJson.Line(record).TrimEnd('\n')}]\n", RecordJson.Line([new KnownMount(record, IsStale: false)]));
+    }
+
+    [Fact]
+    public void WhereAWorkspaceStaysIsSaid()
+    {
+        var kept = Record("/m") with { Keep = true, Workspace = "/w", Upper = "/w/upper" };
+        Assert.Equal("kept /w; what was written is in /w/upper", RunVerb.KeptText(kept));
+        Assert.Null(RunVerb.KeptText(kept with { Keep = false }));
+        Assert.Null(RunVerb.KeptText(kept with { Workspace = null }));
+        Assert.Contains("\"kept\":\"/w\"", RecordJson.Line([new UnmountResult(kept, "unmounted")]));
+        Assert.DoesNotContain("\"kept\"", RecordJson.Line([new UnmountResult(kept, "failed", "x")]));
+    }
+
+    [Theory]
+    [InlineData("dev suid", "suid,dev")]
+    [InlineData("nosuid suid nodev noatime", "suid")]
+    [InlineData("suid nosuid noexec", null)]
+    public void WhatAPlainUserCannotHaveIsSaid(string options, string? taken)
+    {
+        Assert.Null(FuseAdvice.TakenFromUser(isRoot: true, options.Split(' ')));
+        var said = FuseAdvice.TakenFromUser(isRoot: false, options.Split(' '));
+        Assert.Equal(taken is null, said is null);
+        Assert.Contains($"{taken}", $"{said}");
+    }
+
+    private static MountRecord Record(string mountPoint) => new()
+    {
+        Id = "1", Process = ProcessIdentity.Self(), MountPoint = mountPoint, Lowers = ["/l"], Socket = "/s", Created = "2026-01-01T00:00:00Z",
+    };
 
     [Fact]
     public void NoMountsIsAnEmptyList()

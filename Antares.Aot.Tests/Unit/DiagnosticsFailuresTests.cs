@@ -25,6 +25,33 @@ public class DiagnosticsFailuresTests
         Assert.InRange(record.UtcTicks, before, DateTime.UtcNow.Ticks);
     }
 
+    /// <summary>As the kernel asks again, page by page, for what it could not read ahead.</summary>
+    [Fact]
+    public void TheSameAtOnceIsOneLineWithItsCount()
+    {
+        var diagnostics = new MountDiagnostics();
+        FailureRing ring = diagnostics.Failures;
+        const int Read = (int)fuse_opcode.FUSE_READ;
+        for (int i = 0; i < 3; i++)
+        {
+            ring.Add(Read, Errno.EIO, 42, "/a"u8, "lower0", "pread");
+        }
+
+        ring.Add(Read, Errno.EIO, 42, "/a"u8, "lower0", "checksum");
+        ring.Add(Read, Errno.EIO, 42, "/a"u8, "upper", "checksum");
+        ring.Add(Read, Errno.EIO, 42, "/b"u8, "upper", "checksum");
+        ring.Add(Read, Errno.ENOSPC, 42, "/b"u8, "upper", "checksum");
+        ring.Add(Write, Errno.ENOSPC, 42, "/b"u8, "upper", "checksum");
+        ring.Add(Write, Errno.ENOSPC, 43, "/b"u8, "upper", "checksum");
+        ring.Add(Read, Errno.EIO, 42, "/a"u8, "lower0", "pread");
+        Assert.Equal([3, 1, 1, 1, 1, 1, 1, 1], ring.Snapshot().Select(record => record.Times));
+        Assert.Equal(10, ring.Total);
+        using var text = new StringWriter();
+        diagnostics.WriteErrorsText(text);
+        Assert.Contains("/a (3 times)", text.ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("no longer kept", text.ToString(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void TheOldestMakeRoom()
     {

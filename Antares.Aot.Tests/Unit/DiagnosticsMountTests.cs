@@ -82,6 +82,39 @@ public sealed class DiagnosticsMountTests : IDisposable
     }
 
     [Fact]
+    public void TroubleIsWhatACommandCannotHelp()
+    {
+        var diagnostics = new MountDiagnostics();
+        Fail(fuse_opcode.FUSE_LOOKUP, Errno.ENOENT, "/no");
+        Fail(fuse_opcode.FUSE_RMDIR, Errno.ENOTEMPTY, "/full");
+        Assert.Null(diagnostics.Trouble());
+        Fail(fuse_opcode.FUSE_WRITE, Errno.ENOSPC, "/a");
+        Fail(fuse_opcode.FUSE_CREATE, Errno.ENOSPC, "/b");
+        Fail(fuse_opcode.FUSE_READ, Errno.EIO, "/c");
+        Assert.Equal("the mount itself failed requests: ENOSPC 2 times, EIO once; first write of /a with ENOSPC (upper, pwrite)", diagnostics.Trouble());
+
+        void Fail(fuse_opcode opcode, Errno error, string path)
+        {
+            diagnostics.Counters.Record((uint)opcode, error, 1);
+            diagnostics.Failures.Add((int)opcode, error, 1, System.Text.Encoding.UTF8.GetBytes(path), "upper", "pwrite");
+        }
+    }
+
+    /// <summary>The file gets what the user is told too, whatever the level.</summary>
+    [Fact]
+    public void WhatTheUserIsToldIsInTheFile()
+    {
+        Assert.Equal(Errno.None, Log.Open(LogLevel.Error, toStandardError: false, _file, out Log? log));
+        using (log)
+        {
+            log!.Info("not this");
+            log.Tell("kept there");
+        }
+
+        Assert.EndsWith("info  kept there", Assert.Single(File.ReadAllLines(_file)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void AMissingOperationIsLoggedOnce()
     {
         Assert.Equal(Errno.None, Log.Open(LogLevel.Warn, toStandardError: false, _file, out Log? log));

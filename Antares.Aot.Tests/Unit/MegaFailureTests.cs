@@ -142,7 +142,9 @@ public sealed class MegaFailureTests : IDisposable
         using var origin = new OriginHost(_repository.Path);
         Assert.Contains("no such directory", Assert.Throws<MegaProblem>(() => Open(origin.Url + "/absent")).Message);
         Assert.Contains("is a file", Assert.Throws<MegaProblem>(() => Open(origin.Url + "/README")).Message);
-        Assert.Contains("404", Assert.Throws<MegaProblem>(() => Open(origin.Url + "/@no-such-tag")).Message);
+        string message = Assert.Throws<MegaProblem>(() => Open(origin.Url + "/@no-such-tag")).Message;
+        Assert.Contains("404", message);
+        Assert.DoesNotContain("is it a", message);
         _repository.Git("tag v1");
         using MegaTree tree = Open(origin.Url + "/src@v1");
         tree.Layer.Find("main.c");
@@ -221,7 +223,16 @@ public sealed class MegaFailureTests : IDisposable
         Assert.Contains("401 log in first", problem.Message);
         Assert.DoesNotContain("other", problem.Message);
         problem = Assert.Throws<MegaProblem>(() => Open($"http://{server.Address}", options => options with { Token = "secret", Headers = [new("X-Team", "blue")] }));
-        Assert.Contains("404", problem.Message);
+        Assert.Contains("404 nothing; is it a monorepo (Mega) server?", problem.Message);
+    }
+
+    [Fact]
+    public void APlainServerThatIsAskedByHttpsIsExplained()
+    {
+        using var origin = new OriginHost(_repository.Path);
+        MegaProblem problem = Assert.Throws<MegaProblem>(() => Open(origin.Url.Replace("http:", "https:", StringComparison.Ordinal), options => options with { RequestMs = 2000 }));
+        Assert.Contains("address begins with http:", problem.Message);
+        Assert.Contains("TLS", problem.Message);
     }
 
     [Fact]

@@ -22,6 +22,11 @@ internal sealed class CallForm
         _isHelper = calledAs[(calledAs.LastIndexOf('/') + 1)..].StartsWith(HelperPrefix, StringComparison.Ordinal);
     }
 
+    /// <summary>Called in a form that is not ours, in which SOURCE may be a mere name.</summary>
+    public bool IsForeign => _isHelper || IsFuseOverlayfs;
+
+    private bool IsFuseOverlayfs => _args.Count > 0 && !CommandLine.IsVerb(_args[0]) && _args.TakeWhile(word => word != "--").Any(IsList);
+
     /// <summary>The words in our grammar; null: there is nothing to be done.</summary>
     /// <exception cref="MountProblem">Usage: a helper's command line that mount(8) does not make.</exception>
     public IReadOnlyList<string>? ToWords()
@@ -31,7 +36,7 @@ internal sealed class CallForm
             return _args.Any(word => word is "--help" or "-h") ? [MountVerb.Name, "--help"] : OfHelper();
         }
 
-        return _args.Count > 0 && !CommandLine.IsVerb(_args[0]) && _args.TakeWhile(word => word != "--").Any(IsList) ? OfFuseOverlayfs() : _args;
+        return IsFuseOverlayfs ? OfFuseOverlayfs() : _args;
     }
 
     /// <summary>An exit code of ours in the words of who called: mount(8) has its own.</summary>

@@ -12,4 +12,7 @@ public sealed record CommandContext(WordsAsBytes Words, TextWriter Out, TextWrit
 {
     /// <summary>Path by which the program was started: as a helper of mount(8) it has another name, and another grammar.</summary>
     public string CalledAs { get; init; } = CommandLine.ProgramName;
+
+    /// <summary>Beside <c>-o lowerdir=…</c> SOURCE is a mere name, as mount(8) gives one for every mount; in our own grammar it would be a second layer.</summary>
+    public bool SourceIsName { get; init; }
 }

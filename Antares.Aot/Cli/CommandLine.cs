@@ -10,9 +10,9 @@ public static class CommandLine
 {
     public const string ProgramName = "antares-aot";
 
-    private const int HelpWidth = 110;
+    private const string VersionWord = "--version";
 
-    private static readonly string[] s_helpWords = ["--help", "-h", "-?", "/?", "/h"];
+    private const int HelpWidth = 110;
 
     private static readonly ParserConfiguration s_parser = new()
     {
@@ -48,8 +48,12 @@ public static class CommandLine
         var form = new CallForm(context.CalledAs, args);
         try
         {
-            context.Words.Check();
-            return form.ExitCode(form.ToWords() is { } words ? Invoke(words, context) : ExitCode.Ok);
+            var words = form.ToWords();
+            return form.ExitCode(words is null ? ExitCode.Ok : Invoke(words, context with { SourceIsName = form.IsForeign }));
+        }
+        catch (MountProblem problem) when (problem.Kind == ProblemKind.ClosedPipe)
+        {
+            return ExitCode.ClosedPipe;
         }
         catch (MountProblem problem)
         {
@@ -66,7 +70,34 @@ public static class CommandLine
 
     private static int Invoke(IReadOnlyList<string> args, CommandContext context)
     {
-        var result = Grammar(args, context).Parse(args, s_parser);
+        var root = Grammar(args, context);
+        if (args.Count > 0 && IsVerb(args[0]))
+        {
+            var line = GivenLine.Read(args, root.Subcommands[0]);
+            context.Words.Check(line.CommandWords);
+            return Invoke(root, line.Words, line.AsksForHelp, context);
+        }
+
+        context.Words.Check(commandWords: 0);
+        if (args.Count > 0 && args[0] != VersionWord && !GivenLine.IsHelp(args[0]))
+        {
+            throw args[0].StartsWith('-')
+                ? GivenLine.UnknownOption("", args[0], [VersionWord, "--help"])
+                : GivenLine.UnknownCommand("", args[0], Verbs);
+        }
+
+        return Invoke(root, args, args.Any(GivenLine.IsHelp), context);
+    }
+
+    private static int Invoke(Command root, IReadOnlyList<string> words, bool asksForHelp, CommandContext context)
+    {
+        if (asksForHelp)
+        {
+            // Made when asked for: its description comes from resources, and loading those is a third of the time that parsing takes.
+            root.Options.Add(new HelpOption("--help", "-h", "-?") { Recursive = true, Action = new HelpAction { MaxWidth = HelpWidth } });
+        }
+
+        var result = root.Parse(words, s_parser);
         if (result.Action is ParseErrorAction || (result.Action is null && result.Errors.Count > 0))
         {
             foreach (var error in result.Errors)
@@ -74,18 +105,23 @@ public static class CommandLine
                 context.Error.WriteLine($"{ProgramName}: {error.Message}");
             }
 
-            var verb = args.Count > 0 && IsVerb(args[0]) ? $" {args[0]}" : "";
+            var verb = words.Count > 0 && IsVerb(words[0]) ? $" {words[0]}" : "";
             context.Error.WriteLine($"{ProgramName}{verb} --help shows what can be given");
             return ExitCode.Usage;
         }
 
-        return result.Invoke(new InvocationConfiguration
+        using var help = new StringWriter { NewLine = "\n" };
+        var code = result.Invoke(new InvocationConfiguration
         {
-            Output = context.Out,
+            Output = asksForHelp ? help : context.Out,
             Error = context.Error,
             EnableDefaultExceptionHandler = false,
             ProcessTerminationTimeout = null,
         });
+
+        // The library writes options last, where those of run would be the command's.
+        context.Out.Write(help.ToString().Replace(RunVerb.UsageOfLibrary, RunVerb.Usage, StringComparison.Ordinal));
+        return code;
     }
 
     /// <summary>Only the verb that is asked for is built: the others would cost each start of a mount.</summary>
@@ -93,13 +129,7 @@ public static class CommandLine
     {
         // No RootCommand: that takes its name from the running file, and the help shall not depend on it.
         var root = new Command(ProgramName, "Mounts a writable workspace over a read-only tree: what is written goes to a folder of its own.");
-        if (args.Any(word => s_helpWords.Contains(word)))
-        {
-            // Made when asked for: its description comes from resources, and loading those is a third of the time that parsing takes.
-            root.Options.Add(new HelpOption { Recursive = true, Action = new HelpAction { MaxWidth = HelpWidth } });
-        }
-
-        root.Options.Add(new Option<bool>("--version") { Description = "Show the version", Action = new VersionAction(context) });
+        root.Options.Add(new Option<bool>(VersionWord) { Description = "Show the version", Action = new VersionAction(context) });
         foreach (var (name, create) in s_verbs)
         {
             if (args.Count == 0 || !IsVerb(args[0]) || args[0] == name)

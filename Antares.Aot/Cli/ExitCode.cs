@@ -11,6 +11,9 @@ public static class ExitCode
     /// <summary>A command line that makes no sense, or asks for what this build does not have.</summary>
     public const int Usage = 2;
 
+    /// <summary>Whoever read the output went away, as <c>head</c> does: 128 + SIGPIPE, as a shell shows it for a program that this signal ends.</summary>
+    public const int ClosedPipe = 141;
+
     /// <summary>The host did not let it happen: mounting, unmounting, reaching a mount.</summary>
     public const int Mount = 3;
 

@@ -1,5 +1,7 @@
 using System.CommandLine;
+using System.Text;
 using Antares.Aot.Mounts;
+using Antares.Interop;
 
 namespace Antares.Aot.Cli;
 
@@ -29,7 +31,7 @@ internal static class ListVerb
         return command;
     }
 
-    private static void WriteTable(TextWriter output, List<KnownMount> mounts)
+    internal static void WriteTable(TextWriter output, List<KnownMount> mounts)
     {
         if (mounts.Count == 0)
         {
@@ -42,6 +44,13 @@ internal static class ListVerb
             mount.Record.Id, mount.Record.Job ?? "-", mount.State, mount.Record.Engine, $"{mount.Record.Process.Pid}", mount.Record.MountPoint,
             string.Join(':', mount.Record.Lowers),
         }));
+        rows.ForEach(row =>
+        {
+            for (var column = 0; column < row.Length; column++)
+            {
+                row[column] = Utf8.Print(Encoding.UTF8.GetBytes(row[column])); // a line break in a path would look like another mount
+            }
+        });
         var widths = Enumerable.Range(0, rows[0].Length).Select(column => rows.Max(row => row[column].Length)).ToArray();
         foreach (var row in rows)
         {

@@ -19,11 +19,29 @@ internal sealed class MegaOptionSet
     private readonly Option<string?> _headerFile = new("--header-file") { Description = "File with further headers, NAME: VALUE on each line (default: $ANTARES_HEADERS)", HelpName = "FILE" };
     private readonly Option<string?> _caFile = new("--ca-file") { Description = "Certificates to trust instead of the system's, as PEM", HelpName = "FILE" };
 
+    private Option[] All => [_baseUrl, _path, _revision, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile];
+
     public void AddTo(Command command)
     {
-        foreach (var option in (ReadOnlySpan<Option>)[_baseUrl, _path, _revision, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile])
+        foreach (var option in All)
         {
             command.Options.Add(option);
+        }
+    }
+
+    /// <summary>Refuses what would count for nothing: a user who says where a token is means a server.</summary>
+    /// <exception cref="MountProblem">Usage: options of mega: sources, and no such source.</exception>
+    public void Check(ParseResult result, IEnumerable<SourceSpec> lowers)
+    {
+        if (lowers.Any(lower => lower.Kind is not (SourceKind.Folder or SourceKind.Dicfuse or SourceKind.Image)))
+        {
+            return;
+        }
+
+        var given = All.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name).ToList();
+        if (given.Count > 0)
+        {
+            throw MountProblem.Usage($"{string.Join(", ", given)}: only for mega: sources, and there is none here; leave {(given.Count == 1 ? "it" : "them")} out, or give mega:URL/PATH");
         }
     }
 

@@ -64,7 +64,7 @@ internal sealed class MountOptionSet
         DefaultValueFactory = _ => "warn",
     };
 
-    private readonly Option<string?> _logFile = Path("--log-file", "Append the log to a file (default: stderr until the mount is ready)", "FILE");
+    private readonly Option<string?> _logFile = Path("--log-file", "Append the log to a file, not to stderr (without it: stderr until the mount is ready)", "FILE");
     private readonly MegaOptionSet _mega = new();
     private readonly Option<int?> _fdCache = new("--fd-cache") { Hidden = true };
     private readonly Option<string?> _initMask = new("--init-mask") { Hidden = true };
@@ -100,8 +100,21 @@ internal sealed class MountOptionSet
             return new Log(level);
         }
 
-        var error = Log.Open(level, toStandardError: true, file, out var log);
+        var error = Log.Open(level, toStandardError: false, file, out var log);
         return error == Errno.None && log is not null ? log : throw MountProblem.Host($"cannot open the log file {file}", error);
+    }
+
+    /// <summary>What stands after -o.</summary>
+    /// <exception cref="MountProblem">Usage.</exception>
+    public static OverlayOptionList List(ParseResult result, Option<string[]> option, Log log)
+    {
+        var list = OverlayOptionList.Parse(result.GetValue(option) ?? []);
+        if (list.Idle.Count > 0)
+        {
+            log.Info($"-o: without effect here: {string.Join("; ", list.Idle)}");
+        }
+
+        return list;
     }
 
     /// <summary>True with --read-only.</summary>
@@ -132,9 +145,15 @@ internal sealed class MountOptionSet
     /// <exception cref="MountProblem">Usage.</exception>
     public MountRequest Complete(ParseResult result, MountRequest request, Durability otherwise, OverlayOptionList? list = null)
     {
+        if (list is { Lowers.Count: > 0 } && IsGiven(result, _layers))
+        {
+            throw MountProblem.Usage("--layer and -o lowerdir=… exclude each other: name the folder in lowerdir, the first is on top");
+        }
+
         var upper = result.GetValue(_upper) ?? request.Upper;
         var work = result.GetValue(_work) ?? request.Work;
         CheckFolders(result, request, upper, work);
+        _mega.Check(result, request.Lowers);
         var isVolatile = result.GetValue(_volatile);
         var fsync = result.GetValue(_fsync);
         if (isVolatile && fsync)

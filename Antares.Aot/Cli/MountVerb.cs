@@ -37,21 +37,17 @@ internal static class MountVerb
         command.SetAction(result =>
         {
             using var log = shared.OpenLog(result);
-            var lists = result.GetValue(overlayOptions) ?? [];
-            var options = OverlayOptionList.Parse(lists);
-            if (options.Idle.Count > 0)
-            {
-                log.Info($"-o: without effect here: {string.Join("; ", options.Idle)}");
-            }
-
-            var request = Request(result, shared, result.GetValue(source), result.GetValue(mountPoint), lists.Length > 0, options);
+            var options = MountOptionSet.List(result, overlayOptions, log);
+            var request = Request(result, shared, (result.GetValue(source), result.GetValue(mountPoint)), context.SourceIsName, options);
             return Mount(context, request, result.GetValue(json), result.GetValue(foreground), log);
         });
         return command;
     }
 
-    private static MountRequest Request(ParseResult result, MountOptionSet shared, string? source, string? mountPoint, bool hasList, OverlayOptionList options)
+    private static MountRequest Request(
+        ParseResult result, MountOptionSet shared, (string? Source, string? MountPoint) given, bool sourceIsName, OverlayOptionList options)
     {
+        var (source, mountPoint) = given;
         if (options.Lowers.Count == 0)
         {
             if (source is null)
@@ -59,7 +55,7 @@ internal static class MountVerb
                 throw MountProblem.Usage("mount: SOURCE is missing");
             }
 
-            if (mountPoint is null && hasList)
+            if (mountPoint is null && options.IsGiven)
             {
                 throw MountProblem.Usage("mount: -o with MNT alone needs lowerdir=FOLDER[:FOLDER…] in it; otherwise give SOURCE and MNT");
             }
@@ -68,6 +64,11 @@ internal static class MountVerb
         }
 
         // mount(8) gives a device name before the mount point; with lowerdir it names nothing.
+        if (mountPoint is not null && source is not null && !sourceIsName)
+        {
+            throw MountProblem.Usage($"mount: SOURCE '{source}' and -o lowerdir=… both say what to mount: give one; further folders go on top of SOURCE with --layer");
+        }
+
         var target = mountPoint ?? source ?? throw MountProblem.Usage("mount: MNT is missing after -o lowerdir=…");
         var request = shared.Complete(result, options.ToRequest(target), Durability.Fsync, options);
 
@@ -81,6 +82,11 @@ internal static class MountVerb
         var text = json ? RecordJson.Line(mount.Record)
             : request.MountPoint is null ? mount.MountPoint + "\n"
             : "";
+        if (!json && mount.Record is { Keep: true, Workspace: { } workspace })
+        {
+            log.Tell($"{workspace} stays after the unmount{(mount.Record.Upper is { } upper ? $"; what is written goes to {upper}" : "")}");
+        }
+
         return BackgroundServer.Serve(mount, context.Report, text, foreground, log) ? ExitCode.Ok : ExitCode.Mount;
     }
 }

@@ -19,6 +19,9 @@ public sealed class OverlayOptionList
     {
     }
 
+    /// <summary>There was a list, though it may hold nothing.</summary>
+    public bool IsGiven { get; private init; }
+
     /// <summary>Folders of lowerdir, top first.</summary>
     public IReadOnlyList<string> Lowers => _lowers;
 
@@ -51,9 +54,9 @@ public sealed class OverlayOptionList
 
     /// <summary>Reads one or several lists; of an option given several times the last one counts, but the folders may be given once.</summary>
     /// <exception cref="MountProblem">Usage: an unknown or refused option, by name; folders twice; an empty folder; no such value.</exception>
-    public static OverlayOptionList Parse(IEnumerable<string> lists)
+    public static OverlayOptionList Parse(IReadOnlyCollection<string> lists)
     {
-        var options = new OverlayOptionList();
+        var options = new OverlayOptionList { IsGiven = lists.Count > 0 };
         var all = lists.SelectMany(list => Split(list, ',')).ToList();
         options._isSloppy = all.Contains(Sloppy);
         all.ForEach(options.Take);

@@ -39,6 +39,11 @@ internal static class PackVerb
         {
             var target = result.GetValue(output) ?? throw MountProblem.Usage("pack: say with -o FILE which image to make");
             SourceSpec.CheckPath("-o", target);
+            if (target == "-")
+            {
+                throw MountProblem.Usage("pack: an image cannot be written to standard output, since its beginning is written last; give a file (./- for one of that name)");
+            }
+
             var options = new PackOptions
             {
                 Level = InRange("--level", result.GetValue(level), 19),

@@ -14,10 +14,11 @@ internal sealed record UnmountResult(MountRecord Record, string Outcome, string?
 /// <summary>The JSON that the verbs print: one line each.</summary>
 internal static class RecordJson
 {
-    /// <summary>An object with the record's fields.</summary>
+    /// <summary>An object with "state" ("mounted") and the record's fields: what <c>list</c> shows of a mount just made.</summary>
     public static string Line(MountRecord record) => Line(writer =>
     {
         writer.WriteStartObject();
+        writer.WriteString("state"u8, new KnownMount(record, IsStale: false).State);
         StateCodec.WriteFields(writer, record);
         writer.WriteEndObject();
     });
@@ -37,7 +38,7 @@ internal static class RecordJson
         writer.WriteEndArray();
     });
 
-    /// <summary>An array of objects with id, mount_point, outcome and, after a failure, problem.</summary>
+    /// <summary>An array of objects with id, mount_point, outcome, the kept workspace if it stays and, after a failure, problem.</summary>
     public static string Line(List<UnmountResult> results) => Line(writer =>
     {
         writer.WriteStartArray();
@@ -47,6 +48,11 @@ internal static class RecordJson
             writer.WriteString("id"u8, result.Record.Id);
             writer.WriteString("mount_point"u8, result.Record.MountPoint);
             writer.WriteString("outcome"u8, result.Outcome);
+            if (result is { Problem: null, Record: { Keep: true, Workspace: { } workspace } })
+            {
+                writer.WriteString("kept"u8, workspace);
+            }
+
             if (result.Problem is not null)
             {
                 writer.WriteString("problem"u8, result.Problem);

@@ -3,17 +3,23 @@ using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Cli;
 
-/// <summary><c>run SOURCE [options] [--cd DIR] -- CMD …</c>.</summary>
+/// <summary><c>run [options] SOURCE [--] CMD …</c>: from CMD on the words are the command's.</summary>
 internal static class RunVerb
 {
     public const string Name = "run";
+
+    /// <summary>How the library writes the usage.</summary>
+    public const string UsageOfLibrary = "<SOURCE> <CMD>... [options]";
+
+    /// <summary>How it is.</summary>
+    public const string Usage = "[options] <SOURCE> [--] <CMD>...";
 
     public static Command Create(CommandContext context)
     {
         var source = new Argument<string>("SOURCE") { Description = "As for mount" };
         var words = new Argument<string[]>("CMD")
         {
-            Description = "The command and its arguments, after --",
+            Description = "The command; what follows is its own. With -- before it, it may begin with '-'",
             Arity = ArgumentArity.OneOrMore,
         };
         var folder = new Option<string>("--cd")
@@ -22,22 +28,46 @@ internal static class RunVerb
             HelpName = "DIR",
             DefaultValueFactory = _ => "",
         };
+        var overlayOptions = new Option<string[]>("-o")
+        {
+            Description = "ro,noatime,upperdir=U,squash_to_uid=N[,…] as for mount; SOURCE and --layer name the layers",
+            HelpName = "OPTIONS",
+        };
         var mountPoint = new Option<string?>("--mount-point") { Description = "An empty folder (default: one in a new workspace)", HelpName = "MNT" };
         var shared = new MountOptionSet();
         var command = new Command(Name, "Run a command in a workspace of its own, which is removed when the command ends") { source, words };
         command.Options.Add(folder);
         command.Options.Add(mountPoint);
         shared.AddTo(command);
+        command.Options.Add(overlayOptions);
         command.SetAction(result =>
         {
             using var log = shared.OpenLog(result);
-            var request = shared.ToRequest(result, result.GetRequiredValue(source), result.GetValue(mountPoint), Durability.Volatile);
+            var options = MountOptionSet.List(result, overlayOptions, log);
+            if (options.Lowers.Count > 0)
+            {
+                throw MountProblem.Usage("run: lowerdir is for mount; here SOURCE names the layer, and --layer those on top of it");
+            }
+
+            var request = shared.ToRequest(result, result.GetRequiredValue(source), result.GetValue(mountPoint), Durability.Volatile, options);
             var inside = FolderInMount(result.GetValue(folder) ?? "");
             var mount = ServedMount.Start(request, context.State(), log, report: null);
-            return JobCommand.Run(mount, inside, context.Words.Restore(result.GetRequiredValue(words)), log);
+            var code = JobCommand.Run(mount, inside, context.Words.Restore(result.GetRequiredValue(words)), log);
+            if (KeptText(mount.Record) is { } kept)
+            {
+                log.Tell(kept);
+            }
+
+            return code;
         });
         return command;
     }
+
+    /// <summary>Where a workspace stays after its mount; null: none does.</summary>
+    internal static string? KeptText(MountRecord record) =>
+        record is not { Keep: true, Workspace: { } workspace } ? null
+        : record.Upper is { } upper ? $"kept {workspace}; what was written is in {upper}"
+        : $"kept {workspace}";
 
     /// <summary>A relative path that stays in the mount; "" for its root.</summary>
     /// <exception cref="MountProblem">Usage: absolute, or with "..".</exception>

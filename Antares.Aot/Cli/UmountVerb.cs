@@ -95,6 +95,10 @@ internal static class UmountVerb
             {
                 var outcome = Unmounter.Unmount(mounts, mount, lazy);
                 done.Add(new UnmountResult(mount.Record, Word(outcome)));
+                if (!json && RunVerb.KeptText(mount.Record) is { } kept)
+                {
+                    context.Error.WriteLine($"{CommandLine.ProgramName}: {kept}");
+                }
             }
             catch (MountProblem problem)
             {

@@ -14,45 +14,21 @@ public sealed class WordsAsBytes(IReadOnlyList<byte[]> words)
     /// <param name="args">For a start without the C main: the words as the runtime has them.</param>
     public static WordsAsBytes Given(IReadOnlyList<string> args) => new(GivenWords.Arguments() ?? [.. args.Select(Encoding.UTF8.GetBytes)]);
 
+    /// <param name="commandWords">So many at the end are the command of <c>run</c>.</param>
     /// <exception cref="MountProblem">Usage: a word of ours is not UTF-8.</exception>
-    public void Check()
+    public void Check(int commandWords)
     {
-        var isRun = words.Count > 0 && words[0].AsSpan().SequenceEqual("run"u8);
-        foreach (var word in words.Take(isRun ? End() : words.Count))
+        foreach (var word in words.Take(words.Count - commandWords))
         {
             if (!System.Text.Unicode.Utf8.IsValid(word))
             {
-                var way = isRun ? "; the command after -- may be any bytes" : " (names inside the trees may be any bytes)";
+                var way = words[0].AsSpan().SequenceEqual("run"u8) ? "; the command of run may be any bytes" : " (names inside the trees may be any bytes)";
                 throw MountProblem.Usage($"'{Utf8.Print(word)}' is not UTF-8: what is given on the command line must be{way}");
             }
         }
     }
 
     /// <summary>The bytes of the last words of the line.</summary>
-    /// <param name="parsed">The words as they were parsed; those before "--" are UTF-8.</param>
-    public IReadOnlyList<byte[]> Restore(IReadOnlyList<string> parsed)
-    {
-        var result = parsed.Select(Encoding.UTF8.GetBytes).ToArray();
-        var literal = words.Count - Math.Min(End() + 1, words.Count);
-        for (var i = 1; i <= Math.Min(literal, result.Length); i++)
-        {
-            result[^i] = words[^i];
-        }
-
-        return result;
-    }
-
-    /// <summary>The place of the first "--".</summary>
-    private int End()
-    {
-        for (var i = 0; i < words.Count; i++)
-        {
-            if (words[i].AsSpan().SequenceEqual("--"u8))
-            {
-                return i;
-            }
-        }
-
-        return words.Count;
-    }
+    /// <param name="parsed">Those words as they were parsed.</param>
+    public IReadOnlyList<byte[]> Restore(IReadOnlyList<string> parsed) => [.. words.Skip(words.Count - parsed.Count)];
 }

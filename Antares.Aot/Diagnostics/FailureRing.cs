@@ -3,7 +3,7 @@ using Antares.Interop;
 
 namespace Antares.Aot.Diagnostics;
 
-/// <summary>One failed request, as the ring keeps it. All fields are copies: nothing is borrowed from the request.</summary>
+/// <summary>One failed request, as the ring keeps it, and how often it came again at once: the kernel asks twice for what it cannot read ahead. All fields are copies: nothing is borrowed from the request.</summary>
 public unsafe struct FailureRecord
 {
     public const int PathCapacity = 440;
@@ -15,6 +15,9 @@ public unsafe struct FailureRecord
     public ulong NodeId;
     public int Op;
     public Errno Error;
+
+    /// <summary>How often this very failure was told in succession; the time is that of the last one.</summary>
+    public int Times;
     private ushort _pathLength;
     private ushort _callLength;
     private byte _layerLength;
@@ -55,6 +58,17 @@ public unsafe struct FailureRecord
             {
                 return System.Text.Encoding.UTF8.GetString(call, _callLength);
             }
+        }
+    }
+
+    /// <summary>True when another one tells the same, but for time and count.</summary>
+    internal readonly bool TellsAs(in FailureRecord other)
+    {
+        fixed (byte* layer = _layer, call = _call, otherLayer = other._layer, otherCall = other._call)
+        {
+            return Op == other.Op && Error == other.Error && NodeId == other.NodeId && Path.SequenceEqual(other.Path)
+                && new ReadOnlySpan<byte>(layer, _layerLength).SequenceEqual(new ReadOnlySpan<byte>(otherLayer, other._layerLength))
+                && new ReadOnlySpan<byte>(call, _callLength).SequenceEqual(new ReadOnlySpan<byte>(otherCall, other._callLength));
         }
     }
 
@@ -114,6 +128,7 @@ public sealed unsafe class FailureRing
     private readonly Lock _lock = new();
     private readonly FailureRecord* _records;
     private long _total;
+    private long _kept;
 
     public FailureRing()
     {
@@ -127,7 +142,7 @@ public sealed unsafe class FailureRing
     /// <summary>Failures ever put in, those included that have been overwritten since.</summary>
     public long Total => Volatile.Read(ref _total);
 
-    /// <summary>Puts one failure in, over the oldest. Allocates nothing.</summary>
+    /// <summary>Puts one failure in, over the oldest; one that tells the same as the last is counted there. Allocates nothing.</summary>
     /// <param name="op">Slot of the operation (<see cref="OpNames"/>).</param>
     /// <param name="error">What the kernel was told.</param>
     /// <param name="nodeId">The node that the request named.</param>
@@ -136,16 +151,21 @@ public sealed unsafe class FailureRing
     /// <param name="call">Name of the call, or what happened; or null.</param>
     public void Add(int op, Errno error, ulong nodeId, ReadOnlySpan<byte> path, string? layer, string? call)
     {
-        long now = DateTime.UtcNow.Ticks;
+        FailureRecord record = new() { UtcTicks = DateTime.UtcNow.Ticks, Op = op, Error = error, NodeId = nodeId, Times = 1 };
+        record.SetNames(path, layer, call);
         lock (_lock)
         {
-            FailureRecord* record = _records + (_total % Capacity);
-            record->UtcTicks = now;
-            record->Op = op;
-            record->Error = error;
-            record->NodeId = nodeId;
-            record->SetNames(path, layer, call);
             _total++;
+            FailureRecord* last = _records + ((_kept + Capacity - 1) % Capacity);
+            if (_kept > 0 && last->TellsAs(record))
+            {
+                last->UtcTicks = record.UtcTicks;
+                last->Times++;
+                return;
+            }
+
+            _records[_kept % Capacity] = record;
+            _kept++;
         }
     }
 
@@ -154,11 +174,11 @@ public sealed unsafe class FailureRing
     {
         lock (_lock)
         {
-            int count = (int)Math.Min(_total, Capacity);
+            int count = (int)Math.Min(_kept, Capacity);
             var copy = new FailureRecord[count];
             for (int i = 0; i < count; i++)
             {
-                copy[i] = _records[(_total - count + i) % Capacity];
+                copy[i] = _records[(_kept - count + i) % Capacity];
             }
 
             return copy;

@@ -72,6 +72,30 @@ public sealed unsafe class Log : IDisposable
 
     public void Info(string message) => Write(LogLevel.Info, message);
 
+    /// <summary>What the user is told whatever the level: where something is kept. Into the file when there is one, else to standard error.</summary>
+    public void Tell(string message)
+    {
+        if (_file != null)
+        {
+            Put(LogLevel.Info, message);
+        }
+        else if (_errorFd >= 0)
+        {
+            Say(message);
+        }
+    }
+
+    /// <summary>Why the command fails: on standard error, even if the log goes to a file, and there too.</summary>
+    public void Fail(string message)
+    {
+        if (_file != null)
+        {
+            Put(LogLevel.Error, message);
+        }
+
+        Say(message);
+    }
+
     /// <summary>The text is put together only when debug lines are written.</summary>
     public void Debug([InterpolatedStringHandlerArgument("")] ref DebugText message)
     {
@@ -95,11 +119,23 @@ public sealed unsafe class Log : IDisposable
 
     private void Write(LogLevel level, string message)
     {
-        if (!IsEnabled(level))
+        if (IsEnabled(level))
         {
-            return;
+            Put(level, message);
         }
+    }
 
+    private static void Say(string message)
+    {
+        byte[] line = Encoding.UTF8.GetBytes($"antares-aot: {message}\n");
+        fixed (byte* text = line)
+        {
+            _ = FileIo.Write(2, text, (nuint)line.Length, out _); // nowhere else to say it
+        }
+    }
+
+    private void Put(LogLevel level, string message)
+    {
         lock (_lock)
         {
             int most = 64 + Encoding.UTF8.GetMaxByteCount(message.Length);

@@ -121,7 +121,7 @@ public sealed class MountDiagnostics
     }
 
     /// <summary>
-    /// Writes <c>{"total":n,"errors":[{"time","op","errno","path","layer","call","nodeid"},…],"not_implemented":{…},"not_seen":…}</c>, the oldest first.
+    /// Writes <c>{"total":n,"errors":[{"time","times","op","errno","path","layer","call","nodeid"},…],"not_implemented":{…},"not_seen":…}</c>, the oldest first.
     /// </summary>
     public void WriteErrorsJson(Utf8JsonWriter json)
     {
@@ -132,6 +132,7 @@ public sealed class MountDiagnostics
         {
             json.WriteStartObject();
             json.WriteString("time"u8, new DateTime(failure.UtcTicks, DateTimeKind.Utc));
+            json.WriteNumber("times"u8, failure.Times);
             json.WriteString("op"u8, OpNames.NameOf(failure.Op));
             json.WriteString("errno"u8, failure.Error.ToString());
             json.WriteString("path"u8, Utf8.Print(failure.Path));
@@ -171,14 +172,14 @@ public sealed class MountDiagnostics
             string time = new DateTime(failure.UtcTicks, DateTimeKind.Utc).ToString("yyyy-MM-ddTHH:mm:ss.fffZ", null);
             string call = failure.Call;
             bool isLong = call.Length > LongestCall;
-            text.WriteLine($"{time,-24} {OpNames.NameOf(failure.Op),-16} {failure.Error,-14} {OrDash(failure.Layer),-12} {(isLong ? "(below)" : OrDash(call)),-20} {Utf8.Print(failure.Path)}");
+            text.WriteLine($"{time,-24} {OpNames.NameOf(failure.Op),-16} {failure.Error,-14} {OrDash(failure.Layer),-12} {(isLong ? "(below)" : OrDash(call)),-20} {Utf8.Print(failure.Path)}{(failure.Times > 1 ? $" ({failure.Times} times)" : "")}");
             if (isLong)
             {
                 text.WriteLine($"    {call}");
             }
         }
 
-        long dropped = Failures.Total - failures.Length;
+        long dropped = Failures.Total - failures.Sum(failure => (long)failure.Times);
         if (dropped > 0)
         {
             text.WriteLine($"({dropped} older ones are no longer kept)");
@@ -193,6 +194,39 @@ public sealed class MountDiagnostics
         {
             text.WriteLine(_notSeen);
         }
+    }
+
+    /// <summary>
+    /// One sentence of what a command could not help: full disks and broken sources. Null: there was nothing of the kind.
+    /// </summary>
+    public string? Trouble()
+    {
+        ReadOnlySpan<Errno> troubles = [Errno.ENOSPC, Errno.EDQUOT, Errno.EIO, Errno.ETIMEDOUT];
+        var counts = new List<string>();
+        foreach (Errno error in troubles)
+        {
+            long times = 0;
+            for (int op = 0; op < OpNames.Slots; op++)
+            {
+                times += Counters.ErrorCount(op, (int)error);
+            }
+
+            if (times > 0)
+            {
+                counts.Add($"{error} {(times == 1 ? "once" : $"{times} times")}");
+            }
+        }
+
+        foreach (FailureRecord failure in Failures.Snapshot())
+        {
+            if (counts.Count > 0 && troubles.Contains(failure.Error))
+            {
+                string where = string.Join(", ", new[] { failure.Layer, failure.Call }.Where(text => text.Length > 0));
+                return $"the mount itself failed requests: {string.Join(", ", counts)}; first {OpNames.NameOf(failure.Op)} of {Utf8.Print(failure.Path)} with {failure.Error}{(where.Length > 0 ? $" ({where})" : "")}";
+            }
+        }
+
+        return counts.Count == 0 ? null : $"the mount itself failed requests: {string.Join(", ", counts)}";
     }
 
     private static string OrDash(string text) => text.Length == 0 ? "-" : text;

@@ -81,7 +81,7 @@ public sealed unsafe class FuseServer
         Errno error = MountPoints.Resolve(options.MountPoint, out string mountPoint);
         if (error != Errno.None)
         {
-            problem = $"mount point {options.MountPoint}: {error}";
+            problem = $"the mount point: {error}";
             return error;
         }
 
@@ -91,11 +91,11 @@ public sealed unsafe class FuseServer
         var made = new FuseServer(fs, options, diagnostics, mountPoint, arguments);
         error = made.MountSession();
         string said = messages.Finish();
-        problem = error == Errno.None ? null : $"cannot mount on {mountPoint}: {(said.Length > 0 ? said : error.ToString())}";
+        problem = error == Errno.None ? null : said.Length > 0 ? said : error.ToString();
         if (error == Errno.None)
         {
             error = made.Negotiate();
-            problem = error == Errno.None ? null : $"cannot mount on {mountPoint}: INIT failed with {error}";
+            problem = error == Errno.None ? null : $"INIT failed with {error}";
             if (error != Errno.None)
             {
                 // The mount is of no use to anybody; if this fails too, the reason that counts is the one above.

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Antares.Aot.Base;
 using Antares.Aot.Mounts;
 using Antares.Interop;
 
@@ -6,12 +7,14 @@ namespace Antares.Aot.Images;
 
 /// <summary>
 /// A file that gets its name when it is complete. Until then it has none where the file system can do that (O_TMPFILE), so that nothing
-/// is left behind however the process ends; elsewhere it has a name of its own beside its place.
+/// is left behind however the process ends; elsewhere it has a name of its own beside its place. It takes the place of a file, never of a
+/// device or a pipe; where a symbolic link stands, that of what the link leads to.
 /// </summary>
 internal sealed unsafe class NewFile : IDisposable
 {
     private const uint Mode = 0x1B6; // rw-rw-rw-, less the umask
     private const int Attempts = 100;
+    private const int MostLinks = 40; // as the kernel follows
 
     private readonly string _path;
     private readonly string _folder;
@@ -29,9 +32,11 @@ internal sealed unsafe class NewFile : IDisposable
     /// <summary>Open for reading and writing.</summary>
     public int Fd => _fd.Value;
 
-    /// <exception cref="MountProblem">Host: it cannot be made there.</exception>
-    public static NewFile Make(string path)
+    /// <param name="given">Where it is to be.</param>
+    /// <exception cref="MountProblem">Usage: something else than a file is there; Host: it cannot be made there.</exception>
+    public static NewFile Make(string given)
     {
+        var path = Place(given);
         var folder = Path.GetDirectoryName(HostPath.Absolute(path)) ?? "/";
         var error = HostPath.Open(folder, Fcntl.O_TMPFILE | Fcntl.O_RDWR, Mode, out var fd);
         if (error == Errno.None)
@@ -92,6 +97,59 @@ internal sealed unsafe class NewFile : IDisposable
             _ = HostPath.RemoveFile(_temporary); // what went wrong before is what the user hears of
         }
     }
+
+    /// <summary>The path without links at its end; what is there, if anything, is a file.</summary>
+    /// <exception cref="MountProblem">Usage: it is not; Host: links in a circle.</exception>
+    private static string Place(string given)
+    {
+        var path = given;
+        for (var links = 0; HostPath.Stat(path, out var attributes, follow: false) == Errno.None; links++)
+        {
+            var kind = FileTypes.FromMode(attributes.st_mode);
+            if (kind == FileType.Regular)
+            {
+                return path;
+            }
+
+            if (kind != FileType.Symlink)
+            {
+                throw MountProblem.Usage($"{given} is {Named(kind)}, no file, and would be replaced by one; give a new name or that of a file");
+            }
+
+            path = links < MostLinks ? Target(given, path) : throw MountProblem.Host($"{given} cannot be made", Errno.ELOOP);
+        }
+
+        return path; // nothing is there; or it cannot be looked at, and making it will tell
+    }
+
+    /// <summary>Where a link leads, as far as folders without links.</summary>
+    private static string Target(string given, string link)
+    {
+        var error = HostPath.ReadLink(link, out var target);
+        var next = target.StartsWith('/') ? target : $"{Parent(link)}/{target}";
+        var real = "";
+        error = error == Errno.None ? HostPath.RealPath(Parent(next), out real) : error;
+        return error == Errno.None
+            ? $"{real.TrimEnd('/')}/{next[(next.LastIndexOf('/') + 1)..]}"
+            : throw MountProblem.Host($"{given} is a link to {target}, which cannot be made", error);
+    }
+
+    /// <summary>Of "/a", "/"; of "a", ".".</summary>
+    private static string Parent(string path) => path.LastIndexOf('/') switch
+    {
+        < 0 => ".",
+        0 => "/",
+        var slash => path[..slash],
+    };
+
+    private static string Named(FileType kind) => kind switch
+    {
+        FileType.Directory => "a folder",
+        FileType.CharDevice or FileType.BlockDevice => "a device",
+        FileType.Fifo => "a pipe",
+        FileType.Socket => "a socket",
+        _ => "something else",
+    };
 
     private Errno Link(string name)
     {

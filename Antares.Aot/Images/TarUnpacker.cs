@@ -98,7 +98,8 @@ internal sealed unsafe class TarUnpacker(ImageLayer image, int fd)
     {
         if (error != Errno.None)
         {
-            throw MountProblem.Host("the archive cannot be written", error);
+            const string What = "the archive cannot be written";
+            throw error == Errno.EPIPE ? new MountProblem(ProblemKind.ClosedPipe, What) : MountProblem.Host(What, error);
         }
     }
 }

@@ -35,6 +35,18 @@ internal static class FuseAdvice
         return MountProblem.Host($"cannot mount at {plan.MountPoint}: {reason}");
     }
 
+    /// <summary>What becomes of options that a plain user's mount cannot have; null: nothing.</summary>
+    /// <param name="isRoot">Mounted without fusermount3, which takes them away without a word.</param>
+    /// <param name="options">As mount(8) spells them; the last of a pair counts.</param>
+    public static string? TakenFromUser(bool isRoot, IReadOnlyList<string> options)
+    {
+        var taken = ((ReadOnlySpan<string>)["suid", "dev"]).ToArray()
+            .Where(option => options.LastOrDefault(other => other == option || other == "no" + option) == option).ToList();
+        return isRoot || taken.Count == 0
+            ? null
+            : $"-o {string.Join(',', taken)}: without effect, since a plain user's mount is always nosuid and nodev (fusermount3); mount as root where that is needed";
+    }
+
     private static bool MayAllowOther() =>
         HostPath.ReadAll("/etc/fuse.conf", out var content) == Errno.None
         && System.Text.Encoding.UTF8.GetString(content).Split('\n').Any(line => line.Trim() == "user_allow_other");

@@ -80,6 +80,11 @@ internal sealed class FuseEngine : IMountEngine
             throw FuseAdvice.Explain(plan, error, problem);
         }
 
+        if (!isLower && FuseAdvice.TakenFromUser(plan.IsRoot, plan.Request.MountOptions) is { } taken)
+        {
+            diagnostics.Log.Warn(taken);
+        }
+
         clock.Step(isLower ? "lower mounted" : "mounted");
         server.Start();
         clock.Step("threads started");

@@ -11,6 +11,7 @@ public static unsafe class JobCommand
     private const int NotExecutable = 126;
     private const int NotFound = 127;
     private const int EndedBySignal = 128;
+    private const string OwnProgram = "/proc/self/exe";
 
     /// <summary>Users left behind by the command: it is over, so they are not waited for.</summary>
     private const int UsersPatienceMs = 0;
@@ -44,8 +45,7 @@ public static unsafe class JobCommand
         };
         if (error != Errno.None)
         {
-            var place = folder.Length == 0 ? "" : $" in {folder}";
-            log.Error($"cannot run {Utf8.Print(words[0])}{place}: {ErrnoText.Of(error)}{(error == Errno.ENOENT ? "; no such command or --cd folder" : "")}");
+            log.Fail(Explain(error, workingFolder, folder, Utf8.Print(words[0])));
         }
 
         if (code != 0 && mount.Shortage() is { } shortage)
@@ -123,6 +123,50 @@ public static unsafe class JobCommand
         if (raised == Errno.None)
         {
             _ = FileLimit.Set(ours); // up to the unchanged hard limit: always allowed
+        }
+
+        return error;
+    }
+
+    /// <summary>Why the command was not started: the kernel does not say whether the folder or the program is missing.</summary>
+    private static string Explain(Errno error, string workingFolder, string folder, string word)
+    {
+        var inFolder = folder.Length == 0 ? Errno.None : ErrorOfFolder(workingFolder);
+        if (inFolder != Errno.None)
+        {
+            return $"--cd {folder}: {ErrnoText.Of(inFolder)}; name a folder that is in the mount";
+        }
+
+        var advice = error switch
+        {
+            Errno.ENOENT when word.Contains('/') => "; there is no such file, or the interpreter after its #! is missing",
+            Errno.ENOENT => "; no such command in $PATH",
+            _ => "",
+        };
+        return $"cannot run {word}{(folder.Length == 0 ? "" : $" in {folder}")}: {ErrnoText.Of(error)}{advice}";
+    }
+
+    /// <summary>Why nothing can be started in a folder of the mount: this process must not look itself, so it starts what is sure to be there.</summary>
+    /// <returns>None: something can be started there, or this cannot be found out.</returns>
+    private static Errno ErrorOfFolder(string workingFolder)
+    {
+        if (HostPath.Open("/dev/null", Fcntl.O_WRONLY, 0, out var silence) != Errno.None || !HostPath.Exists(OwnProgram))
+        {
+            return Errno.None;
+        }
+
+        using var owned = new OwnedFd(silence);
+        using var file = new CString(OwnProgram);
+        using var folder = new CString(workingFolder);
+        using var arguments = new CStringArray([OwnProgram, "--version"]);
+        using var environment = new CStringArray([]);
+        var options = SpawnOptions.Inherit;
+        options.WorkingDirectory = folder.Pointer;
+        options.Stdout = silence;
+        var error = Spawn.PosixSpawn(file.Pointer, arguments.Pointer, environment.Pointer, options, out var pid);
+        if (error == Errno.None)
+        {
+            _ = Process.Waitpid(pid, out _, 0); // what it says is of no interest
         }
 
         return error;

@@ -10,6 +10,9 @@ public enum ProblemKind
 
     /// <summary>The host does not let it happen: exit code 3.</summary>
     Mount,
+
+    /// <summary>Nobody: whoever read standard output has gone. Nothing is said; exit code 141.</summary>
+    ClosedPipe,
 }
 
 /// <summary>

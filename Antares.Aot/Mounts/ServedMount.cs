@@ -11,9 +11,10 @@ public sealed class ServedMount : IDisposable
     private readonly Log _log;
     private readonly MountPlan _plan;
     private readonly IMountEngine _engine;
+    private readonly MountDiagnostics _diagnostics;
 
     private ServedMount(
-        StateFile state, Log log, StartClock clock, MountPlan plan, MountRecord record, IMountEngine engine, ControlServer control, rlimit callersLimit)
+        StateFile state, Log log, StartClock clock, MountPlan plan, MountRecord record, IMountEngine engine, MountDiagnostics diagnostics, ControlServer control, rlimit callersLimit)
     {
         Clock = clock;
         _state = state;
@@ -21,6 +22,7 @@ public sealed class ServedMount : IDisposable
         _plan = plan;
         Record = record;
         _engine = engine;
+        _diagnostics = diagnostics;
         Control = control;
         CallersFileLimit = callersLimit;
         control.Unmount = UnmountAsAsked;
@@ -114,8 +116,11 @@ public sealed class ServedMount : IDisposable
     /// <returns>None; EBUSY: in use; EPERM …: what the host answered.</returns>
     public Errno Unmount(bool lazy) => _engine.Unmount(lazy);
 
-    /// <summary>What the upper's file system tells after a command failed, where nobody else can: null when it has room, or <c>errors</c> tells.</summary>
-    public string? Shortage() => Record.Engine == "kernel" && _plan is { Upper: { } upper, UpperPath: { } path } ? UpperSpace.Shortage(upper, path) : null;
+    /// <summary>What a failed command could not help: failed requests of the mount, and with the kernel's overlay, whose requests nobody sees, a full upper. Null: nothing.</summary>
+    public string? Shortage() =>
+        Record.Engine == "kernel" && _plan is { Upper: { } upper, UpperPath: { } path } && UpperSpace.Shortage(upper, path) is { } shortage
+            ? shortage
+            : _diagnostics.Trouble();
 
     /// <summary>True while the mount is to be seen in this mount namespace, at its mount point or moved elsewhere.</summary>
     public bool IsInPlace() => MountTable.Read().Exists(entry => entry.Device == Record.Device);
@@ -229,7 +234,7 @@ public sealed class ServedMount : IDisposable
             state.Replace(record);
             clock.Step("recorded as mounted");
             plan.Keep();
-            mount = new ServedMount(state, log, clock, plan, record, engine, control, callersLimit);
+            mount = new ServedMount(state, log, clock, plan, record, engine, diagnostics, control, callersLimit);
             return mount;
         }
         finally

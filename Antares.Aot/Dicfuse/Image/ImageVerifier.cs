@@ -13,7 +13,7 @@ namespace Antares.Aot.Dicfuse.Image;
 /// </summary>
 internal sealed unsafe class ImageVerifier : IDisposable
 {
-    /// <summary>After so many problems the rest is not told.</summary>
+    /// <summary>After so many problems the others are only counted.</summary>
     private const int MostProblems = 20;
 
     private const ulong UnknownSize = ulong.MaxValue;
@@ -24,6 +24,7 @@ internal sealed unsafe class ImageVerifier : IDisposable
     private readonly ImageXattrs _xattrs;
     private readonly List<string> _problems = [];
     private readonly NativeList<ulong> _blobSizes = new();
+    private long _further;
     private ulong _children;
     private ulong _aliases;
     private ulong _linked;
@@ -49,7 +50,7 @@ internal sealed unsafe class ImageVerifier : IDisposable
             Contents();
         }
 
-        return _problems;
+        return _further == 0 ? _problems : [.. _problems, $"and {_further} more"];
     }
 
     public void Dispose() => _blobSizes.Dispose();
@@ -58,7 +59,11 @@ internal sealed unsafe class ImageVerifier : IDisposable
 
     private void Problem(string text)
     {
-        if (!IsFull)
+        if (IsFull)
+        {
+            _further++;
+        }
+        else
         {
             _problems.Add(text);
         }
@@ -75,14 +80,52 @@ internal sealed unsafe class ImageVerifier : IDisposable
     /// <returns>True when there was no error.</returns>
     private bool Check(Errno error, string where)
     {
-        Check(error == Errno.None, $"{where}: {(error == Errno.EIO ? Failure.Call : error.ToString())}");
+        Check(error == Errno.None, $"{where}: {Reason(error)}");
         return error == Errno.None;
+    }
+
+    private static string Reason(Errno error) => (error == Errno.EIO ? Failure.Call : null) ?? error.ToString();
+
+    /// <summary>A problem of a content, with a file that has it.</summary>
+    private void ContentProblem(ulong blob, string what) => Problem(IsFull ? what : $"content {blob}{PathOfContent(blob)}: {what}");
+
+    /// <summary>" (PATH)" of the first file with a content, as far as names can be read; "" when no file has it.</summary>
+    private string PathOfContent(ulong blob)
+    {
+        for (uint node = ImageFormat.RootNode; node < _tree.Count; node++)
+        {
+            if (_tree.Get(node, out ImageNode record) == Errno.None && (record.Flags & ImageNode.Alias) == 0
+                && ImageTree.TypeOf(record) == FileType.Regular && record.Size != 0 && record.Body == blob)
+            {
+                return $" ({PathOf(node)})";
+            }
+        }
+
+        return "";
+    }
+
+    private string PathOf(uint node)
+    {
+        string path = "";
+        while (node != ImageFormat.RootNode && _tree.Get(node, out ImageNode record) == Errno.None)
+        {
+            string name = _tree.NameOf(record, out ByteName bytes) == Errno.None ? Utf8.Print(bytes.Span) : "?";
+            path = path.Length == 0 ? name : $"{name}/{path}";
+            if (record.Parent >= node)
+            {
+                break; // damaged; was told
+            }
+
+            node = record.Parent;
+        }
+
+        return path;
     }
 
     private bool Blocks()
     {
         ulong end = _image.Header[ImageSection.Checksums].Offset;
-        for (ulong at = ImageHeader.Bytes; at < end && !IsFull; at += ImageFormat.BlockBytes)
+        for (ulong at = ImageHeader.Bytes; at < end; at += ImageFormat.BlockBytes)
         {
             _ = Check(_image.Need(at, Math.Min(ImageFormat.BlockBytes, end - at)), $"metadata at {at}"); // told; the others are looked at too
         }
@@ -122,7 +165,7 @@ internal sealed unsafe class ImageVerifier : IDisposable
 
         _ = _tree.Get(0, out ImageNode none); // the blocks were checked
         Check(IsZero(none), "node 0 is not zero");
-        for (uint node = ImageFormat.RootNode; node < _tree.Count && !IsFull; node++)
+        for (uint node = ImageFormat.RootNode; node < _tree.Count; node++)
         {
             if (Check(_tree.Get(node, out ImageNode record), $"node {node}"))
             {
@@ -283,7 +326,7 @@ internal sealed unsafe class ImageVerifier : IDisposable
         Check(count == _withXattrs, "section XattrNodes: other nodes have attributes than the nodes say");
         ImageXattrNode* entries = (ImageXattrNode*)(_image.Base + place.Offset);
         uint last = 0;
-        for (ulong i = 0; i < count && !IsFull; i++)
+        for (ulong i = 0; i < count; i++)
         {
             uint node = entries[i].Node;
             bool good = node > last && _tree.Contains(node) && _tree.Get(node, out ImageNode record) == Errno.None
@@ -332,7 +375,7 @@ internal sealed unsafe class ImageVerifier : IDisposable
         ImageFrame end = entries[frames.Count];
         bool ends = end.Start == _image.Header.StreamBytes && end.Packed == _image.Header[ImageSection.Contents].Length && end.Checksum == 0;
         Check(ends, "section Frames: does not end where the contents do");
-        for (uint i = 0; i < frames.Count && !IsFull; i++)
+        for (uint i = 0; i < frames.Count; i++)
         {
             bool read = Check(frames.Get(i, out FramePlace frame), $"frame {i}");
             Check(!read || !frame.IsZeros || frame.Checksum == 0, $"frame {i}: checksum of zeros");
@@ -345,7 +388,7 @@ internal sealed unsafe class ImageVerifier : IDisposable
         const int PartBytes = 128 << 10;
         byte* part = (byte*)NativeMemory.Alloc(PartBytes);
         ulong expected = 0;
-        for (uint blob = 1; blob < _blobSizes.Count && !IsFull; blob++)
+        for (uint blob = 1; blob < _blobSizes.Count; blob++)
         {
             ulong size = _blobSizes[blob];
             if (size == UnknownSize)
@@ -354,29 +397,33 @@ internal sealed unsafe class ImageVerifier : IDisposable
                 continue;
             }
 
-            if (!Check(_content.Blob(blob, out ImageBlob place), $"content {blob}"))
+            Errno error = _content.Blob(blob, out ImageBlob place);
+            if (error != Errno.None)
             {
+                ContentProblem(blob, Reason(error));
                 continue;
             }
 
             if (place.Start != expected || size > _image.Header.StreamBytes - place.Start)
             {
-                Problem($"content {blob}: place in the stream");
+                ContentProblem(blob, "place in the stream");
                 break;
             }
 
             expected += size;
             XXH64 hash = new();
-            bool good = true;
-            for (ulong at = 0; at < size && good;)
+            for (ulong at = 0; at < size && error == Errno.None;)
             {
                 uint take = (uint)Math.Min(PartBytes, size - at);
-                good = Check(_content.ReadStream(place.Start + at, part, take), $"content {blob}");
+                error = _content.ReadStream(place.Start + at, part, take);
                 hash.Update((void*)part, (int)take);
                 at += take;
             }
 
-            Check(!good || hash.Digest() == place.Checksum, $"content {blob}: checksum");
+            if (error != Errno.None || hash.Digest() != place.Checksum)
+            {
+                ContentProblem(blob, error != Errno.None ? Reason(error) : "checksum");
+            }
         }
 
         Check(IsFull || _problems.Count > 0 || expected == _image.Header.StreamBytes, "the contents do not fill the stream");

@@ -224,7 +224,10 @@ internal sealed class MegaClient : IDisposable
             // What it says is a help, no more.
         }
 
-        string message = $"{method} {path}: {status}{(said.Length > 0 ? " " + said : "")}";
+        // The first question: a monorepo server has a head, and says by itself which revision it does not find.
+        bool isForeign = response.StatusCode == HttpStatusCode.NotFound && path.StartsWith(MegaTrees.CommitQuery, StringComparison.Ordinal)
+            && (said.Length == 0 || !path.Contains("&refs=", StringComparison.Ordinal));
+        string message = $"{method} {path}: {status}{(said.Length > 0 ? " " + said : "")}{(isForeign ? "; is it a monorepo (Mega) server?" : "")}";
         return response.StatusCode switch
         {
             HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden => new MegaProblem(Errno.EACCES, message),
@@ -248,7 +251,7 @@ internal sealed class MegaClient : IDisposable
                 case SocketException socket when error.HttpRequestError == HttpRequestError.ConnectionError:
                     return new MegaProblem(Errno.EIO, $"{what}: cannot connect to {server} ({socket.SocketErrorCode})", isTransient: true) { IsUnreachable = true };
                 case AuthenticationException:
-                    return MegaProblem.Damaged($"{what}: the certificate of {server} is not trusted (--ca-file names further ones)");
+                    return MegaProblem.Damaged($"{what}: the certificate of {server} is not trusted (--ca-file names those to trust), or it speaks no TLS there (then its address begins with http:)");
                 default:
                     break;
             }
@@ -258,7 +261,7 @@ internal sealed class MegaClient : IDisposable
         {
             HttpRequestError.InvalidResponse => MegaProblem.Damaged($"{what}: the answer is no HTTP"),
             HttpRequestError.ConnectionError => new MegaProblem(Errno.ETIMEDOUT, $"{what}: cannot connect to {server} within {ConnectMs / 1000} s", isTransient: true) { IsUnreachable = true },
-            HttpRequestError.SecureConnectionError => MegaProblem.Damaged($"{what}: no secure connection to {server}"),
+            HttpRequestError.SecureConnectionError => MegaProblem.Damaged($"{what}: no TLS with {server}; if it speaks none there, its address begins with http:"),
             HttpRequestError.ProxyTunnelError => MegaProblem.Damaged($"{what}: the proxy refuses to connect to {server}"),
             _ => new MegaProblem(Errno.EIO, $"{what}: the connection broke off ({error.HttpRequestError})", isTransient: true),
         };

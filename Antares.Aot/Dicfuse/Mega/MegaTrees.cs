@@ -50,6 +50,9 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         return view;
     }
 
+    /// <summary>Begins the question for a revision's commit, the first that a server is asked.</summary>
+    public const string CommitQuery = "/api/v1/latest-commit";
+
     /// <summary>The tree of a directory if the store has it.</summary>
     /// <param name="path">The directory.</param>
     /// <param name="expected">The tree that its parent names.</param>
@@ -124,7 +127,7 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         }
 
         RefuseOffline(revision.Length > 0 ? $"revision {revision}" : "the head");
-        string query = $"/api/v1/latest-commit?path=%2F{(revision.Length > 0 ? "&refs=" + Escape(revision) : "")}";
+        string query = $"{CommitQuery}?path=%2F{(revision.Length > 0 ? "&refs=" + Escape(revision) : "")}";
         using MegaAnswer answer = await _client.Get(query, 1 << 20, stop).ConfigureAwait(false);
         commit = MegaJson.CommitOf("GET " + query, answer);
         if (isCommit && commit.Id != given)

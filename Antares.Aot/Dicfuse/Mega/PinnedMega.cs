@@ -30,7 +30,8 @@ internal sealed record PinnedMega(MegaOptions Options, MegaClient Client, MegaTr
             }
             catch (OperationCanceledException)
             {
-                throw new MegaProblem(Errno.ETIMEDOUT, $"{options.Address.Base} does not answer within {options.RequestMs / 1000} s");
+                var advice = options.Address.Base.StartsWith("https:", StringComparison.Ordinal) ? "; does it speak TLS there? If not, its address begins with http:" : "";
+                throw new MegaProblem(Errno.ETIMEDOUT, $"{options.Address.Base} does not answer within {options.RequestMs / 1000} s{advice}");
             }
         }
         catch
