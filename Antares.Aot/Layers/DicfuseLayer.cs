@@ -20,6 +20,7 @@ public sealed unsafe class DicfuseLayer : ILayer
     private readonly DicfuseOptions _options;
     private readonly SourceContent _content;
     private readonly FrameStore _frames;
+    private readonly MegaSource? _server;
     private bool _disposed;
 
     /// <param name="name">Name for messages, as the tree was made with.</param>
@@ -30,6 +31,7 @@ public sealed unsafe class DicfuseLayer : ILayer
         Name = name;
         _tree = tree;
         _options = options;
+        _server = tree.Source as MegaSource;
         _content = new SourceContent(name, tree);
         _frames = new FrameStore(_content, options.MemoryLimitBytes, options.StorePath, options.StoreLimitBytes);
     }
@@ -94,6 +96,18 @@ public sealed unsafe class DicfuseLayer : ILayer
 
     /// <summary>How often a file of the source was found to be another than its node says.</summary>
     public long SourceChanges => _content.Changed;
+
+    /// <summary>To be told the node of a file of which other attributes were shown than it has; the right ones are in the node by then.</summary>
+    public Action<uint>? AttributesCorrected
+    {
+        set
+        {
+            if (_server is not null)
+            {
+                _server.SizeCorrected = value;
+            }
+        }
+    }
 
     internal DicfuseTree Tree => _tree;
 
@@ -194,9 +208,16 @@ public sealed unsafe class DicfuseLayer : ILayer
     public bool NextName(uint node, ref uint cursor, out uint directory, out ByteName name) =>
         _tree.NextName(node, ref cursor, out directory, out name);
 
-    public Errno GetattrWithMapping(uint node, bool mapping, stat* attributes) => mapping
-        ? _tree.Getattr(node, _options.Uids, _options.Gids, attributes)
-        : _tree.Getattr(node, IdMap.Identity, IdMap.Identity, attributes);
+    public Errno GetattrWithMapping(uint node, bool mapping, stat* attributes)
+    {
+        if (!mapping)
+        {
+            return _tree.Getattr(node, IdMap.Identity, IdMap.Identity, attributes);
+        }
+
+        _server?.NoteShown(node);
+        return _tree.Getattr(node, _options.Uids, _options.Gids, attributes);
+    }
 
     public bool AttributesAreAtHand(uint node) => _tree.AttributesAreAtHand(node);
 

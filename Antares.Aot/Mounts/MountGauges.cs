@@ -55,6 +55,8 @@ internal static class MountGauges
                 diagnostics.AddGauge("store_reads", () => mega.Store.Hits);
                 diagnostics.AddGauge("store_written_bytes", () => mega.Store.WrittenBytes);
                 diagnostics.AddGauge("store_damaged", () => mega.Store.Damaged);
+                diagnostics.AddGauge("store_memory_bytes", () => mega.Store.Room.Memory.Bytes);
+                diagnostics.AddGauge("sizes_corrected", () => mega.SizesCorrected);
             }
         }
     }
