@@ -104,6 +104,58 @@ public sealed class MegaMountTests : IDisposable
     }
 
     [MountFact]
+    public void WhatAnEarlierRunTouchedIsFetchedAhead()
+    {
+        string list = _scratch.Join("list");
+        string url;
+        using (var origin = new OriginProcess(_scratch, _repository.Path))
+        {
+            url = origin.Url;
+            // No list yet: nothing to replay, and one is written.
+            Mount($"mega:{url}/", "--record", list, "--replay", list).Must();
+            _ = Shell.Bash($"cat {_mnt}/src/main.c {_mnt}/third-party/foo/FOO && ! test -e {_mnt}/src/deep/absent").Must();
+            Try("umount", _mnt).Must();
+            Assert.StartsWith("antares-access 1\nD /\n", File.ReadAllText(list));
+            Assert.Contains("F /third-party/foo/FOO\n", File.ReadAllText(list));
+            Assert.Empty(Directory.GetFiles(_scratch.Path, "list.*"));
+
+            string patterns = _scratch.Join("patterns");
+            File.WriteAllText(patterns, "# of the test\n\nodd*/ü*\n");
+            Directory.Delete(_store, recursive: true);
+            Mount($"mega:{url}/", "--record", list, "--replay", list, "--prefetch", patterns, "--prefetch", "src/deep/e*").Must();
+            Assert.True(Eventually(() => Try("stats", _mnt, "--json").Must().Contains("\"prefetch_waiting\":0", StringComparison.Ordinal)));
+            Assert.Contains("\"prefetched_files\":4", Try("stats", _mnt, "--json").Must());
+        }
+        Assert.Equal("int main;\ntop\ny", Shell.Bash($"cat {_mnt}/src/main.c {_mnt}/third-party/foo/FOO {_mnt}/odd*/ü*; cat {_mnt}/src/deep/er/empty").Must());
+        Assert.Contains("No such file", Shell.Bash($"cat {_mnt}/src/deep/absent").Error);
+        Assert.Contains("Input/output error", Shell.Bash($"cat {_mnt}/src/deep/big").Error);
+        Try("umount", _mnt).Must();
+    }
+
+    [MountTheory]
+    [InlineData(2, "need a mega: source", "SOURCE", "--prefetch", "a")]
+    [InlineData(2, "without '.' and '..'", "mega:http://127.0.0.1:1/", "--prefetch", "a/../b")]
+    [InlineData(3, "cannot be read", "mega:http://127.0.0.1:1/", "--prefetch", "/no/such/file")]
+    [InlineData(3, "nothing can be written", "mega:http://127.0.0.1:1/", "--record", "/no/such/folder/list")]
+    public void WhatCannotBeFetchedAheadIsToldAtOnce(int code, string reason, string source, string option, string value)
+    {
+        ShellResult result = Mount(source == "SOURCE" ? _scratch.Make("plain") : source, option, value);
+        Assert.Equal(code, result.ExitCode);
+        Assert.Contains(reason, result.Error);
+    }
+
+    private static bool Eventually(Func<bool> holds)
+    {
+        for (int i = 0; i < 200; i++)
+        {
+            if (holds())
+                return true;
+            Thread.Sleep(100);
+        }
+        return false;
+    }
+
+    [MountFact]
     public void SecretsOverAnOpenNetworkAreWarnedOf()
     {
         using var origin = new OriginProcess(_scratch, _repository.Path);

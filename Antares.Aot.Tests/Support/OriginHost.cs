@@ -37,6 +37,9 @@ internal sealed class OriginHost : IDisposable
 
     public string Url => $"http://{_server.Address}";
 
+    /// <summary>Requests being answered.</summary>
+    public int UnderWay => Volatile.Read(ref _underWay);
+
     public int Port => _server.Address.Port;
 
     /// <summary>Requests answered so far. One whose answer is on its way is waited for: the client may have it before it is noted here.</summary>

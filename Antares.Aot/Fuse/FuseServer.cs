@@ -138,6 +138,7 @@ public sealed unsafe class FuseServer
     public void StartOthers()
     {
         _loop?.StartOthers();
+        FileSystem.StartOthers();
         if (Process.Geteuid() == 0)
         {
             MountPoints.RaiseReadAhead(Device, _diagnostics.Log);

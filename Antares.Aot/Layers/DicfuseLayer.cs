@@ -21,6 +21,8 @@ public sealed unsafe class DicfuseLayer : ILayer
     private readonly SourceContent _content;
     private readonly FrameStore _frames;
     private readonly MegaSource? _server;
+    private readonly AccessRecord? _record;
+    private bool _started;
     private bool _disposed;
 
     /// <param name="name">Name for messages, as the tree was made with.</param>
@@ -32,6 +34,7 @@ public sealed unsafe class DicfuseLayer : ILayer
         _tree = tree;
         _options = options;
         _server = tree.Source as MegaSource;
+        _record = options.Recorded is null ? null : new AccessRecord();
         _content = new SourceContent(name, tree);
         _frames = new FrameStore(_content, options.MemoryLimitBytes, options.StorePath, options.StoreLimitBytes);
     }
@@ -170,7 +173,17 @@ public sealed unsafe class DicfuseLayer : ILayer
     /// <param name="options">How it is kept and shown.</param>
     /// <param name="layer">The layer, to be disposed by the caller.</param>
     /// <returns>None; ENOMEM.</returns>
-    internal static Errno OpenServer(string name, PinnedMega pinned, DicfuseOptions options, out DicfuseLayer? layer)
+    internal static Errno OpenServer(string name, PinnedMega pinned, DicfuseOptions options, out DicfuseLayer? layer) =>
+        OpenServer(name, pinned, options, null, Log.Off, out layer);
+
+    /// <inheritdoc cref="OpenServer(string, PinnedMega, DicfuseOptions, out DicfuseLayer?)"/>
+    /// <param name="name">As above.</param>
+    /// <param name="pinned">As above.</param>
+    /// <param name="options">As above.</param>
+    /// <param name="ahead">What to fetch from <see cref="StartOthers"/> on; null: nothing.</param>
+    /// <param name="log">Hears of that.</param>
+    /// <param name="layer">As above.</param>
+    internal static Errno OpenServer(string name, PinnedMega pinned, DicfuseOptions options, PrefetchPlan? ahead, Log log, out DicfuseLayer? layer)
     {
         layer = null;
         Errno error = Failure.Note(
@@ -178,15 +191,42 @@ public sealed unsafe class DicfuseLayer : ILayer
         if (error == Errno.None)
         {
             var source = new MegaSource(name, store!, pinned);
-            layer = new DicfuseLayer(name, new DicfuseTree(name, store!, source, places: options.Places), options);
+            var tree = new DicfuseTree(name, store!, source, places: options.Places);
+            source.Prefetcher = ahead is null ? null : new Prefetcher(tree, source, ahead, pinned.Options.Concurrency, log);
+            layer = new DicfuseLayer(name, tree, options);
         }
 
         return error;
     }
 
-    public Errno Find(uint directory, ByteName name, out uint node) => _tree.Find(directory, name, out node);
+    /// <summary>Starts what goes on beside the requests, when the mount is up. Once.</summary>
+    public void StartOthers()
+    {
+        _started = true;
+        _server?.Prefetcher?.Start();
+    }
 
-    public Errno Next(uint directory, ulong cookie, out LayerEntry entry) => _tree.Next(directory, cookie, out entry);
+    public Errno Find(uint directory, ByteName name, out uint node)
+    {
+        Errno error = _tree.Find(directory, name, out node);
+        if (error is Errno.None or Errno.ENOENT)
+        {
+            _record?.Touch(directory);
+        }
+
+        return error;
+    }
+
+    public Errno Next(uint directory, ulong cookie, out LayerEntry entry)
+    {
+        Errno error = _tree.Next(directory, cookie, out entry);
+        if (error is Errno.None or Errno.ENOENT)
+        {
+            _record?.Touch(directory);
+        }
+
+        return error;
+    }
 
     public FileType TypeOf(uint node) => _tree.TypeOf(node);
 
@@ -221,8 +261,16 @@ public sealed unsafe class DicfuseLayer : ILayer
 
     public bool AttributesAreAtHand(uint node) => _tree.AttributesAreAtHand(node);
 
-    public Errno Readlink(uint node, byte* buffer, int capacity, out int length) =>
-        _tree.Readlink(node, buffer, capacity, out length);
+    public Errno Readlink(uint node, byte* buffer, int capacity, out int length)
+    {
+        Errno error = _tree.Readlink(node, buffer, capacity, out length);
+        if (error == Errno.None)
+        {
+            _record?.Touch(ObjectOf(node));
+        }
+
+        return error;
+    }
 
     public Errno Read(uint node, ulong offset, byte* buffer, uint size, out uint got)
     {
@@ -235,7 +283,12 @@ public sealed unsafe class DicfuseLayer : ILayer
 
         uint wanted = (uint)Math.Min(size, record->Size - offset);
         error = _frames.Read(file, record->Size, offset, buffer, wanted);
-        got = error == Errno.None ? wanted : 0;
+        if (error == Errno.None)
+        {
+            got = wanted;
+            _record?.Touch(file);
+        }
+
         return error;
     }
 
@@ -297,6 +350,15 @@ public sealed unsafe class DicfuseLayer : ILayer
         if (!_disposed)
         {
             _disposed = true;
+            // A mount that did not come to be leaves the list of an earlier one.
+            if (_started && _record?.ToText(_tree.Store) is { } text)
+            {
+                using (text)
+                {
+                    _options.Recorded!(text);
+                }
+            }
+
             _frames.Dispose();
             _tree.Dispose();
         }

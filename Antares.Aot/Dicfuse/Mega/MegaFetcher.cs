@@ -153,7 +153,13 @@ internal sealed class MegaFetcher : IDisposable
     /// <param name="id">The blob.</param>
     /// <param name="size">Its size as far as it is known, or -1.</param>
     /// <returns>As <see cref="Listing"/>.</returns>
-    public Errno Blob(in ObjectId id, long size)
+    public Errno Blob(in ObjectId id, long size) => Blob(id, size, _options.RequestMs);
+
+    /// <inheritdoc cref="Blob(in ObjectId, long)"/>
+    /// <param name="id">As above.</param>
+    /// <param name="size">As above.</param>
+    /// <param name="waitMs">How long to wait; <see cref="Timeout.Infinite"/> for a thread that serves no requests.</param>
+    public Errno Blob(in ObjectId id, long size, int waitMs)
     {
         Errno error = RefuseOffline(id);
         if (error != Errno.None)
@@ -165,7 +171,7 @@ internal sealed class MegaFetcher : IDisposable
         {
             BlobFlight flight = Flight(id, size);
             flight.Want();
-            error = Wait(flight.Whole, $"blob {id}");
+            error = Wait(flight.Whole, $"blob {id}", waitMs);
             if (error == Errno.None || flight.Whole.Exception?.InnerException is not NobodyWantsIt)
             {
                 return error;
@@ -382,14 +388,16 @@ internal sealed class MegaFetcher : IDisposable
         ? Failure.Note(_layer, $"blob {id} is not in the store {_store.Folder}, and --offline asks no server", Errno.EIO)
         : Errno.None;
 
-    private Errno Wait(Task flight, string what)
+    private Errno Wait(Task flight, string what) => Wait(flight, what, _options.RequestMs);
+
+    private Errno Wait(Task flight, string what, int waitMs)
     {
         if (!flight.IsCompleted)
         {
             RequestWait.Announce();
-            if (Task.WaitAny([flight], RequestWait.LeftOf(_options.RequestMs)) < 0)
+            if (Task.WaitAny([flight], waitMs < 0 ? waitMs : RequestWait.LeftOf(waitMs)) < 0)
             {
-                return Failure.Note(_layer, $"{what}: not here within {_options.RequestMs / 1000} s; it is still being fetched", Errno.ETIMEDOUT);
+                return Failure.Note(_layer, $"{what}: not here within {waitMs / 1000} s; it is still being fetched", Errno.ETIMEDOUT);
             }
         }
 

@@ -63,6 +63,9 @@ internal sealed unsafe class MegaSource : ITreeSource
     /// <summary>Sizes that a server had told wrong.</summary>
     public long SizesCorrected => Volatile.Read(ref _corrected);
 
+    /// <summary>Fetches beside the requests; ended with the source.</summary>
+    public Prefetcher? Prefetcher { get; set; }
+
     public MegaClient Client => _client;
 
     public MegaTrees Trees { get; }
@@ -196,6 +199,27 @@ internal sealed unsafe class MegaSource : ITreeSource
         return Errno.None;
     }
 
+    /// <summary>Makes sure that a content is in the store, however long it takes.</summary>
+    /// <param name="node">A file or a link.</param>
+    /// <param name="fetched">Its length; -1: it was there.</param>
+    public Errno Prefetch(uint node, out long fetched)
+    {
+        ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
+        fetched = -1;
+        if (_store.TryStat(id, ObjectKind.Blob, out _))
+        {
+            return Errno.None;
+        }
+
+        Errno error = _fetcher.Blob(id, -1, Timeout.Infinite);
+        if (error == Errno.None && !_fetcher.TryKnownSize(id, out fetched))
+        {
+            fetched = 0; // given up again already
+        }
+
+        return error;
+    }
+
     public Errno OpenContent(uint node, out int fd, stat* attributes)
     {
         fd = -1;
@@ -216,7 +240,9 @@ internal sealed unsafe class MegaSource : ITreeSource
 
     public void Dispose()
     {
+        Prefetcher?.Stop();
         _fetcher.Dispose();
+        Prefetcher?.Join();
         _client.Dispose();
         _store.Dispose();
     }
@@ -337,7 +363,7 @@ internal sealed unsafe class MegaSource : ITreeSource
     }
 
     /// <summary>Path on the server. Bytes that are no UTF-8 cannot be asked for, and come out as another name, which the hash tells.</summary>
-    private string PathOf(uint node)
+    public string PathOf(uint node)
     {
         var parts = new List<uint>();
         for (uint at = node; at != ILayer.RootNode; at = _nodes[at]->Parent)
