@@ -249,7 +249,7 @@ public sealed class RunMountTests
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch);
         ShellResult result = mount.Try("run", "/", "--workspace-root", scratch.Make("spaces"), "--", "true");
-        Assert.True(result.ExitCode == 3 && result.Error.Contains("source / holds all folders"), result.ToString());
+        Assert.True(result.ExitCode == 3 && result.Error.Contains("source / holds every folder"), result.ToString());
         Assert.DoesNotContain("--workspace-root", result.Error);
         AssertNothingLeft(mount, scratch.Join("spaces"));
     }

@@ -11,8 +11,17 @@ internal sealed class OriginHost : IDisposable
     private readonly OriginApi _api;
     private readonly HttpServer _server;
     private readonly List<string> _seen = [];
+    private int _underWay;
 
     public OriginHost(string repository, params string[] quirks)
+        : this(repository, 0, quirks)
+    {
+    }
+
+    /// <param name="repository">What is served.</param>
+    /// <param name="port">0 takes a free one; that of an earlier origin makes this the same server for those who know it.</param>
+    /// <param name="quirks">How to be difficult.</param>
+    public OriginHost(string repository, int port, params string[] quirks)
     {
         _api = new OriginApi(
             new GitObjects(repository),
@@ -22,23 +31,42 @@ internal sealed class OriginHost : IDisposable
                 lock (_seen)
                     _seen.Add($"{exchange.Method} {exchange.Target}");
             });
-        _server = new HttpServer(new IPEndPoint(IPAddress.Loopback, 0), _api.Answer, Log.Off);
+        _server = new HttpServer(new IPEndPoint(IPAddress.Loopback, port), Answer, Log.Off);
         _server.Start();
     }
 
     public string Url => $"http://{_server.Address}";
 
-    /// <summary>Requests answered so far.</summary>
+    /// <summary>Requests being answered.</summary>
+    public int UnderWay => Volatile.Read(ref _underWay);
+
+    public int Port => _server.Address.Port;
+
+    /// <summary>Requests answered so far. One whose answer is on its way is waited for: the client may have it before it is noted here.</summary>
     public List<string> Seen
     {
         get
         {
+            Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref _underWay) == 0, 10_000), "the origin is at work");
             lock (_seen)
                 return [.. _seen];
         }
     }
 
     public int Count(string part) => Seen.Count(request => request.Contains(part, StringComparison.Ordinal));
+
+    private void Answer(HttpExchange exchange)
+    {
+        Interlocked.Increment(ref _underWay);
+        try
+        {
+            _api.Answer(exchange);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _underWay);
+        }
+    }
 
     public void Dispose()
     {

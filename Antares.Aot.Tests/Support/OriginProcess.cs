@@ -24,6 +24,18 @@ internal sealed class OriginProcess : IDisposable
 
     public int Count(string part) => Seen.Count(line => line.Contains(part, StringComparison.Ordinal));
 
+    /// <summary>As <see cref="Count"/>, when no request has been noted for a while: a client may have its answer before it is noted.</summary>
+    public int CountAtRest(string part)
+    {
+        int before = -1;
+        while (Seen.Length is var now && now != before)
+        {
+            before = now;
+            Thread.Sleep(200);
+        }
+        return Count(part);
+    }
+
     /// <summary>Ends as a user ends it.</summary>
     public int Stop()
     {

@@ -35,7 +35,7 @@ public sealed class MegaFailureTests : IDisposable
     public void WhatPassesIsTriedAgain(string quirk)
     {
         using var origin = new OriginHost(_repository.Path, quirk);
-        using MegaTree tree = Open(origin.Url);
+        using MegaTree tree = Open(origin.Url, options => options with { Attempts = 4 });
         Assert.Equal(MegaTree.Checkout(_repository.Path), tree.Walk());
         // A connection that ends before any answer may be tried again below the client.
         if (!quirk.StartsWith("slow", StringComparison.Ordinal) && !quirk.StartsWith("drop", StringComparison.Ordinal))
@@ -171,16 +171,221 @@ public sealed class MegaFailureTests : IDisposable
     }
 
     [Fact]
-    public void ALengthThatChangesIsAnError()
+    public void ALengthThatWasToldWrongIsAnErrorOnceAndThenMended()
     {
         string id = _repository.Git("rev-parse HEAD:README");
+        string store = _scratch.Join("shared");
         using var origin = new OriginHost(_repository.Path);
-        using MegaTree tree = Open(origin.Url);
+        using var tree = new MegaTree(origin.Url + "/", store);
         uint file = tree.Layer.Find("README");
-        tree.Source.Store.Sizes.Add(ObjectId.TryParse(id, out ObjectId parsed) ? parsed : default, 4);
+        var corrected = new List<uint>();
+        tree.Layer.AttributesCorrected = corrected.Add;
+        tree.Source.Store.Sizes.AddTold(ObjectId.TryParse(id, out ObjectId parsed) ? parsed : default, 4);
         Assert.Equal(4, tree.Layer.Getattr(file).st_size);
         Assert.Equal(Errno.EIO, tree.Layer.TryRead(file, 0, new byte[4], out _));
-        Assert.Contains("told 4 before", Failure.Call);
+        Assert.Contains("told 4 bytes before, and it has 6", Failure.Call);
+        // Until it was shown the right one: the kernel reads again at once what its read-ahead did not get.
+        Assert.Equal(Errno.EIO, tree.Layer.TryRead(file, 0, new byte[4], out _));
+        Assert.Equal([file], corrected);
+        Assert.Equal(6, tree.Layer.Getattr(file).st_size);
+        Assert.Equal("hello\n"u8.ToArray(), tree.Layer.Read(file, 0, 100));
+        Assert.Equal(1, tree.Source.SizesCorrected);
+        // A size that was seen is not replaced by one that is told.
+        tree.Source.Store.Sizes.AddTold(parsed, 4);
+        using var again = new MegaTree(origin.Url + "/", store);
+        Assert.Equal(6, again.Layer.Getattr(again.Layer.Find("README")).st_size);
+    }
+
+    [Theory]
+    [InlineData("text/html", 34, "no content of a file but text/html")]
+    [InlineData("application/octet-stream", 0, "not that of an empty file")]
+    public async Task TheLengthOfAPageIsNoSize(string type, long length, string reason)
+    {
+        using var server = Lying(exchange =>
+        {
+            exchange.Begin(200, type, length);
+            return true;
+        });
+        Assert.True(MegaAddress.TryParse($"http://{server.Address}/", null, out MegaAddress? address, out _));
+        using var client = new MegaClient(new MegaOptions { Address = address! });
+        MegaProblem problem = await Assert.ThrowsAsync<MegaProblem>(() => client.Head(GitHash.OfKey("some blob"), CancellationToken.None));
+        Assert.Contains(reason, problem.Message);
+        if (length == 0)
+            Assert.Equal(0, await client.Head(GitHash.Of(ObjectKind.Blob, default), CancellationToken.None));
+    }
+
+    [Fact]
+    public void AnotherRevisionIsNeverTakenForThePinnedOne()
+    {
+        string first = _repository.Head();
+        _repository.Commit("echo other > src/main.c; echo new > src/new.c");
+        string store = _scratch.Join("shared");
+        int port;
+        // No mode can be made out: what the listing shows cannot be compared with the tree's hash as it is.
+        using (var origin = new OriginHost(_repository.Path, "ignore-refs@path=%2Fsrc", "html@file/tree?path=%2Fsrc"))
+        {
+            port = origin.Port;
+            foreach (OnDrift onDrift in new[] { OnDrift.Fail, OnDrift.Warn })
+            {
+                using var tree = new MegaTree($"{origin.Url}/@{first}", store, options => options with { Attempts = 2, OnDrift = onDrift });
+                Errno error = tree.Layer.TryFind(tree.Layer.Find("src"), "new.c"u8, out _);
+                Assert.Equal(onDrift == OnDrift.Fail ? Errno.EIO : Errno.None, error);
+                if (onDrift == OnDrift.Fail)
+                    Assert.Contains("another tree than that of the pinned revision", Failure.Call);
+                Assert.Equal(1, tree.Source.Trees.Drifts);
+            }
+        }
+        // Nothing of it is believed later.
+        using var honest = new OriginHost(_repository.Path, port);
+        using var later = new MegaTree($"{honest.Url}/@{first}", store);
+        Assert.Equal(Errno.ENOENT, later.Layer.TryFind(later.Layer.Find("src"), "new.c"u8, out _));
+        Assert.Equal("int main;\n"u8.ToArray(), later.Layer.Read(later.Layer.Find("src/main.c"), 0, 100));
+    }
+
+    [Fact]
+    public void ModesThatCannotBeMadeOutAreShownAndNotKept()
+    {
+        string first = _repository.Commit("mkdir many; for i in $(seq 40); do echo $i > many/$i; [ $((i % 2)) = 0 ] || chmod 755 many/$i; done");
+        _repository.Commit("rm -r many; mkdir many; echo x > many/x");
+        string store = _scratch.Join("shared");
+        string url;
+        using (var origin = new OriginHost(_repository.Path))
+        {
+            url = $"{origin.Url}/@{first}";
+            using var tree = new MegaTree(url, store);
+            Assert.Equal(40, tree.Layer.List(tree.Layer.Find("many")).Count);
+            Assert.Equal(0, tree.Source.Trees.Drifts);
+            Assert.Equal("7\n"u8.ToArray(), tree.Layer.Read(tree.Layer.Find("many/7"), 0, 10));
+        }
+        using var later = new MegaTree(url, store, options => options with { Offline = true });
+        Assert.Equal(Errno.EIO, later.Layer.TryFind(later.Layer.Find("many"), "7"u8, out _));
+    }
+
+    [Theory]
+    [InlineData("/")]
+    [InlineData("/src")]
+    public void AServerThatHeedsNoRevisionIsTold(string path)
+    {
+        string first = _repository.Head();
+        _repository.Commit("echo other > src/main.c");
+        using var origin = new OriginHost(_repository.Path, "ignore-refs");
+        MegaProblem problem = Assert.Throws<MegaProblem>(() => Open($"{origin.Url}{path}@{first}"));
+        Assert.Contains("heeds none", problem.Message);
+        using MegaTree tree = Open($"{origin.Url}{path}@{first}", options => options with { OnDrift = OnDrift.Warn });
+        Assert.Equal(1, tree.Source.Trees.Drifts);
+        Assert.Equal("other\n"u8.ToArray(), tree.Layer.Read(tree.Layer.Find(path == "/" ? "src/main.c" : "main.c"), 0, 100));
+        using var honest = new OriginHost(_repository.Path);
+        using MegaTree pinned = Open($"{honest.Url}{path}@{first}");
+        Assert.Equal("int main;\n"u8.ToArray(), pinned.Layer.Read(pinned.Layer.Find(path == "/" ? "src/main.c" : "main.c"), 0, 100));
+        Assert.Equal(0, pinned.Source.Trees.Drifts);
+    }
+
+    [Theory]
+    [InlineData("/third-party/foo")]
+    [InlineData("/third-party/foo/lib")]
+    public void AnImportRepositoryIsMountedAsItIs(string path)
+    {
+        string first = _repository.Head();
+        _repository.Commit("echo more > third-party/foo/lib/more.c");
+        using var origin = new OriginHost(_repository.Path, "import=/third-party/foo");
+        using MegaTree tree = Open($"{origin.Url}{path}@{first}");
+        Assert.Equal(MegaTree.Checkout(System.IO.Path.Combine(_repository.Path, path[1..])), tree.Walk());
+    }
+
+    [Fact]
+    public async Task LongContentLeavesTurnsForShortQuestions()
+    {
+        const int Long = 10_000_000;
+        using var release = new ManualResetEventSlim();
+        int began = 0;
+        using var server = Lying(exchange =>
+        {
+            if (!exchange.Path.Contains("/blob/", StringComparison.Ordinal))
+                return false;
+            exchange.Begin(200, "application/octet-stream", Long);
+            Interlocked.Increment(ref began);
+            release.Wait(30_000);
+            exchange.Abort();
+            return true;
+        });
+        Assert.True(MegaAddress.TryParse($"http://{server.Address}/", null, out MegaAddress? address, out _));
+        using var client = new MegaClient(new MegaOptions { Address = address!, Attempts = 1 });
+        Directory.CreateDirectory(_scratch.Join("turns"));
+        Assert.Equal(Errno.None, ObjectStore.Open(_scratch.Join("turns"), out ObjectStore? store, out _));
+        using (store)
+        {
+            // Half of them are known to be long, the others turn out to be.
+            List<Task<long>> all = [.. Enumerable.Range(0, 40).Select(i => client.FetchBlob(GitHash.OfKey($"{i}"), i % 2 == 0 ? Long : -1, store!, _ => Task.CompletedTask, CancellationToken.None))];
+            Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref began) >= 8, 10_000));
+            Task<MegaAnswer> small = client.Get("/api/v1/latest-commit", 1000, CancellationToken.None);
+            Assert.Same(small, await Task.WhenAny(small, Task.Delay(5_000)));
+            (await small).Dispose();
+            release.Set();
+            foreach (Task<long> one in all)
+                await Assert.ThrowsAsync<MegaProblem>(() => one);
+        }
+    }
+
+    [Fact]
+    public void TheEndWaitsForWhatIsUnderWay()
+    {
+        string id = _repository.Git("rev-parse HEAD:src/deep/big");
+        using var origin = new OriginHost(_repository.Path);
+        MegaTree tree = Open(origin.Url);
+        uint file = tree.Layer.Find("src/deep/big");
+        using var adding = new ManualResetEventSlim();
+        bool added = false;
+        tree.Source.Store.Added = _ =>
+        {
+            adding.Set();
+            Thread.Sleep(500);
+            Volatile.Write(ref added, true);
+        };
+        var reader = new Thread(() => Getattr(tree, file));
+        reader.Start();
+        Assert.True(adding.Wait(10_000));
+        tree.Source.Dispose();
+        Assert.True(Volatile.Read(ref added), "the store was closed under a fetch");
+        reader.Join();
+        tree.Dispose();
+    }
+
+    [DicfuseMountFact]
+    public void AFullDiskIsNotTheEndOfTheTree()
+    {
+        _repository.Commit("mkdir much; for i in $(seq 30); do head -c 400000 /dev/urandom > much/$i; done; head -c 20000000 /dev/urandom > long");
+        using var disk = new SmallDisk(_scratch, "tmpfs", 4);
+        using var origin = new OriginHost(_repository.Path);
+        Directory.CreateDirectory(System.IO.Path.Combine(disk.Path, "store"));
+        using var tree = new MegaTree(origin.Url + "/", System.IO.Path.Combine(disk.Path, "store"));
+        var told = new List<string>();
+        tree.Source.Store.Room.Full = told.Add;
+        _ = new StoreCollector(tree.Source.Store, 1L << 30, Log.Off);
+        uint longFile = tree.Layer.Find("long");
+        SortedDictionary<string, string> checkout = MegaTree.Checkout(_repository.Path);
+        checkout.Remove("/long");
+        var shown = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        foreach ((byte[] name, LayerEntry entry) in tree.Layer.List(ILayer.RootNode).Where(entry => entry.Entry.Node != longFile))
+        {
+            string path = "/" + Encoding.UTF8.GetString(name);
+            if (entry.Type == Base.FileType.Directory)
+            {
+                shown[path] = checkout[path];
+                foreach ((string below, string what) in tree.Walk(entry.Node, path))
+                    shown[below] = what;
+            }
+            else
+            {
+                shown[path] = checkout[path];
+            }
+        }
+        Assert.Equal(checkout, shown);
+        Assert.Single(told);
+        Assert.Contains("full", told[0]);
+        Assert.InRange(tree.Source.Store.Room.Memory.Bytes, 1_000_000, MemoryObjects.MostBytes);
+        Assert.Equal(20_000_000, tree.Layer.Getattr(longFile).st_size);
+        Assert.Equal(Errno.EIO, tree.Layer.TryRead(longFile, 0, new byte[4], out _));
+        Assert.Contains("has no room for 20000000 bytes", Failure.Call);
     }
 
     [Theory]
@@ -278,6 +483,6 @@ public sealed class MegaFailureTests : IDisposable
     }
 
     private MegaTree Open(string url, Func<MegaOptions, MegaOptions>? change = null) =>
-        new(url.Contains('/', StringComparison.Ordinal) && new Uri(url).AbsolutePath.Length > 1 ? url : url + "/", _scratch.Join($"store{_stores++}"),
+        new(new Uri(url).AbsolutePath.Length > 1 ? url : url + "/", _scratch.Join($"store{_stores++}"),
             options => change is null ? options with { Attempts = 2 } : change(options with { Attempts = 2 }));
 }

@@ -1,9 +1,11 @@
 using System.Text;
 using Antares.Aot.Cli;
+using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Store;
 using Antares.Aot.Mounts;
 using Antares.Aot.Origin;
+using Antares.Aot.Tests.Support;
 
 namespace Antares.Aot.Tests.Unit;
 
@@ -175,6 +177,23 @@ public sealed class MegaParserTests
         OriginQuirk? quirk = OriginQuirks.Parse(text);
         Assert.NotNull(quirk);
         Assert.Equal((name, argument, match), (quirk.Name, quirk.Argument, quirk.Match));
+    }
+
+    [Theory]
+    [InlineData("Content-Type: text/plain", "Content-Type")]
+    [InlineData("Transfer-Encoding: chunked", "Transfer-Encoding")]
+    [InlineData("X-Team: bl\u00fce", "X-Team")]
+    [InlineData("no header at all", "is no header")]
+    [InlineData(": x", "is no header")]
+    public void AHeaderThatCannotBeSentIsRefused(string line, string named)
+    {
+        using var scratch = new ScratchFolder();
+        string file = scratch.Join("headers");
+        File.WriteAllText(file, $"X-Good: yes\n{line}\n");
+        Assert.True(MegaAddress.TryParse("http://127.0.0.1:1/", null, out MegaAddress? address, out _));
+        MountProblem problem = Assert.Throws<MountProblem>(() => MegaSetup.Pin(address!, new MegaRequest { HeaderFile = file, Store = scratch.Join("store") }, null, Log.Off));
+        Assert.Equal(ProblemKind.Usage, problem.Kind);
+        Assert.Contains(named, problem.Message);
     }
 
     [Fact]

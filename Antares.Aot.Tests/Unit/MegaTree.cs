@@ -10,14 +10,14 @@ namespace Antares.Aot.Tests.Unit;
 /// <summary>A tree over a server, without a mount.</summary>
 internal sealed class MegaTree : IDisposable
 {
-    public MegaTree(string address, string store, Func<MegaOptions, MegaOptions>? change = null)
+    public MegaTree(string address, string store, Func<MegaOptions, MegaOptions>? change = null, PrefetchPlan? ahead = null, Action<NativeBody>? recorded = null)
     {
         Assert.True(MegaAddress.TryParse(address, null, out MegaAddress? parsed, out string problem), problem);
         MegaOptions options = new() { Address = parsed!, RequestMs = 10_000 };
         Directory.CreateDirectory(store);
         Assert.Equal((Errno.None, ""), (ObjectStore.Open(store, out ObjectStore? opened, out string trouble), trouble));
         PinnedMega pinned = PinnedMega.Make(change?.Invoke(options) ?? options, opened!, Log.Off);
-        DicfuseFolder.Check(DicfuseLayer.OpenServer("mega", pinned, new DicfuseOptions { MemoryLimitBytes = 0 }, out DicfuseLayer? layer));
+        DicfuseFolder.Check(DicfuseLayer.OpenServer("mega", pinned, new DicfuseOptions { MemoryLimitBytes = 0, Recorded = recorded }, ahead, Log.Off, out DicfuseLayer? layer));
         Layer = layer!;
     }
 

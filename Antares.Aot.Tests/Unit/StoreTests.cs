@@ -1,5 +1,7 @@
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Store;
+using Antares.Aot.Mounts;
 using Antares.Aot.Tests.Support;
 using Antares.Interop;
 
@@ -189,6 +191,122 @@ public sealed unsafe class StoreTests : IDisposable
         Assert.Equal((2, 1), (result.Objects, result.Damaged));
         Assert.False(store.TryStat(other, ObjectKind.Blob, out _));
         Assert.True(store.TryStat(good, ObjectKind.Blob, out _));
+    }
+
+    [Fact]
+    public void AFileUnderAnotherNameIsNotServed()
+    {
+        using ObjectStore store = Open();
+        ObjectId good = Add(store, DicfuseFolder.Bytes(200_000, 1));
+        ObjectId other = Add(store, DicfuseFolder.Bytes(200_000, 2));
+        File.Copy(FileOf(good), FileOf(other), overwrite: true);
+        byte[] buffer = new byte[10];
+        fixed (byte* bytes = buffer)
+            Assert.Equal(Errno.ENOENT, store.Read(other, ObjectKind.Blob, 0, bytes, 10, out _, out _));
+        Assert.False(File.Exists(FileOf(other)));
+        Assert.Equal(1, store.Damaged);
+        Assert.Equal(10, Read(store, good, 0, 10).Length);
+    }
+
+    [Fact]
+    public void AnObjectOfAFormerFormatIsNotThere()
+    {
+        using ObjectStore store = Open();
+        byte[] content = DicfuseFolder.Bytes(1000, 1);
+        ObjectId id = Add(store, content);
+        byte[] file = File.ReadAllBytes(FileOf(id));
+        "antobj1\n"u8.CopyTo(file);
+        File.WriteAllBytes(FileOf(id), file);
+        Assert.False(store.TryStat(id, ObjectKind.Blob, out _));
+        Assert.True(File.Exists(FileOf(id)), "the program of that version may be running");
+        Assert.Equal(0, store.Damaged);
+        Add(store, content);
+        Assert.Equal(content, Read(store, id, 0, 1000));
+    }
+
+    [Fact]
+    public void AStoreOfOthersIsRefused()
+    {
+        Open().Dispose();
+        foreach (string mode in new[] { "720", "702" })
+        {
+            _ = Shell.Run("chmod", [mode, _folder]).Must();
+            Assert.Equal(Errno.EPERM, ObjectStore.Open(_folder, out _, out string problem));
+            Assert.Contains("others may write into it", problem);
+            _ = Shell.Run("chmod", ["700", _folder]).Must();
+        }
+        Open().Dispose();
+    }
+
+    [DicfuseRootFact]
+    public void AStoreOfAnotherUserIsRefused()
+    {
+        Open().Dispose();
+        _ = Shell.Run("chown", ["-R", "12345:12345", _folder]).Must();
+        Assert.Equal(Errno.EPERM, ObjectStore.Open(_folder, out _, out string problem));
+        Assert.Contains("belongs to user 12345", problem);
+        MountProblem told = Assert.Throws<MountProblem>(() => StoreFolder.OpenAt(_folder));
+        Assert.Contains("--store", told.Message);
+    }
+
+    [Fact]
+    public void NamesOfUnfinishedFilesDifferAmongEqualProcesses()
+    {
+        var random = Enumerable.Range(0, 1000).Select(_ => System.Text.Encoding.ASCII.GetString(ObjectStore.NewTemporaryName()).TrimEnd('\0').Split('.')[^1]).ToList();
+        Assert.Equal(1000, random.Distinct().Count());
+        Assert.All(random, part => Assert.Equal(24, part.Length));
+    }
+
+    [Fact]
+    public void SizesThatWereToldAreMarkedAndGiveWay()
+    {
+        using ObjectStore store = Open();
+        ObjectId id = GitHash.OfKey("a");
+        store.Sizes.AddTold(id, 7);
+        Assert.True(store.Sizes.TryFind(id, out long size, out bool isSure));
+        Assert.Equal((7, false), (size, isSure));
+        store.Sizes.Add(id, 9);
+        store.Sizes.AddTold(id, 7);
+        Assert.True(store.Sizes.TryFind(id, out size, out isSure));
+        Assert.Equal((9, true), (size, isSure));
+    }
+
+    [Fact]
+    public void AViewOfAFormerVersionIsNotBelieved()
+    {
+        using ObjectStore store = Open();
+        var views = new MegaViews(store, "http://server");
+        ObjectId commit = GitHash.OfKey("commit");
+        Assert.Equal(Errno.None, views.Add(commit, "/a", new MegaView(GitHash.OfKey("tree"), ViewFlags.None)));
+        Assert.True(views.TryFind(commit, "/a", out _));
+        ObjectId key = views.Key($"{commit}\npath /a");
+        Assert.Equal(Errno.None, store.ReadAll(key, ObjectKind.View, 100, out NativeBody? record));
+        byte[] old = record!.Span.ToArray();
+        record.Dispose();
+        old[0] = 1;
+        Assert.Equal(Errno.None, store.Add(key, ObjectKind.View, old));
+        Assert.False(views.TryFind(commit, "/a", out _));
+    }
+
+    [Fact]
+    public void WhatIsHeldInMemoryIsBounded()
+    {
+        using var memory = new MemoryObjects();
+        byte[] content = DicfuseFolder.Bytes(10 << 20, 1);
+        for (int i = 0; i < 10; i++)
+            Assert.True(memory.TryAdd(GitHash.OfKey($"{i}"), ObjectKind.Blob, content));
+        Assert.False(memory.TryAdd(GitHash.OfKey("large"), ObjectKind.Blob, new byte[MemoryObjects.LargestBytes + 1]));
+        Assert.InRange(memory.Bytes, MemoryObjects.MostBytes / 2, MemoryObjects.MostBytes);
+        Assert.False(memory.TryStat(GitHash.OfKey("0"), ObjectKind.Blob, out _));
+        Assert.True(memory.TryStat(GitHash.OfKey("9"), ObjectKind.Blob, out long bytes));
+        Assert.False(memory.TryStat(GitHash.OfKey("9"), ObjectKind.Tree, out _));
+        Assert.Equal(content.Length, bytes);
+        byte[] part = new byte[100];
+        fixed (byte* target = part)
+            Assert.True(memory.TryRead(GitHash.OfKey("9"), ObjectKind.Blob, (ulong)content.Length - 50, target, 100, out uint got, out _) && got == 50);
+        Assert.Equal(content[^50..], part[..50]);
+        memory.Remove(GitHash.OfKey("9"), ObjectKind.Blob);
+        Assert.False(memory.TryStat(GitHash.OfKey("9"), ObjectKind.Blob, out _));
     }
 
     private static ObjectId Add(ObjectStore store, byte[] content)

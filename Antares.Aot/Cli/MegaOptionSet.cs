@@ -17,9 +17,19 @@ internal sealed class MegaOptionSet
     private readonly Option<string?> _onDrift = new("--on-drift") { Description = "fail or warn: a server that shows another revision than the pinned one (default: fail)", HelpName = "WHAT" };
     private readonly Option<string?> _tokenFile = new("--token-file") { Description = "File with the server's bearer token (default: $ANTARES_TOKEN)", HelpName = "FILE" };
     private readonly Option<string?> _headerFile = new("--header-file") { Description = "File with further headers, NAME: VALUE on each line (default: $ANTARES_HEADERS)", HelpName = "FILE" };
+    private readonly Option<string[]> _prefetch = new("--prefetch")
+    {
+        Description = "What to fetch of a mega: source before it is asked for, with all below it: names below MNT with *, ? and **, or a file of such, its path beginning with / or ./; repeatable",
+        HelpName = "GLOB|FILE",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+    };
+
+    private readonly Option<string?> _record = new("--record") { Description = "Write at the end what was looked up and read of a mega: source", HelpName = "FILE" };
+    private readonly Option<string?> _replay = new("--replay") { Description = "Fetch what such a list names, in its order; may be the file of --record", HelpName = "FILE" };
     private readonly Option<string?> _caFile = new("--ca-file") { Description = "Certificates to trust instead of the system's, as PEM", HelpName = "FILE" };
 
-    private Option[] All => [_baseUrl, _path, _revision, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile];
+    private Option[] All => [_baseUrl, _path, _revision, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile, _prefetch, _record, _replay];
 
     public void AddTo(Command command)
     {
@@ -48,7 +58,7 @@ internal sealed class MegaOptionSet
     /// <exception cref="MountProblem">Usage.</exception>
     public MegaRequest Request(ParseResult result)
     {
-        foreach (var (name, value) in (ReadOnlySpan<(string, string?)>)[("--store", result.GetValue(_store)), ("--token-file", result.GetValue(_tokenFile)), ("--header-file", result.GetValue(_headerFile))])
+        foreach (var (name, value) in (ReadOnlySpan<(string, string?)>)[("--store", result.GetValue(_store)), ("--token-file", result.GetValue(_tokenFile)), ("--header-file", result.GetValue(_headerFile)), ("--replay", result.GetValue(_replay))])
         {
             if (value is not null)
             {
@@ -73,6 +83,9 @@ internal sealed class MegaOptionSet
             TokenFile = result.GetValue(_tokenFile),
             HeaderFile = result.GetValue(_headerFile),
             CaFile = result.GetValue(_caFile),
+            Prefetch = [.. (result.GetValue(_prefetch) ?? []).SelectMany(LookAhead.Patterns)],
+            Record = result.GetValue(_record) is { } record ? LookAhead.RecordPath(record) : null,
+            Replay = result.GetValue(_replay) is { } replay ? HostPath.Absolute(replay) : null,
         };
     }
 

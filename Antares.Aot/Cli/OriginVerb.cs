@@ -81,6 +81,11 @@ internal static class OriginVerb
         using (server)
         {
             server.Start();
+            if (!IPAddress.IsLoopback(address.Address))
+            {
+                log.Warn($"whoever reaches {server.Address} can read all of {repository}: there is no login; --listen 127.0.0.1:PORT serves this machine alone");
+            }
+
             _ = HostPath.Write(StandardOutput, Encoding.UTF8.GetBytes($"http://{server.Address}\n")); // who cannot hear it knows the port
             error = Signals.WaitSignal(stop, out _);
         }

@@ -34,4 +34,7 @@ public sealed record DicfuseOptions
     /// root's is always open.
     /// </summary>
     public int FdCapacity { get; init; } = 64;
+
+    /// <summary>Takes the list of what was touched (<see cref="AccessRecord"/>) when the layer is closed; null: none is kept.</summary>
+    internal Action<Store.NativeBody>? Recorded { get; init; }
 }

@@ -127,6 +127,7 @@ public sealed unsafe class FuseServer
         // unmount has overtaken.
         Session.fuse_session_exit(_session);
         FileSystem.Data.ModeChanged = DropAttributes;
+        FileSystem.AttributesCorrected = DropAttributes;
         bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
         var raw = new RawRequests(FileSystem, Failures, device, old, Generation, CacheSeconds);
         var dispatcher = new Dispatcher(_session, raw, OwnThreads, Failures, _diagnostics);
@@ -140,6 +141,7 @@ public sealed unsafe class FuseServer
     public void StartOthers()
     {
         _loop?.StartOthers();
+        FileSystem.StartOthers();
         if (Process.Geteuid() == 0)
         {
             MountPoints.RaiseReadAhead(Device, _diagnostics.Log);

@@ -20,6 +20,9 @@ public sealed unsafe class DicfuseLayer : ILayer
     private readonly DicfuseOptions _options;
     private readonly SourceContent _content;
     private readonly FrameStore _frames;
+    private readonly MegaSource? _server;
+    private readonly AccessRecord? _record;
+    private bool _started;
     private bool _disposed;
 
     /// <param name="name">Name for messages, as the tree was made with.</param>
@@ -30,6 +33,8 @@ public sealed unsafe class DicfuseLayer : ILayer
         Name = name;
         _tree = tree;
         _options = options;
+        _server = tree.Source as MegaSource;
+        _record = options.Recorded is null ? null : new AccessRecord();
         _content = new SourceContent(name, tree);
         _frames = new FrameStore(_content, options.MemoryLimitBytes, options.StorePath, options.StoreLimitBytes);
     }
@@ -95,6 +100,18 @@ public sealed unsafe class DicfuseLayer : ILayer
     /// <summary>How often a file of the source was found to be another than its node says.</summary>
     public long SourceChanges => _content.Changed;
 
+    /// <summary>To be told the node of a file of which other attributes were shown than it has; the right ones are in the node by then.</summary>
+    public Action<uint>? AttributesCorrected
+    {
+        set
+        {
+            if (_server is not null)
+            {
+                _server.SizeCorrected = value;
+            }
+        }
+    }
+
     internal DicfuseTree Tree => _tree;
 
     internal FrameStore Frames => _frames;
@@ -156,7 +173,17 @@ public sealed unsafe class DicfuseLayer : ILayer
     /// <param name="options">How it is kept and shown.</param>
     /// <param name="layer">The layer, to be disposed by the caller.</param>
     /// <returns>None; ENOMEM.</returns>
-    internal static Errno OpenServer(string name, PinnedMega pinned, DicfuseOptions options, out DicfuseLayer? layer)
+    internal static Errno OpenServer(string name, PinnedMega pinned, DicfuseOptions options, out DicfuseLayer? layer) =>
+        OpenServer(name, pinned, options, null, Log.Off, out layer);
+
+    /// <inheritdoc cref="OpenServer(string, PinnedMega, DicfuseOptions, out DicfuseLayer?)"/>
+    /// <param name="name">As above.</param>
+    /// <param name="pinned">As above.</param>
+    /// <param name="options">As above.</param>
+    /// <param name="ahead">What to fetch from <see cref="StartOthers"/> on; null: nothing.</param>
+    /// <param name="log">Hears of that.</param>
+    /// <param name="layer">As above.</param>
+    internal static Errno OpenServer(string name, PinnedMega pinned, DicfuseOptions options, PrefetchPlan? ahead, Log log, out DicfuseLayer? layer)
     {
         layer = null;
         Errno error = Failure.Note(
@@ -164,15 +191,42 @@ public sealed unsafe class DicfuseLayer : ILayer
         if (error == Errno.None)
         {
             var source = new MegaSource(name, store!, pinned);
-            layer = new DicfuseLayer(name, new DicfuseTree(name, store!, source, places: options.Places), options);
+            var tree = new DicfuseTree(name, store!, source, places: options.Places);
+            source.Prefetcher = ahead is null ? null : new Prefetcher(tree, source, ahead, pinned.Options.Concurrency, log);
+            layer = new DicfuseLayer(name, tree, options);
         }
 
         return error;
     }
 
-    public Errno Find(uint directory, ByteName name, out uint node) => _tree.Find(directory, name, out node);
+    /// <summary>Starts what goes on beside the requests, when the mount is up. Once.</summary>
+    public void StartOthers()
+    {
+        _started = true;
+        _server?.Prefetcher?.Start();
+    }
 
-    public Errno Next(uint directory, ulong cookie, out LayerEntry entry) => _tree.Next(directory, cookie, out entry);
+    public Errno Find(uint directory, ByteName name, out uint node)
+    {
+        Errno error = _tree.Find(directory, name, out node);
+        if (error is Errno.None or Errno.ENOENT)
+        {
+            _record?.Touch(directory);
+        }
+
+        return error;
+    }
+
+    public Errno Next(uint directory, ulong cookie, out LayerEntry entry)
+    {
+        Errno error = _tree.Next(directory, cookie, out entry);
+        if (error is Errno.None or Errno.ENOENT)
+        {
+            _record?.Touch(directory);
+        }
+
+        return error;
+    }
 
     public FileType TypeOf(uint node) => _tree.TypeOf(node);
 
@@ -194,14 +248,29 @@ public sealed unsafe class DicfuseLayer : ILayer
     public bool NextName(uint node, ref uint cursor, out uint directory, out ByteName name) =>
         _tree.NextName(node, ref cursor, out directory, out name);
 
-    public Errno GetattrWithMapping(uint node, bool mapping, stat* attributes) => mapping
-        ? _tree.Getattr(node, _options.Uids, _options.Gids, attributes)
-        : _tree.Getattr(node, IdMap.Identity, IdMap.Identity, attributes);
+    public Errno GetattrWithMapping(uint node, bool mapping, stat* attributes)
+    {
+        if (!mapping)
+        {
+            return _tree.Getattr(node, IdMap.Identity, IdMap.Identity, attributes);
+        }
+
+        _server?.NoteShown(node);
+        return _tree.Getattr(node, _options.Uids, _options.Gids, attributes);
+    }
 
     public bool AttributesAreAtHand(uint node) => _tree.AttributesAreAtHand(node);
 
-    public Errno Readlink(uint node, byte* buffer, int capacity, out int length) =>
-        _tree.Readlink(node, buffer, capacity, out length);
+    public Errno Readlink(uint node, byte* buffer, int capacity, out int length)
+    {
+        Errno error = _tree.Readlink(node, buffer, capacity, out length);
+        if (error == Errno.None)
+        {
+            _record?.Touch(ObjectOf(node));
+        }
+
+        return error;
+    }
 
     public Errno Read(uint node, ulong offset, byte* buffer, uint size, out uint got)
     {
@@ -214,7 +283,12 @@ public sealed unsafe class DicfuseLayer : ILayer
 
         uint wanted = (uint)Math.Min(size, record->Size - offset);
         error = _frames.Read(file, record->Size, offset, buffer, wanted);
-        got = error == Errno.None ? wanted : 0;
+        if (error == Errno.None)
+        {
+            got = wanted;
+            _record?.Touch(file);
+        }
+
         return error;
     }
 
@@ -276,6 +350,15 @@ public sealed unsafe class DicfuseLayer : ILayer
         if (!_disposed)
         {
             _disposed = true;
+            // A mount that did not come to be leaves the list of an earlier one.
+            if (_started && _record?.ToText(_tree.Store) is { } text)
+            {
+                using (text)
+                {
+                    _options.Recorded!(text);
+                }
+            }
+
             _frames.Dispose();
             _tree.Dispose();
         }

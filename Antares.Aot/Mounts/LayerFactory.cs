@@ -157,8 +157,16 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         lower.Mega ??= MegaSetup.PinAgain(lower.RealPath, plan.Request.Mega, plan.StorePath, diagnostics.Log);
 
         // Contents are in the store, and what was read is in the kernel's cache: a third copy in memory gains nothing.
-        var options = new DicfuseOptions { Slot = (uint)index + 1, MemoryLimitBytes = 0, Places = new SourcePlaces(SourcePlaces.OfServer) { TimeRunsOn = MegaSetup.KernelLimitSeconds() > 0 } };
-        var error = DicfuseLayer.OpenServer("mega", lower.Mega, options, out var layer);
+        var request = plan.Request.Mega;
+        var isFirst = !plan.Lowers.Take(index).Any(above => above.Spec.Kind == SourceKind.Mega);
+        var options = new DicfuseOptions
+        {
+            Slot = (uint)index + 1,
+            MemoryLimitBytes = 0,
+            Places = new SourcePlaces(SourcePlaces.OfServer) { TimeRunsOn = MegaSetup.KernelLimitSeconds() > 0 },
+            Recorded = isFirst && request.Record is { } file ? text => LookAhead.Write(file, text, diagnostics.Log) : null,
+        };
+        var error = DicfuseLayer.OpenServer("mega", lower.Mega, options, LookAhead.Plan(request, diagnostics.Log), diagnostics.Log, out var layer);
         if (error != Errno.None || layer is null)
         {
             throw MountProblem.Host($"source {lower.Spec} cannot be opened as a layer", error);

@@ -30,6 +30,18 @@ public sealed record MegaRequest
     /// <summary>Folder of the store; null: the user's own.</summary>
     public string? Store { get; init; }
 
+    /// <summary>What to fetch before somebody asks.</summary>
+    public IReadOnlyList<PathPattern> Prefetch { get; init; } = [];
+
+    /// <summary>File that receives the list of what was touched, when the mount ends; absolute.</summary>
+    public string? Record { get; init; }
+
+    /// <summary>Such a list of an earlier mount, to be fetched before somebody asks; absolute.</summary>
+    public string? Replay { get; init; }
+
+    /// <summary>Any of the three.</summary>
+    public bool LooksAhead => Prefetch.Count > 0 || Record is not null || Replay is not null;
+
     /// <summary>Most bytes that the store keeps.</summary>
     public long StoreLimit { get; init; } = StoreFolder.DefaultLimit;
 }

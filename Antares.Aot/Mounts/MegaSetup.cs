@@ -75,9 +75,15 @@ internal static class MegaSetup
             Uid = Process.Geteuid(),
             Gid = Process.Getegid(),
         };
+        if (SendsSecretsOpenly(options))
+        {
+            log.Warn($"the token or headers for {address.Base} are sent unencrypted, for everybody on the way to read; use https: if the server has it");
+        }
+
         try
         {
             var store = StoreFolder.Open(request.Store, workspaceStore, log);
+            store.Room.Full = log.Warn;
             _ = new StoreCollector(store, request.StoreLimit, log); // lives as long as the store that tells it what was added
             return PinnedMega.Make(options, store, log);
         }
@@ -99,6 +105,10 @@ internal static class MegaSetup
         var address = Address(new SourceSpec(SourceKind.Mega, pinned), request with { Path = null, Revision = null });
         return Pin(address, request, workspaceStore, log);
     }
+
+    private static bool SendsSecretsOpenly(MegaOptions options) =>
+        !options.Offline && (options.Token is not null || options.Headers.Count > 0)
+        && Uri.TryCreate(options.Address.Base, UriKind.Absolute, out var server) && server.Scheme == Uri.UriSchemeHttp && !server.IsLoopback;
 
     /// <summary>An address as it may be shown: without the user name and password that somebody wrote into it.</summary>
     private static string WithoutSecrets(string text)
@@ -154,13 +164,20 @@ internal static class MegaSetup
         {
             var colon = line.IndexOf(':');
             var name = colon > 0 ? line[..colon] : "";
+            var value = line[(colon + 1)..].Trim();
+            var from = file is null ? HeadersVariable : "--header-file " + file;
             if (name.Length == 0 || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_') || line.Any(char.IsControl))
             {
                 // The line itself may be a secret.
-                throw MountProblem.Usage($"a line of {(file is null ? HeadersVariable : "--header-file " + file)} is no header: write NAME: VALUE");
+                throw MountProblem.Usage($"a line of {from} is no header: write NAME: VALUE");
             }
 
-            result.Add(new(name, line[(colon + 1)..].Trim()));
+            if (!MegaClient.CanSend(name, value))
+            {
+                throw MountProblem.Usage($"the header {name} of {from} cannot go with a question: it describes content or the connection, or its value is not printable ASCII");
+            }
+
+            result.Add(new(name, value));
         }
 
         return result;

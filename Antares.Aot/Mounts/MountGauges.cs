@@ -55,6 +55,16 @@ internal static class MountGauges
                 diagnostics.AddGauge("store_reads", () => mega.Store.Hits);
                 diagnostics.AddGauge("store_written_bytes", () => mega.Store.WrittenBytes);
                 diagnostics.AddGauge("store_damaged", () => mega.Store.Damaged);
+                diagnostics.AddGauge("store_memory_bytes", () => mega.Store.Room.Memory.Bytes);
+                diagnostics.AddGauge("sizes_corrected", () => mega.SizesCorrected);
+                if (mega.Prefetcher is { } ahead)
+                {
+                    diagnostics.AddGauge("prefetched_files", () => ahead.Files);
+                    diagnostics.AddGauge("prefetched_bytes", () => ahead.Bytes);
+                    diagnostics.AddGauge("prefetched_directories", () => ahead.Directories);
+                    diagnostics.AddGauge("prefetch_failures", () => ahead.Failed);
+                    diagnostics.AddGauge("prefetch_waiting", () => ahead.Waiting);
+                }
             }
         }
     }

@@ -221,6 +221,11 @@ public sealed class MountPlan : IDisposable
             var fd = OpenFolder("source", spec.Path, "give an existing folder or an image");
             _lowers.Add(new PlannedLower(spec, HostPath.RealPathOf(fd, spec.Path), new OwnedFd(fd)));
         }
+
+        if (Request.Mega.LooksAhead && !_lowers.Exists(lower => lower.Spec.Kind == SourceKind.Mega))
+        {
+            throw MountProblem.Usage("--prefetch, --record and --replay need a mega: source: others are at hand as they are");
+        }
     }
 
     /// <summary>The image that a bare path leads to; null where it is no regular file.</summary>

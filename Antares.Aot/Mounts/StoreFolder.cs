@@ -76,6 +76,7 @@ public static class StoreFolder
         {
             Errno.None when store is not null => store,
             Errno.EPROTO => throw MountProblem.Host($"store {problem}; name another, empty folder with --store"),
+            Errno.EPERM => throw MountProblem.Host($"store {problem}; name a folder of this user's own with --store"),
             _ => throw MountProblem.Host($"store {problem}: {ErrnoText.Of(error)}; name another folder with --store"),
         };
     }

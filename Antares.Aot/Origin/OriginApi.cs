@@ -241,7 +241,7 @@ internal sealed class OriginApi : IDisposable
     private void Blob(HttpExchange exchange, ObjectId id)
     {
         bool wrong = _quirks.Strikes("wrong", exchange.Target);
-        long? announced = _quirks.Find("length", exchange.Target)?.Number;
+        long? announced = ((exchange.IsHead ? _quirks.Find("head-length", exchange.Target) : null) ?? _quirks.Find("length", exchange.Target))?.Number;
         long left = long.MaxValue;
         bool found = _git.TryRead(id.ToString(), "blob", size =>
         {

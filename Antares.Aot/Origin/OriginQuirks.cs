@@ -33,6 +33,7 @@ internal sealed class OriginQuirks
         ("truncate", true, "truncate=N: every N-th answer breaks off in the middle"),
         ("wrong", true, "wrong=N: every N-th blob has a changed byte"),
         ("length", true, "length=BYTES: blobs announce that length"),
+        ("head-length", true, "head-length=BYTES: HEAD alone announces that length"),
         ("html", true, "html=N: every N-th answer is a page"),
         ("redirect", true, "redirect=N: every N-th answer is a redirect to itself"),
         ("name", false, "name=NAME: each listing has an entry of that name more (%-escapes for any byte)"),

@@ -53,6 +53,27 @@ public sealed unsafe class OverlayFs : IDisposable
 
     public CopyUp CopyUp { get; }
 
+    /// <summary>Starts what goes on beside the requests, when the mount is up. Once.</summary>
+    public void StartOthers()
+    {
+        foreach (DicfuseLayer layer in _options.Lowers.OfType<DicfuseLayer>())
+        {
+            layer.StartOthers();
+        }
+    }
+
+    /// <summary>To be told the object of which other attributes were shown than it has. Called by threads that serve requests.</summary>
+    public Action<ulong>? AttributesCorrected
+    {
+        set
+        {
+            foreach (DicfuseLayer layer in _options.Lowers.OfType<DicfuseLayer>())
+            {
+                layer.AttributesCorrected = value is null ? null : node => value(new LowerRef(layer.Slot, node).NodeId);
+            }
+        }
+    }
+
     /// <summary>Each directory shows one link.</summary>
     public bool StaticLinks { get; }
 

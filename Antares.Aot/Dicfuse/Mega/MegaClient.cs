@@ -35,7 +35,7 @@ internal sealed class MegaClient : IDisposable
     private const int OutageMs = 10_000;
 
     private readonly MegaOptions _options;
-    private readonly SemaphoreSlim _slots;
+    private readonly MegaTurns _turns;
     private readonly Lazy<HttpClient> _http;
     private readonly CancellationTokenSource _closing = new();
     private long _requests;
@@ -46,7 +46,7 @@ internal sealed class MegaClient : IDisposable
     public MegaClient(MegaOptions options)
     {
         _options = options;
-        _slots = new SemaphoreSlim(options.Concurrency);
+        _turns = new MegaTurns(options.Concurrency);
         _http = new Lazy<HttpClient>(MakeHttp);
     }
 
@@ -67,31 +67,75 @@ internal sealed class MegaClient : IDisposable
     /// <param name="most">Bytes; a longer answer is refused.</param>
     /// <param name="stop">Gives up.</param>
     /// <exception cref="MegaProblem">Whatever went wrong.</exception>
-    public Task<MegaAnswer> Get(string path, int most, CancellationToken stop) =>
-        Try(HttpMethod.Get, path, async (response, token) =>
+    public Task<MegaAnswer> Get(string path, int most, CancellationToken stop) => Get(path, most, _options.Attempts, stop);
+
+    /// <inheritdoc cref="Get(string, int, CancellationToken)"/>
+    /// <param name="path">As above.</param>
+    /// <param name="most">As above.</param>
+    /// <param name="attempts">Tries, the first included.</param>
+    /// <param name="stop">As above.</param>
+    public Task<MegaAnswer> Get(string path, int most, int attempts, CancellationToken stop) =>
+        Try(HttpMethod.Get, path, isLong: false, attempts, async (response, _, token) =>
         {
             NativeBody body = await ReadBody(path, response, most, token).ConfigureAwait(false);
             return new MegaAnswer(body, response.Content.Headers.ContentType?.MediaType ?? "");
         }, stop);
 
-    /// <summary>Length of a blob.</summary>
+    /// <summary>Length of a blob as the server tells it: nothing proves it before the content is here.</summary>
     /// <exception cref="MegaProblem">Whatever went wrong.</exception>
     public Task<long> Head(ObjectId id, CancellationToken stop) =>
-        Try(HttpMethod.Head, BlobPath(id), (response, _) =>
-            response.Content.Headers.ContentLength is { } length and >= 0
-                ? Task.FromResult(length)
-                : throw MegaProblem.Damaged($"HEAD {BlobPath(id)}: the server tells no Content-Length"), stop);
+        Try(HttpMethod.Head, BlobPath(id), isLong: false, _options.Attempts, (response, _, _) =>
+        {
+            string what = $"HEAD {BlobPath(id)}";
+            CheckIsContent(what, response);
+            return response.Content.Headers.ContentLength switch
+            {
+                null or < 0 => throw MegaProblem.Damaged($"{what}: the server tells no Content-Length"),
+                0 when id != EmptyBlob => throw MegaProblem.Damaged($"{what}: the server tells 0 bytes, and the id is not that of an empty file"),
+                { } length => Task.FromResult(length),
+            };
+        }, stop);
 
     /// <summary>Fetches a blob into the store: verified against its id before it is there for anybody.</summary>
     /// <param name="id">The blob.</param>
-    /// <param name="expected">Length that was told before, or -1: another one is refused.</param>
+    /// <param name="expected">Length that was told before, or -1; not believed against what the content shows.</param>
     /// <param name="store">Where it goes.</param>
     /// <param name="started">See <see cref="BlobStarted"/>; may take its time, and may throw to break off.</param>
     /// <param name="stop">Gives up.</param>
     /// <returns>Its length.</returns>
     /// <exception cref="MegaProblem">Whatever went wrong; the store has nothing of it then.</exception>
-    public Task<long> FetchBlob(ObjectId id, long expected, ObjectStore store, BlobStarted started, CancellationToken stop) =>
-        Try(HttpMethod.Get, BlobPath(id), (response, token) => Receive(id, expected, store, response, started, token), stop);
+    public async Task<long> FetchBlob(ObjectId id, long expected, ObjectStore store, BlobStarted started, CancellationToken stop)
+    {
+        bool madeRoom = false;
+        bool inMemory = false;
+        while (true)
+        {
+            try
+            {
+                return await Try(HttpMethod.Get, BlobPath(id), expected > MegaTurns.LongBytes, _options.Attempts, (response, turn, token) => inMemory
+                    ? ReceiveWhole(id, store, response, started, token)
+                    : Receive(id, expected, store, response, started, turn, token), stop).ConfigureAwait(false);
+            }
+            catch (StoreFullProblem full) when (!inMemory)
+            {
+                inMemory = madeRoom || !store.Room.Make();
+                madeRoom = true;
+                if (inMemory && full.Length > MemoryObjects.LargestBytes)
+                {
+                    store.Room.TellFull(store.Folder);
+                    throw;
+                }
+            }
+        }
+    }
+
+    /// <summary>True for a header that goes with a question: not one that describes content or the connection.</summary>
+    public static bool CanSend(string name, string value)
+    {
+        using var request = new HttpRequestMessage();
+        return !value.Any(c => c is < ' ' or > '~') && !string.Equals(name, "Transfer-Encoding", StringComparison.OrdinalIgnoreCase)
+            && request.Headers.TryAddWithoutValidation(name, value);
+    }
 
     public void Dispose()
     {
@@ -102,20 +146,30 @@ internal sealed class MegaClient : IDisposable
         }
     }
 
+    /// <summary>The one blob of no bytes.</summary>
+    public static ObjectId EmptyBlob { get; } = GitHash.Of(ObjectKind.Blob, default);
+
     private static string BlobPath(ObjectId id) => $"/api/v1/file/blob/{id}";
 
     private async Task<T> Try<T>(
-        HttpMethod method, string path, Func<HttpResponseMessage, CancellationToken, Task<T>> use, CancellationToken stop)
+        HttpMethod method, string path, bool isLong, int attempts, Func<HttpResponseMessage, MegaTurns.Turn, CancellationToken, Task<T>> use, CancellationToken stop)
     {
         using var both = CancellationTokenSource.CreateLinkedTokenSource(stop, _closing.Token);
         for (int attempt = 1; ; attempt++)
         {
             MegaProblem problem;
             int pauseMs = 0;
-            await _slots.WaitAsync(both.Token).ConfigureAwait(false);
+            MegaTurns.Turn turn = await _turns.Enter(isLong, both.Token).ConfigureAwait(false);
             try
             {
-                return await Once(method, path, use, both.Token).ConfigureAwait(false);
+                return await Once(method, path, (response, token) => use(response, turn, token), both.Token).ConfigureAwait(false);
+            }
+            catch (BecameLong)
+            {
+                // Asked again when it is the turn of a long one; nothing has failed.
+                isLong = true;
+                attempt--;
+                continue;
             }
             catch (MegaProblem told)
             {
@@ -124,13 +178,13 @@ internal sealed class MegaClient : IDisposable
             }
             finally
             {
-                _ = _slots.Release(); // the count before is of no interest
+                turn.Dispose();
             }
 
-            if (!problem.IsTransient || attempt >= _options.Attempts || (problem.IsUnreachable && IsAwayForLong()))
+            if (!problem.IsTransient || attempt >= attempts || (problem.IsUnreachable && IsAwayForLong()))
             {
                 throw attempt > 1 && problem.IsTransient
-                    ? new MegaProblem(problem.Error, $"{problem.Message} ({attempt} tries)") { IsUnreachable = problem.IsUnreachable }
+                    ? new MegaProblem(problem.Error, $"{problem.Message} ({attempt} tries)", isTransient: true) { IsUnreachable = problem.IsUnreachable }
                     : problem;
             }
 
@@ -328,18 +382,31 @@ internal sealed class MegaClient : IDisposable
     }
 
     private async Task<long> Receive(
-        ObjectId id, long expected, ObjectStore store, HttpResponseMessage response, BlobStarted started, CancellationToken stop)
+        ObjectId id, long expected, ObjectStore store, HttpResponseMessage response, BlobStarted started, MegaTurns.Turn turn, CancellationToken stop)
     {
         string path = BlobPath(id);
-        long told = response.Content.Headers.ContentLength ?? expected;
-        if (told < 0)
+        if ((response.Content.Headers.ContentLength ?? (expected > MostUntold ? expected : -1)) is not (>= 0 and var told))
         {
             return await ReceiveWhole(id, store, response, started, stop).ConfigureAwait(false);
         }
 
-        CheckLength(path, told, expected);
+        if (told > _options.LargestBlob)
+        {
+            throw MegaProblem.Damaged(string.Create(CultureInfo.InvariantCulture, $"GET {path}: {told} bytes, more than the {_options.LargestBlob} that a file may have here"));
+        }
+
+        if (told > MegaTurns.LongBytes)
+        {
+            CheckIsContent($"GET {path}", response);
+        }
+
         await started(told).ConfigureAwait(false);
-        Check(store.Begin(ObjectKind.Blob, out ObjectWriter? writer), path);
+        if (told > MegaTurns.LongBytes && !turn.TryBecomeLong())
+        {
+            throw new BecameLong();
+        }
+
+        Check(store.Begin(ObjectKind.Blob, out ObjectWriter? writer), store, path, told);
         using ObjectWriter target = writer!;
         using var hash = new GitHash(ObjectKind.Blob, told);
         using var time = CancellationTokenSource.CreateLinkedTokenSource(stop);
@@ -357,7 +424,7 @@ internal sealed class MegaClient : IDisposable
                 }
 
                 hash.Append(buffer.AsSpan(0, more));
-                Check(target.Append(buffer.AsSpan(0, more)), path);
+                Check(target.Append(buffer.AsSpan(0, more)), store, path, told);
             }
         }
         finally
@@ -372,7 +439,7 @@ internal sealed class MegaClient : IDisposable
 
         // Tried again when it does not match: it may have been a proxy in between; then it is the server.
         Require(hash.Finish() == id, path);
-        Check(target.Publish(id), path);
+        Check(target.Publish(id), store, path, told);
         store.Sizes.Add(id, got);
         return got;
     }
@@ -384,22 +451,18 @@ internal sealed class MegaClient : IDisposable
         string path = BlobPath(id);
         using NativeBody body = await ReadBody(path, response, MostUntold, stop).ConfigureAwait(false);
         Require(GitHash.Of(ObjectKind.Blob, body.Span) == id, path);
-        Check(store.Add(id, ObjectKind.Blob, body.Span), path);
+        Check(store.Add(id, ObjectKind.Blob, body.Span), store, path, body.Length);
         store.Sizes.Add(id, body.Length);
         await started(body.Length).ConfigureAwait(false);
         return body.Length;
     }
 
-    private void CheckLength(string path, long length, long expected)
+    /// <summary>The page that says what went wrong has a length too.</summary>
+    private static void CheckIsContent(string what, HttpResponseMessage response)
     {
-        if (expected >= 0 && length != expected)
+        if (response.Content.Headers.ContentType?.MediaType is { } type && type != "application/octet-stream")
         {
-            throw MegaProblem.Damaged(string.Create(CultureInfo.InvariantCulture, $"GET {path}: {length} bytes, but the server told {expected} before"));
-        }
-
-        if (length > _options.LargestBlob)
-        {
-            throw MegaProblem.Damaged(string.Create(CultureInfo.InvariantCulture, $"GET {path}: {length} bytes, more than the {_options.LargestBlob} that a file may have here"));
+            throw MegaProblem.Damaged($"{what}: the answer is no content of a file but {type}");
         }
     }
 
@@ -411,8 +474,13 @@ internal sealed class MegaClient : IDisposable
         }
     }
 
-    private static void Check(Errno error, string path)
+    private static void Check(Errno error, ObjectStore store, string path, long length)
     {
+        if (StoreRoom.IsFull(error))
+        {
+            throw new StoreFullProblem(string.Create(CultureInfo.InvariantCulture, $"GET {path}: the disk of the store {store.Folder} has no room for {length} bytes"), length);
+        }
+
         if (error != Errno.None)
         {
             throw new MegaProblem(error == Errno.ENOMEM ? error : Errno.EIO, $"GET {path}: cannot be kept in the store ({error})");
@@ -446,7 +514,7 @@ internal sealed class MegaClient : IDisposable
 
         foreach ((string name, string value) in _options.Headers)
         {
-            _ = http.DefaultRequestHeaders.TryAddWithoutValidation(name, value); // names were checked when they were read
+            _ = http.DefaultRequestHeaders.TryAddWithoutValidation(name, value); // CanSend was asked when they were read
         }
 
         _ = http.DefaultRequestHeaders.TryAddWithoutValidation("User-Agent", "antares-aot"); // a constant
@@ -460,5 +528,13 @@ internal sealed class MegaClient : IDisposable
         var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
         policy.CustomTrustStore.AddRange(roots);
         return new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
+    }
+
+    /// <summary>Content turned out to be long when enough of those were under way.</summary>
+    private sealed class BecameLong : Exception;
+
+    private sealed class StoreFullProblem(string message, long length) : MegaProblem(Errno.EIO, message)
+    {
+        public long Length { get; } = length;
     }
 }

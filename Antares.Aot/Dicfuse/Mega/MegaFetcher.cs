@@ -12,7 +12,7 @@ namespace Antares.Aot.Dicfuse.Mega;
 internal sealed class MegaFetcher : IDisposable
 {
     /// <summary>Up to this length content is fetched with the length, without anybody wanting it yet.</summary>
-    public const long TakenAlongBytes = 1 << 20;
+    public const long TakenAlongBytes = MegaTurns.LongBytes;
 
     private const int FewLengths = 8;
     private const int WantedMs = 1_000;
@@ -32,6 +32,7 @@ internal sealed class MegaFetcher : IDisposable
     private readonly Dictionary<ObjectId, Task<long>> _sizes = [];
     private readonly Dictionary<string, Task<MegaView>> _listings = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _closing = new();
+    private bool _closed;
     private int _lengthsOnly;
 
     public MegaFetcher(string layer, MegaOptions options, MegaClient client, MegaTrees trees, ObjectStore store)
@@ -60,7 +61,7 @@ internal sealed class MegaFetcher : IDisposable
         {
             if (!_listings.TryGetValue(path, out flight))
             {
-                flight = Task.Run(() => FetchListing(path, expected));
+                flight = Begin(() => FetchListing(path, expected));
                 _listings.Add(path, flight);
                 Forget(flight, () => _listings.Remove(path));
             }
@@ -71,21 +72,30 @@ internal sealed class MegaFetcher : IDisposable
         return error;
     }
 
+    /// <inheritdoc cref="TryKnownSize(in ObjectId, out long, out bool)"/>
+    public bool TryKnownSize(in ObjectId id, out long size) => TryKnownSize(id, out size, out _);
+
     /// <summary>Tells a size if that takes no server.</summary>
-    public bool TryKnownSize(in ObjectId id, out long size)
+    /// <param name="id">The blob.</param>
+    /// <param name="size">Its size.</param>
+    /// <param name="isSure">False: a server told it, and the content may prove it wrong.</param>
+    public bool TryKnownSize(in ObjectId id, out long size, out bool isSure)
     {
-        if (_store.Sizes.TryFind(id, out size))
+        bool told = _store.Sizes.TryFind(id, out size, out isSure);
+        if (told && isSure)
         {
             return true;
         }
 
-        if (!_store.TryStat(id, ObjectKind.Blob, out size))
+        if (_store.TryStat(id, ObjectKind.Blob, out long seen))
         {
-            return false;
+            _store.Sizes.Add(id, seen);
+            size = seen;
+            isSure = true;
+            return true;
         }
 
-        _store.Sizes.Add(id, size);
-        return true;
+        return told && (size > 0 || id == MegaClient.EmptyBlob);
     }
 
     /// <summary>Sizes are asked for and nothing is read.</summary>
@@ -102,7 +112,7 @@ internal sealed class MegaFetcher : IDisposable
     /// </remarks>
     public Errno Size(in ObjectId id, bool isLink, out long size)
     {
-        if (TryKnownSize(id, out size))
+        if (TryKnownSize(id, out size, out bool isSure) && (isSure || !isLink || _options.Offline))
         {
             return Errno.None;
         }
@@ -113,7 +123,9 @@ internal sealed class MegaFetcher : IDisposable
             return error;
         }
 
-        Task<long> flight = !isLink && Interlocked.Increment(ref _lengthsOnly) > FewLengths ? SizeFlight(id) : Flight(id, -1).Length;
+        Task<long> flight = isLink ? Flight(id, -1).Length
+            : Interlocked.Increment(ref _lengthsOnly) > FewLengths ? SizeFlight(id)
+            : LengthAndContent(id);
         error = Wait(flight, $"size of {id}");
         size = error == Errno.None ? flight.Result : 0;
         return error;
@@ -139,9 +151,15 @@ internal sealed class MegaFetcher : IDisposable
 
     /// <summary>Makes sure that a blob is in the store.</summary>
     /// <param name="id">The blob.</param>
-    /// <param name="size">Its size as shown; other content is refused.</param>
+    /// <param name="size">Its size as far as it is known, or -1.</param>
     /// <returns>As <see cref="Listing"/>.</returns>
-    public Errno Blob(in ObjectId id, long size)
+    public Errno Blob(in ObjectId id, long size) => Blob(id, size, _options.RequestMs);
+
+    /// <inheritdoc cref="Blob(in ObjectId, long)"/>
+    /// <param name="id">As above.</param>
+    /// <param name="size">As above.</param>
+    /// <param name="waitMs">How long to wait; <see cref="Timeout.Infinite"/> for a thread that serves no requests.</param>
+    public Errno Blob(in ObjectId id, long size, int waitMs)
     {
         Errno error = RefuseOffline(id);
         if (error != Errno.None)
@@ -153,7 +171,7 @@ internal sealed class MegaFetcher : IDisposable
         {
             BlobFlight flight = Flight(id, size);
             flight.Want();
-            error = Wait(flight.Whole, $"blob {id}");
+            error = Wait(flight.Whole, $"blob {id}", waitMs);
             if (error == Errno.None || flight.Whole.Exception?.InnerException is not NobodyWantsIt)
             {
                 return error;
@@ -164,7 +182,19 @@ internal sealed class MegaFetcher : IDisposable
         }
     }
 
-    public void Dispose() => _closing.Cancel();
+    /// <summary>Breaks off what is under way, and waits until it has ended: after this nothing of it touches client and store.</summary>
+    public void Dispose()
+    {
+        Task[] all;
+        lock (_lock)
+        {
+            _closed = true;
+            all = [.. _blobs.Values.Select(blob => blob.Whole), .. _sizes.Values, .. _listings.Values];
+        }
+
+        _closing.Cancel();
+        Task.WhenAll(all).ContinueWith(ended => _ = ended.Exception, TaskScheduler.Default).Wait(); // how they ended is told to who waits for them
+    }
 
     private BlobFlight Flight(ObjectId id, long expected)
     {
@@ -173,7 +203,7 @@ internal sealed class MegaFetcher : IDisposable
             if (!_blobs.TryGetValue(id, out BlobFlight? flight))
             {
                 BlobFlight made = new();
-                made.Whole = Task.Run(() => FetchBlob(made, id, expected));
+                made.Whole = Begin(() => FetchBlob(made, id, expected));
                 flight = made;
                 _blobs.Add(id, flight);
                 Forget(made.Whole, () => _blobs.Remove(id));
@@ -193,16 +223,40 @@ internal sealed class MegaFetcher : IDisposable
                 return blob.Length;
             }
 
-            if (!_sizes.TryGetValue(id, out Task<long>? flight))
+            if (_sizes.TryGetValue(id, out Task<long>? flight))
             {
-                flight = Task.Run(() => FetchSize(id));
-                _sizes.Add(id, flight);
-                Forget(flight, () => _sizes.Remove(id));
+                return flight;
             }
 
+            // One that ended after the caller had looked has left its size before it went.
+            if (TryKnownSize(id, out long size))
+            {
+                return Task.FromResult(size);
+            }
+
+            flight = Begin(() => FetchSize(id));
+            _sizes.Add(id, flight);
+            Forget(flight, () => _sizes.Remove(id));
             return flight;
         }
     }
+
+    /// <summary>A length with its content, unless somebody asks for the length alone already.</summary>
+    private Task<long> LengthAndContent(ObjectId id)
+    {
+        lock (_lock)
+        {
+            return _blobs.TryGetValue(id, out BlobFlight? blob) ? blob.Length
+                : _sizes.TryGetValue(id, out Task<long>? flight) ? flight
+                : TryKnownSize(id, out long size) ? Task.FromResult(size)
+                : Flight(id, -1).Length;
+        }
+    }
+
+    // With the lock held.
+    private Task<T> Begin<T>(Func<Task<T>> fetch) => _closed
+        ? Task.FromException<T>(new MegaProblem(Errno.EIO, "the mount is being taken away"))
+        : Task.Run(fetch);
 
     // Called with the lock held, so that an end that is faster than the entry comes after it.
     private void Forget(Task flight, Func<bool> remove) => _ = flight.ContinueWith(
@@ -243,7 +297,7 @@ internal sealed class MegaFetcher : IDisposable
         try
         {
             long size = await _client.Head(id, time.Token).ConfigureAwait(false);
-            _store.Sizes.Add(id, size);
+            _store.Sizes.AddTold(id, size);
             return size;
         }
         catch (OperationCanceledException)
@@ -287,8 +341,8 @@ internal sealed class MegaFetcher : IDisposable
             return;
         }
 
-        // As good as what HEAD tells: content of another length is refused.
-        _store.Sizes.Add(id, length);
+        // As good as what HEAD tells.
+        _store.Sizes.AddTold(id, length);
         flight.TellLength(length);
         if (!flight.IsWanted)
         {
@@ -334,14 +388,16 @@ internal sealed class MegaFetcher : IDisposable
         ? Failure.Note(_layer, $"blob {id} is not in the store {_store.Folder}, and --offline asks no server", Errno.EIO)
         : Errno.None;
 
-    private Errno Wait(Task flight, string what)
+    private Errno Wait(Task flight, string what) => Wait(flight, what, _options.RequestMs);
+
+    private Errno Wait(Task flight, string what, int waitMs)
     {
         if (!flight.IsCompleted)
         {
             RequestWait.Announce();
-            if (Task.WaitAny([flight], RequestWait.LeftOf(_options.RequestMs)) < 0)
+            if (Task.WaitAny([flight], waitMs < 0 ? waitMs : RequestWait.LeftOf(waitMs)) < 0)
             {
-                return Failure.Note(_layer, $"{what}: not here within {_options.RequestMs / 1000} s; it is still being fetched", Errno.ETIMEDOUT);
+                return Failure.Note(_layer, $"{what}: not here within {waitMs / 1000} s; it is still being fetched", Errno.ETIMEDOUT);
             }
         }
 

@@ -37,6 +37,9 @@ internal sealed unsafe class MegaSource : ITreeSource
     private readonly MegaFetcher _fetcher;
     private readonly MegaView _root;
     private readonly timespec _time;
+    private readonly HashSet<uint> _unshown = [];
+    private int _unshownCount;
+    private long _corrected;
 
     /// <param name="layer">Name of the layer for failure notes.</param>
     /// <param name="nodes">The nodes that will be asked for.</param>
@@ -54,6 +57,15 @@ internal sealed unsafe class MegaSource : ITreeSource
         _time = new timespec { tv_sec = Trees.Commit.Seconds };
     }
 
+    /// <summary>Told the node of a file whose size turned out to be another than was shown; the new one is in the node.</summary>
+    public Action<uint>? SizeCorrected { get; set; }
+
+    /// <summary>Sizes that a server had told wrong.</summary>
+    public long SizesCorrected => Volatile.Read(ref _corrected);
+
+    /// <summary>Fetches beside the requests; ended with the source.</summary>
+    public Prefetcher? Prefetcher { get; set; }
+
     public MegaClient Client => _client;
 
     public MegaTrees Trees { get; }
@@ -65,24 +77,32 @@ internal sealed unsafe class MegaSource : ITreeSource
         listing.PayloadBytes = PayloadBytes;
         listing.NamesAreUnique = true;
         listing.InodesReliable = true;
-        MegaView view = _root;
-        if (directory != ILayer.RootNode)
+        if (directory != ILayer.RootNode && *_nodes.PayloadOf(_nodes[directory]) == (byte)GitMode.Submodule)
         {
-            byte* payload = _nodes.PayloadOf(_nodes[directory]);
-            if (*payload == (byte)GitMode.Submodule)
-            {
-                // Another repository would be here; it is not part of this one.
-                return Errno.None;
-            }
-
-            Errno error = _fetcher.Listing(PathOf(directory), IdOf(payload), out view);
-            if (error != Errno.None)
-            {
-                return error;
-            }
+            // Another repository would be here; it is not part of this one.
+            return Errno.None;
         }
 
-        return Fill(view, ref listing);
+        // The root's tree was fetched when the mount was made; a collection may have taken it since.
+        const int Tries = 3;
+        ObjectId expected = directory == ILayer.RootNode ? _root.Tree : IdOf(_nodes.PayloadOf(_nodes[directory]));
+        Errno error = Errno.ENOENT;
+        for (int i = 0; i < Tries && error == Errno.ENOENT; i++)
+        {
+            MegaView view = _root;
+            if (directory != ILayer.RootNode || i > 0)
+            {
+                error = _fetcher.Listing(PathOf(directory), expected, out view);
+                if (error != Errno.None)
+                {
+                    return error;
+                }
+            }
+
+            error = Fill(view, ref listing);
+        }
+
+        return error == Errno.ENOENT ? Failure.Note(_layer, "the store gives objects up as fast as they come; raise --store-limit", Errno.EIO) : error;
     }
 
     public Errno Attributes(uint node, stat* attributes)
@@ -143,12 +163,11 @@ internal sealed unsafe class MegaSource : ITreeSource
     public Errno ReadContent(uint node, ulong offset, byte* buffer, uint size, out uint got, stat* after)
     {
         ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
+        long shown = _nodes[node]->Has(NodeFlags.AttributesLoaded) ? (long)Volatile.Read(ref _nodes[node]->Size) : -1;
         _fetcher.NoteRead();
         Errno error = _store.Read(id, ObjectKind.Blob, offset, buffer, size, out got, out long bytes);
         for (int tries = 0; error == Errno.ENOENT && tries < 2; tries++)
         {
-            // The attributes have been asked for before, so the size is known.
-            long shown = _nodes[node]->Has(NodeFlags.AttributesLoaded) ? (long)_nodes[node]->Size : -1;
             error = _fetcher.Blob(id, shown);
             if (error == Errno.None)
             {
@@ -167,11 +186,38 @@ internal sealed unsafe class MegaSource : ITreeSource
             };
         }
 
+        if ((shown >= 0 && bytes != shown) || IsUnshown(node))
+        {
+            got = 0;
+            return Correct(node, id, shown, bytes);
+        }
+
         *after = default;
         after->st_mode = _nodes[node]->Mode;
         after->st_size = bytes;
         after->st_mtim = _time;
         return Errno.None;
+    }
+
+    /// <summary>Makes sure that a content is in the store, however long it takes.</summary>
+    /// <param name="node">A file or a link.</param>
+    /// <param name="fetched">Its length; -1: it was there.</param>
+    public Errno Prefetch(uint node, out long fetched)
+    {
+        ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
+        fetched = -1;
+        if (_store.TryStat(id, ObjectKind.Blob, out _))
+        {
+            return Errno.None;
+        }
+
+        Errno error = _fetcher.Blob(id, -1, Timeout.Infinite);
+        if (error == Errno.None && !_fetcher.TryKnownSize(id, out fetched))
+        {
+            fetched = 0; // given up again already
+        }
+
+        return error;
     }
 
     public Errno OpenContent(uint node, out int fd, stat* attributes)
@@ -194,7 +240,9 @@ internal sealed unsafe class MegaSource : ITreeSource
 
     public void Dispose()
     {
+        Prefetcher?.Stop();
         _fetcher.Dispose();
+        Prefetcher?.Join();
         _client.Dispose();
         _store.Dispose();
     }
@@ -203,6 +251,59 @@ internal sealed unsafe class MegaSource : ITreeSource
 
     private GitMode ModeOf(uint node) =>
         node == ILayer.RootNode ? GitMode.Directory : (GitMode)(*_nodes.PayloadOf(_nodes[node]));
+
+    /// <summary>The attributes of a file are being shown.</summary>
+    public void NoteShown(uint node)
+    {
+        if (Volatile.Read(ref _unshownCount) == 0)
+        {
+            return;
+        }
+
+        lock (_unshown)
+        {
+            _ = _unshown.Remove(node); // mostly another one
+            Volatile.Write(ref _unshownCount, _unshown.Count);
+        }
+    }
+
+    private bool IsUnshown(uint node)
+    {
+        if (Volatile.Read(ref _unshownCount) == 0)
+        {
+            return false;
+        }
+
+        lock (_unshown)
+        {
+            return _unshown.Contains(node);
+        }
+    }
+
+    /// <summary>
+    /// Content proves that the server had told a wrong size. Who reads now has been shown that one, and gets an error; so does everybody until
+    /// the right one was shown, since the kernel tries again at once what its read-ahead did not get, and would cut it off at the wrong size.
+    /// </summary>
+    private Errno Correct(uint node, in ObjectId id, long shown, long bytes)
+    {
+        if (bytes == shown)
+        {
+            return Failure.Note(_layer, $"blob {id}: its size was mended to {bytes} bytes; look at it and read it again", Errno.EIO);
+        }
+
+        lock (_unshown)
+        {
+            _ = _unshown.Add(node); // another reader may have been faster
+            Volatile.Write(ref _unshownCount, _unshown.Count);
+        }
+
+        // Only a counter for people.
+        _ = Interlocked.Increment(ref _corrected);
+        _store.Sizes.Add(id, bytes);
+        Volatile.Write(ref _nodes[node]->Size, (ulong)bytes);
+        SizeCorrected?.Invoke(node);
+        return Failure.Note(_layer, $"blob {id}: the server told {shown} bytes before, and it has {bytes}; the size is mended, read it again", Errno.EIO);
+    }
 
     /// <summary>In a long listing the sizes of the next names are asked for while this one is waited for.</summary>
     private void AskAhead(uint node)
@@ -225,12 +326,13 @@ internal sealed unsafe class MegaSource : ITreeSource
         }
     }
 
+    /// <returns>ENOENT: the tree has left the store, and nothing was listed.</returns>
     private Errno Fill(in MegaView view, ref DirectoryListing listing)
     {
         Errno error = _store.ReadAll(view.Tree, ObjectKind.Tree, MostTreeBytes, out NativeBody? raw);
         if (error != Errno.None)
         {
-            return error == Errno.ENOENT ? Failure.Note(_layer, "the tree has left the store; try again", Errno.EIO) : error;
+            return error;
         }
 
         using (raw)
@@ -261,7 +363,7 @@ internal sealed unsafe class MegaSource : ITreeSource
     }
 
     /// <summary>Path on the server. Bytes that are no UTF-8 cannot be asked for, and come out as another name, which the hash tells.</summary>
-    private string PathOf(uint node)
+    public string PathOf(uint node)
     {
         var parts = new List<uint>();
         for (uint at = node; at != ILayer.RootNode; at = _nodes[at]->Parent)

@@ -17,12 +17,19 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
 
     private static readonly ObjectId s_emptyTree = GitHash.Of(ObjectKind.Tree, default);
 
+    /// <summary>The usual tree in place of an import repository: ".gitkeep", empty.</summary>
+    private static readonly ObjectId s_placeholder =
+        GitHash.Of(ObjectKind.Tree, GitTreeWriter.Write([new TreeEntry { Name = ".gitkeep"u8.ToArray(), Id = MegaClient.EmptyBlob, Mode = GitMode.File }]));
+
+    /// <summary>An id that no commit has.</summary>
+    private static readonly ObjectId s_nowhere = GitHash.OfKey("no such commit");
+
     private readonly MegaOptions _options = options;
     private readonly MegaClient _client = client;
     private readonly ObjectStore _store = store;
     private readonly Diagnostics.Log _log = log;
     private readonly MegaViews _views = new(store, options.Address.Base);
-    private readonly HashSet<string> _boundaries = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, MegaView> _seen = new(StringComparer.Ordinal);
     private long _drifts;
 
     /// <summary>What everything is pinned to.</summary>
@@ -37,16 +44,25 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
     {
         Commit = await FindCommit(stop).ConfigureAwait(false);
         string path = _options.Address.Path;
-        if (_views.TryFind(Commit.Id, path, out MegaView known) && _store.TryStat(known.Tree, ObjectKind.Tree, out _))
+        if (TryKept(path, out MegaView known) && (_options.Offline || !known.Flags.HasFlag(ViewFlags.Boundary)))
         {
-            NoteBoundary(path, known);
-            return known;
+            return Seen(path, known);
         }
 
         RefuseOffline($"{path} at {Commit.Id}");
         ObjectId expected = path == "/" ? default : await FindDirectory(path, stop).ConfigureAwait(false);
+        Task<bool> isPinned = path == "/" ? Task.FromResult(true) : ShowsThePinned(path, stop);
         MegaView view = await Fetch(path, expected, stop).ConfigureAwait(false);
-        Keep(_views.Add(Commit.Id, path, view), path);
+        if (!await isPinned.ConfigureAwait(false))
+        {
+            view = Seen(path, view with { Flags = view.Flags | RefuseOrTell(path, view.Flags.HasFlag(ViewFlags.Boundary)) });
+        }
+
+        if (view.Flags.HasFlag(ViewFlags.Boundary) || (view.Tree == expected && !view.Flags.HasFlag(ViewFlags.Drifted)))
+        {
+            Keep(_views.Add(Commit.Id, path, view), path);
+        }
+
         return view;
     }
 
@@ -65,13 +81,16 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
             return true;
         }
 
-        if (_views.TryFind(Commit.Id, path, out view) && _store.TryStat(view.Tree, ObjectKind.Tree, out _))
+        lock (_seen)
         {
-            NoteBoundary(path, view);
-            return true;
+            if (_seen.TryGetValue(path, out view) && _store.TryStat(view.Tree, ObjectKind.Tree, out _))
+            {
+                return true;
+            }
         }
 
-        return false;
+        // What an import repository showed to an earlier mount is not shown to this one before its server was asked.
+        return _options.Offline && TryKept(path, out view) && Seen(path, view) == view;
     }
 
     /// <summary>Gets the tree of a directory from the server, into the store.</summary>
@@ -82,14 +101,27 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
     public async Task<MegaView> Fetch(string path, ObjectId expected, CancellationToken stop)
     {
         RefuseOffline(path);
+        try
+        {
+            return await Ask(path, expected, stop).ConfigureAwait(false);
+        }
+        catch (MegaProblem problem) when (problem.IsTransient && TryKept(path, out MegaView kept) && kept.Flags.HasFlag(ViewFlags.Boundary))
+        {
+            _log.Warn($"{path}: the import repository is shown as an earlier mount saw it: {problem.Message}");
+            return Seen(path, kept);
+        }
+    }
+
+    private async Task<MegaView> Ask(string path, ObjectId expected, CancellationToken stop)
+    {
         if (expected == s_emptyTree)
         {
             Keep(_store.Add(expected, ObjectKind.Tree, default), path);
             return new MegaView(expected, ViewFlags.None);
         }
 
-        bool isPlaceholder = false;
-        if (!expected.IsNone)
+        bool isPlaceholder = expected == s_placeholder;
+        if (!expected.IsNone && !isPlaceholder)
         {
             using MegaAnswer raw = await _client.Get($"/api/v1/file/tree?path={Escape(path)}&oid={expected}", MostListingBytes, stop).ConfigureAwait(false);
             if (raw.Body.Length > 0 && GitHash.Of(ObjectKind.Tree, raw.Body.Span) == expected)
@@ -165,12 +197,16 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
             throw MegaProblem.Damaged($"GET {query}: the server shows nothing for a directory that {(expected.IsNone ? "it must have" : "its parent lists")}");
         }
 
+        // Nobody names the top's tree: that it is of the pinned revision has to be asked, after it was listed.
+        Task<bool> isPinned = expected.IsNone ? ShowsThePinned(path, stop) : Task.FromResult(true);
         using MegaAnswer head = await _client.Get($"/api/v1/file/tree?path={Escape(path)}", MostListingBytes, stop).ConfigureAwait(false);
         int unsure = ModeGuess.FromHead(entries, head.Body.Span);
         bool isExpected = !expected.IsNone && ModeGuess.TryMatch(entries, expected);
         byte[] raw = GitTreeWriter.Write(entries);
         ObjectId tree = GitHash.Of(ObjectKind.Tree, raw);
-        ViewFlags flags = isExpected || expected.IsNone ? ViewFlags.None : Judge(path, query, isPlaceholder, unsure);
+        ViewFlags flags = !isExpected && !expected.IsNone ? await Judge(path, query, expected, isPlaceholder, unsure, stop).ConfigureAwait(false)
+            : await isPinned.ConfigureAwait(false) ? ViewFlags.None
+            : RefuseOrTell(path, isBoundary: false);
         if (!isExpected && unsure > 0)
         {
             flags |= ViewFlags.ModesUnsure;
@@ -179,17 +215,18 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
 
         Keep(_store.Add(tree, ObjectKind.Tree, raw), path);
         var view = new MegaView(tree, flags);
-        NoteBoundary(path, view);
-        if (isPlaceholder || (!isExpected && !flags.HasFlag(ViewFlags.Drifted)))
+        bool isBoundary = flags.HasFlag(ViewFlags.Boundary);
+        if (isBoundary || (expected.IsNone && !flags.HasFlag(ViewFlags.Drifted)))
         {
+            // A tree with the hash that its parent names is found by that; one of which nothing proves that it is the pinned one is not kept.
             Keep(_views.Add(Commit.Id, path, view), path);
         }
 
-        return view;
+        return isExpected ? view : Seen(path, view);
     }
 
     /// <summary>The listing is not the tree that the parent names: an import repository begins here, or the server shows another revision.</summary>
-    private ViewFlags Judge(string path, string query, bool isPlaceholder, int unsure)
+    private async Task<ViewFlags> Judge(string path, string query, ObjectId expected, bool isPlaceholder, int unsure, CancellationToken stop)
     {
         bool inImport = IsBelowBoundary(path);
         if (!inImport && (isPlaceholder || IsImportPlace(path)))
@@ -198,15 +235,20 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
             return ViewFlags.Boundary;
         }
 
-        if (!inImport && unsure > 0)
+        // Where modes could not be made out the hash tells nothing; the server's own word about this directory does.
+        if (!inImport && unsure > 0 && await NamesTree(path, expected, stop).ConfigureAwait(false))
         {
-            // Names and ids are of the pinned revision; only modes could not be made out.
             return ViewFlags.None;
         }
 
+        return Drift($"GET {query}: the server shows another tree than that of the pinned revision", path);
+    }
+
+    /// <summary>Refuses a directory of another revision, or shows it with a warning.</summary>
+    private ViewFlags Drift(string what, string path)
+    {
         // Only a counter for people.
         _ = Interlocked.Increment(ref _drifts);
-        string what = $"GET {query}: the server shows another tree than that of the pinned revision";
         if (_options.OnDrift == OnDrift.Fail)
         {
             throw MegaProblem.Damaged($"{what}; refresh the mount by a new one, or accept it with --on-drift warn");
@@ -216,26 +258,79 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         return ViewFlags.Drifted;
     }
 
+    /// <summary>The mounted directory is not pinned.</summary>
+    private ViewFlags RefuseOrTell(string path, bool isBoundary)
+    {
+        if (!isBoundary && !IsImportPlace(path))
+        {
+            return Drift($"{_options.Address.Base} shows another revision than {Commit.Id}, and heeds none that is asked for", path);
+        }
+
+        _log.Warn($"{path} belongs to an import repository, which revisions of the monorepo do not pin: it is shown as it is now");
+        return ViewFlags.Boundary;
+    }
+
+    /// <summary>True when the server says that a directory of the pinned revision has a certain tree.</summary>
+    private async Task<bool> NamesTree(string path, ObjectId tree, CancellationToken stop)
+    {
+        string query = $"/api/v1/tree/dir-hash?path={Escape(path)}&refs={Commit.Id}";
+        using MegaAnswer answer = await _client.Get(query, 1 << 20, stop).ConfigureAwait(false);
+        TreeEntry[] entries = MegaJson.ListingOf("GET " + query, answer, 1);
+        return entries.Length == 1 && entries[0].Mode == GitMode.Directory && entries[0].Id == tree;
+    }
+
+    /// <summary>Whether what the server has just shown of a path is of the pinned revision though no hash proves it.</summary>
+    /// <remarks>
+    /// As long as the head is that revision, whatever is shown is of it. Otherwise the server is asked for a revision that does not exist: if it
+    /// shows something all the same, it heeds none.
+    /// </remarks>
+    private async Task<bool> ShowsThePinned(string path, CancellationToken stop)
+    {
+        const string Head = "/api/v1/latest-commit?path=%2F";
+        using (MegaAnswer answer = await _client.Get(Head, 1 << 20, stop).ConfigureAwait(false))
+        {
+            if (MegaJson.CommitOf("GET " + Head, answer).Id == Commit.Id)
+            {
+                return true;
+            }
+        }
+
+        string query = $"/api/v1/tree/content-hash?path={Escape(path)}&refs={s_nowhere}";
+        try
+        {
+            using MegaAnswer answer = await _client.Get(query, MostListingBytes, attempts: 1, stop).ConfigureAwait(false);
+            return MegaJson.ListingOf("GET " + query, answer, MostEntries).Length == 0;
+        }
+        catch (MegaProblem problem) when (!problem.IsUnreachable)
+        {
+            return true; // it looked for the revision, and did not find it
+        }
+    }
+
     private bool IsImportPlace(string path) =>
         path.StartsWith(_options.ImportRoot + "/", StringComparison.Ordinal);
 
     private bool IsBelowBoundary(string path)
     {
-        lock (_boundaries)
+        lock (_seen)
         {
-            return _boundaries.Any(place => path.StartsWith(place + "/", StringComparison.Ordinal));
+            return _seen.Any(place => place.Value.Flags.HasFlag(ViewFlags.Boundary) && path.StartsWith(place.Key + "/", StringComparison.Ordinal));
         }
     }
 
-    private void NoteBoundary(string path, in MegaView view)
+    /// <summary>What an earlier mount of the same revision saw.</summary>
+    private bool TryKept(string path, out MegaView view) =>
+        _views.TryFind(Commit.Id, path, out view) && _store.TryStat(view.Tree, ObjectKind.Tree, out _);
+
+    /// <summary>From here on this mount shows a path so, as long as the store has it.</summary>
+    private MegaView Seen(string path, in MegaView view)
     {
-        if (view.Flags.HasFlag(ViewFlags.Boundary))
+        lock (_seen)
         {
-            lock (_boundaries)
-            {
-                _ = _boundaries.Add(path); // may be known
-            }
+            _seen[path] = view;
         }
+
+        return view;
     }
 
     /// <summary>A tree that holds nothing but a ".gitkeep" is what a parent shows where an import repository is.</summary>

@@ -11,6 +11,9 @@ internal static class ModeGuess
     /// <summary>Unsure entries of which every combination is tried.</summary>
     private const int MostCombined = 5;
 
+    /// <summary>Unsure entries of which every combination of plain and executable is tried: nearly all are one of the two.</summary>
+    private const int MostPlain = 13;
+
     /// <summary>Entries that are tried with another mode at a time, whether unsure or not.</summary>
     private const int MostChanged = 3;
 
@@ -19,6 +22,7 @@ internal static class ModeGuess
     private const int MostHashedBytes = 64 << 20;
 
     private static readonly GitMode[] s_fileModes = [GitMode.File, GitMode.Executable, GitMode.Symlink, GitMode.Submodule];
+    private static readonly GitMode[] s_plainModes = [GitMode.File, GitMode.Executable];
 
     /// <summary>Fills in modes; sorts the entries as git does.</summary>
     /// <param name="entries">From a listing: directories have their mode.</param>
@@ -61,7 +65,9 @@ internal static class ModeGuess
         int[] files = [.. Enumerable.Range(0, entries.Length).Where(i => entries[i].Mode != GitMode.Directory).OrderByDescending(i => entries[i].IsUnsure)];
         int[] unsure = [.. files.Where(i => entries[i].IsUnsure)];
         int left = Math.Clamp(MostHashedBytes / Math.Max(1, GitTreeWriter.Write(entries).Length), 1, MostHashes);
-        if (Matches(entries, expected, ref left) || (unsure.Length <= MostCombined && TryAll(entries, unsure, 0, expected, ref left)))
+        if (Matches(entries, expected, ref left)
+            || (unsure.Length <= MostCombined && TryAll(entries, unsure, s_fileModes, 0, expected, ref left))
+            || (unsure.Length is > MostCombined and <= MostPlain && TryAll(entries, unsure, s_plainModes, 0, expected, ref left)))
         {
             return true;
         }
@@ -77,7 +83,7 @@ internal static class ModeGuess
         return false;
     }
 
-    private static bool TryAll(TreeEntry[] entries, int[] unsure, int next, in ObjectId expected, ref int left)
+    private static bool TryAll(TreeEntry[] entries, int[] unsure, GitMode[] modes, int next, in ObjectId expected, ref int left)
     {
         if (next == unsure.Length)
         {
@@ -86,10 +92,10 @@ internal static class ModeGuess
 
         ref TreeEntry entry = ref entries[unsure[next]];
         GitMode before = entry.Mode;
-        foreach (GitMode mode in s_fileModes)
+        foreach (GitMode mode in modes)
         {
             entry.Mode = mode;
-            if (TryAll(entries, unsure, next + 1, expected, ref left))
+            if (left > 0 && TryAll(entries, unsure, modes, next + 1, expected, ref left))
             {
                 return true;
             }

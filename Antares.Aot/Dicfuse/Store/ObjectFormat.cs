@@ -18,25 +18,28 @@ internal enum ObjectKind : byte
     View = 3,
 }
 
-/// <summary>Head of an object file, 48 bytes, little-endian. The frames follow, then the table.</summary>
+/// <summary>Head of an object file, 72 bytes, little-endian. The frames follow, then the table.</summary>
 /// <remarks>
 /// <code>
 /// offset size  field
-///  0      8    Magic        "antobj1\n"
+///  0      8    Magic        "antobj2\n"; "antobj1\n" was a head without an id
 ///  8      4    Kind         ObjectKind
 /// 12      4    FrameBytes   unpacked length of each frame but the last
 /// 16      8    RawBytes     length of the content
 /// 24      4    Frames       number of frames
 /// 28      4    zero
 /// 32      8    TableOffset  where the table begins; it ends with the file
-/// 40      8    Checksum     XXH64 of the 40 bytes before
+/// 40     20    Id           of the object: a file that was given another name is not taken for it
+/// 60      4    zero
+/// 64      8    Checksum     XXH64 of the 64 bytes before
 /// </code>
 /// </remarks>
 [StructLayout(LayoutKind.Sequential, Size = Bytes)]
 internal unsafe struct ObjectHeader
 {
-    public const int Bytes = 48;
-    public const ulong MagicValue = 0x0A316A626F746E61; // "antobj1\n"
+    public const int Bytes = 72;
+    public const ulong MagicValue = 0x0A326A626F746E61; // "antobj2\n"
+    public const ulong FormerMagic = 0x0A316A626F746E61; // "antobj1\n"
 
     public ulong Magic;
     public uint Kind;
@@ -45,7 +48,28 @@ internal unsafe struct ObjectHeader
     public uint Frames;
     private uint _zero;
     public ulong TableOffset;
+    private fixed byte _id[ObjectId.Bytes];
+    private uint _zeroToo;
     public ulong Checksum;
+
+    public ObjectId Id
+    {
+        readonly get
+        {
+            fixed (byte* bytes = _id)
+            {
+                return new ObjectId(new ReadOnlySpan<byte>(bytes, ObjectId.Bytes));
+            }
+        }
+
+        set
+        {
+            fixed (byte* bytes = _id)
+            {
+                value.CopyTo(new Span<byte>(bytes, ObjectId.Bytes));
+            }
+        }
+    }
 
     public static ulong ChecksumOf(ObjectHeader* header) => XXH64.DigestOf(header, Bytes - sizeof(ulong));
 

@@ -18,10 +18,11 @@ namespace Antares.Aot.Dicfuse.Store;
 /// views/ab/…    what a server said about a revision and a path
 /// sizes         sizes by id (SizeTable)
 /// locks         who fetches what (StoreLocks)
-/// tmp/          objects in the making, PID.COUNTER.KIND
+/// tmp/          objects in the making, PID.COUNTER.RANDOM
 /// </code>
 /// An object appears whole, by a rename, or not at all. Readers keep no descriptor between requests: an object that a collection removes
-/// meanwhile is fetched again. All members may be called from several threads.
+/// meanwhile is fetched again. Where the disk has no room even after a collection, short objects are held in memory
+/// (<see cref="MemoryObjects"/>). All members may be called from several threads.
 /// </remarks>
 internal sealed unsafe class ObjectStore : IDisposable
 {
@@ -31,7 +32,6 @@ internal sealed unsafe class ObjectStore : IDisposable
     public const string TemporaryName = "tmp";
 
     private const string Layer = "store";
-    private const uint FolderMode = 0x1C0; // 0700
     private const int PathBytes = 64;
     private const long TouchSeconds = 3600;
 
@@ -39,6 +39,9 @@ internal sealed unsafe class ObjectStore : IDisposable
 
     private readonly OwnedFd _root;
     private readonly FrameUnpackers _unpackers = new();
+    private readonly Lock _backgroundLock = new();
+    private Task _background = Task.CompletedTask;
+    private bool _closing;
     private long _written;
     private long _damaged;
     private long _hits;
@@ -61,6 +64,12 @@ internal sealed unsafe class ObjectStore : IDisposable
     /// <summary>Called with the bytes of each object that was added.</summary>
     public Action<long>? Added { get; set; }
 
+    /// <summary>What is done when the disk is full.</summary>
+    public StoreRoom Room { get; } = new();
+
+    /// <summary>The store is being closed: long work ends early.</summary>
+    public bool IsClosing => Volatile.Read(ref _closing);
+
     /// <summary>Bytes of objects added by this process.</summary>
     public long WrittenBytes => Volatile.Read(ref _written);
 
@@ -78,7 +87,10 @@ internal sealed unsafe class ObjectStore : IDisposable
     /// <param name="path">An existing folder.</param>
     /// <param name="store">The store.</param>
     /// <param name="problem">What failed, with the name of the file; empty on success.</param>
-    /// <returns>None; EPROTO: the folder holds something else, or another version; otherwise as the system call that failed.</returns>
+    /// <returns>
+    /// None; EPROTO: the folder holds something else, or another version; EPERM: it is another user's, or others may write into it; otherwise
+    /// as the system call that failed.
+    /// </returns>
     public static Errno Open(string path, out ObjectStore? store, out string problem)
     {
         store = null;
@@ -95,14 +107,15 @@ internal sealed unsafe class ObjectStore : IDisposable
         OwnedFd? sizes = null;
         try
         {
-            error = CheckFormat(rootFd, ref problem);
+            error = StoreOpening.CheckOwner(rootFd, ref problem);
+            error = error == Errno.None ? StoreOpening.CheckFormat(rootFd, ref problem) : error;
             foreach (string name in (ReadOnlySpan<string>)[ObjectsName, ViewsName, TemporaryName])
             {
-                error = error == Errno.None ? MakeFolder(rootFd, name, ref problem) : error;
+                error = error == Errno.None ? StoreOpening.MakeFolder(rootFd, name, ref problem) : error;
             }
 
-            error = error == Errno.None ? OpenFile(rootFd, "locks", ref problem, out locks) : error;
-            error = error == Errno.None ? OpenFile(rootFd, "sizes", ref problem, out sizes) : error;
+            error = error == Errno.None ? StoreOpening.OpenFile(rootFd, "locks", ref problem, out locks) : error;
+            error = error == Errno.None ? StoreOpening.OpenFile(rootFd, "sizes", ref problem, out sizes) : error;
             if (error == Errno.None)
             {
                 problem = "";
@@ -130,7 +143,7 @@ internal sealed unsafe class ObjectStore : IDisposable
         ObjectHeader header;
         if (OpenSound(id, kind, &header, out int fd) != Errno.None)
         {
-            return false;
+            return Room.Memory.TryStat(id, kind, out rawBytes);
         }
 
         // Open for reading only: closing can lose nothing.
@@ -157,7 +170,7 @@ internal sealed unsafe class ObjectStore : IDisposable
         Errno error = OpenSound(id, kind, &header, out int fd);
         if (error != Errno.None)
         {
-            return error;
+            return Room.Memory.TryRead(id, kind, offset, buffer, size, out got, out rawBytes) ? Errno.None : error;
         }
 
         rawBytes = (long)header.RawBytes;
@@ -230,9 +243,42 @@ internal sealed unsafe class ObjectStore : IDisposable
     /// <inheritdoc cref="ObjectWriter.Begin"/>
     public Errno Begin(ObjectKind kind, out ObjectWriter? writer) => ObjectWriter.Begin(this, kind, out writer);
 
-    /// <summary>Adds an object that is all here.</summary>
+    /// <summary>Adds an object that is all here; in memory if need be.</summary>
     /// <returns>As <see cref="ObjectWriter.Publish"/>.</returns>
     public Errno Add(in ObjectId id, ObjectKind kind, ReadOnlySpan<byte> content)
+    {
+        Errno error = AddToDisk(id, kind, content);
+        if (StoreRoom.IsFull(error) && Room.Make())
+        {
+            error = AddToDisk(id, kind, content);
+        }
+
+        if (!StoreRoom.IsFull(error))
+        {
+            return error;
+        }
+
+        Room.TellFull(Folder);
+        return Room.Memory.TryAdd(id, kind, content) ? Errno.None : error;
+    }
+
+    /// <summary>Does something beside the requests; the store stays open until it is done.</summary>
+    /// <returns>False: the store is being closed.</returns>
+    public bool TryRun(Action work)
+    {
+        lock (_backgroundLock)
+        {
+            if (_closing)
+            {
+                return false;
+            }
+
+            _background = _background.ContinueWith(_ => work(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            return true;
+        }
+    }
+
+    private Errno AddToDisk(in ObjectId id, ObjectKind kind, ReadOnlySpan<byte> content)
     {
         Errno error = Begin(kind, out ObjectWriter? writer);
         if (error != Errno.None)
@@ -254,10 +300,20 @@ internal sealed unsafe class ObjectStore : IDisposable
         byte* path = stackalloc byte[PathBytes];
         WritePath(path, id, kind);
         _ = PathOps.Unlinkat(Root, path, 0); // somebody else may have been faster
+        Room.Memory.Remove(id, kind);
     }
 
     public void Dispose()
     {
+        Task background;
+        lock (_backgroundLock)
+        {
+            _closing = true;
+            background = _background;
+        }
+
+        background.ContinueWith(_ => { }, TaskScheduler.Default).Wait(); // however it ended
+        Room.Memory.Dispose();
         Locks.Dispose();
         Sizes.Dispose();
         Presses.Dispose();
@@ -265,10 +321,11 @@ internal sealed unsafe class ObjectStore : IDisposable
         _root.Dispose();
     }
 
-    internal byte[] NewTemporaryName()
+    // Processes of several containers may share a store and have the same ids.
+    internal static byte[] NewTemporaryName()
     {
         int count = Interlocked.Increment(ref s_counter);
-        return Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{TemporaryName}/{Process.Getpid()}.{Environment.TickCount64:x}.{count}\0"));
+        return Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{TemporaryName}/{Process.Getpid()}.{count}.{StoreOpening.RandomPart()}\0"));
     }
 
     internal void CountWritten(long bytes)
@@ -289,7 +346,7 @@ internal sealed unsafe class ObjectStore : IDisposable
         {
             int slash = PathLength(path) - (ObjectId.HexLength - 2) - 1;
             path[slash] = 0;
-            error = PathOps.Mkdirat(Root, path, FolderMode);
+            error = PathOps.Mkdirat(Root, path, StoreOpening.FolderMode);
             path[slash] = (byte)'/';
             if (error is Errno.None or Errno.EEXIST)
             {
@@ -315,117 +372,7 @@ internal sealed unsafe class ObjectStore : IDisposable
         room[folder.Length + 3 + ObjectId.HexLength - 2] = 0;
     }
 
-    private static Errno CheckFormat(int root, ref string problem)
-    {
-        const int Room = 64;
-        byte* found = stackalloc byte[Room];
-        fixed (byte* name = "format\0"u8)
-        {
-            Errno error = Fd.Openat(root, name, Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd);
-            if (error == Errno.ENOENT)
-            {
-                return MakeFormat(root, ref problem);
-            }
-
-            if (error != Errno.None)
-            {
-                problem += "/format";
-                return error;
-            }
-
-            using var file = new OwnedFd(fd);
-            error = FileIo.ReadFull(fd, found, Room, 0, out nuint got);
-            if (error != Errno.None)
-            {
-                problem += "/format";
-                return error;
-            }
-
-            bool ours = new ReadOnlySpan<byte>(found, (int)got).SequenceEqual(Encoding.ASCII.GetBytes(FormatText));
-            problem += ours ? "" : "/format: not a store of this version";
-            return ours ? Errno.None : Errno.EPROTO;
-        }
-    }
-
-    // A folder that holds anything else is somebody's: the store grows and is cleaned without asking.
-    private static Errno MakeFormat(int root, ref string problem)
-    {
-        Errno error = FolderIsEmpty(root, out bool empty);
-        if (error != Errno.None || !empty)
-        {
-            problem += error == Errno.None ? ": neither empty nor a store" : "";
-            return error == Errno.None ? Errno.EPROTO : error;
-        }
-
-        string temporary = string.Create(CultureInfo.InvariantCulture, $"format.{Process.Getpid()}");
-        problem += "/" + temporary;
-        using CString name = new(temporary);
-        error = Fd.Openat(root, name, Fcntl.O_WRONLY | Fcntl.O_CREAT | Fcntl.O_TRUNC | Fcntl.O_CLOEXEC, 0x180, out int fd);
-        if (error != Errno.None)
-        {
-            return error;
-        }
-
-        using (var file = new OwnedFd(fd))
-        {
-            byte[] text = Encoding.ASCII.GetBytes(FormatText);
-            fixed (byte* bytes = text)
-            {
-                error = FileIo.WriteFull(fd, bytes, (nuint)text.Length, 0);
-            }
-        }
-
-        using CString final = new("format");
-        return error == Errno.None ? PathOps.Renameat2(root, name, root, final, 0) : error;
-    }
-
-    private static Errno FolderIsEmpty(int root, out bool empty)
-    {
-        const int Room = 1024;
-        byte* buffer = stackalloc byte[Room];
-        empty = false;
-        Errno error = Directories.Getdents64(root, buffer, Room, out int length);
-        if (error != Errno.None)
-        {
-            return error;
-        }
-
-        empty = true;
-        for (int at = 0; at < length;)
-        {
-            var entry = (dirent64*)(buffer + at);
-            at += entry->d_reclen;
-            Base.ByteName name = Base.ByteName.FromNulTerminated(entry->d_name);
-            // Another process may be making the same store.
-            empty &= name.IsDotOrDotDot || name.Span.StartsWith("format."u8);
-        }
-
-        return Errno.None;
-    }
-
-    private static Errno MakeFolder(int root, string name, ref string problem)
-    {
-        using CString path = new(name);
-        Errno error = PathOps.Mkdirat(root, path, FolderMode);
-        if (error is Errno.None or Errno.EEXIST)
-        {
-            return Errno.None;
-        }
-
-        problem += "/" + name;
-        return error;
-    }
-
-    private static Errno OpenFile(int root, string name, ref string problem, out OwnedFd? file)
-    {
-        using CString path = new(name);
-        Errno error = Fd.Openat(root, path, Fcntl.O_RDWR | Fcntl.O_CREAT | Fcntl.O_CLOEXEC, 0x180, out int fd);
-        file = error == Errno.None ? new OwnedFd(fd) : null;
-        problem += error == Errno.None ? "" : "/" + name;
-        return error;
-    }
-
-    /// <summary>Opens an object whose header is sound and of the right kind; a damaged one is removed and ENOENT.</summary>
+    /// <summary>Opens an object whose header is sound, of this id and of the right kind; a damaged one is removed and ENOENT.</summary>
     private Errno OpenSound(in ObjectId id, ObjectKind kind, ObjectHeader* header, out int fd)
     {
         byte* path = stackalloc byte[PathBytes];
@@ -444,7 +391,8 @@ internal sealed unsafe class ObjectStore : IDisposable
             error = FileIo.ReadFull(fd, header, ObjectHeader.Bytes, 0, out got);
         }
 
-        bool sound = error == Errno.None && got == ObjectHeader.Bytes && ObjectHeader.IsSound(header, (ulong)attributes.st_size);
+        bool sound = error == Errno.None && got == ObjectHeader.Bytes && ObjectHeader.IsSound(header, (ulong)attributes.st_size) && header->Id == id;
+        bool former = error == Errno.None && got >= sizeof(ulong) && header->Magic == ObjectHeader.FormerMagic;
         if (sound && header->Kind == (uint)kind)
         {
             Touch(fd, in attributes);
@@ -459,7 +407,8 @@ internal sealed unsafe class ObjectStore : IDisposable
             return Failure.Note(Layer, "read object", error);
         }
 
-        if (!sound)
+        // One of a former version is as good as none: what takes its place has its name.
+        if (!sound && !former)
         {
             GiveUp(id, kind);
         }

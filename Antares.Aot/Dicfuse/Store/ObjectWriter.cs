@@ -57,7 +57,7 @@ internal sealed unsafe class ObjectWriter : IDisposable
     internal static Errno Begin(ObjectStore store, ObjectKind kind, out ObjectWriter? writer)
     {
         writer = null;
-        byte[] name = store.NewTemporaryName();
+        byte[] name = ObjectStore.NewTemporaryName();
         int fd;
         Errno error;
         fixed (byte* path = name)
@@ -127,6 +127,7 @@ internal sealed unsafe class ObjectWriter : IDisposable
             RawBytes = _rawBytes,
             Frames = _frames,
             TableOffset = _end,
+            Id = id,
         };
         header.Checksum = ObjectHeader.ChecksumOf(&header);
         ulong tableBytes = (ulong)_frames * ObjectFrame.Bytes;

@@ -21,6 +21,9 @@ internal sealed class StoreCollector
     private const long SecondsKept = 120;
     private const long TemporarySeconds = 3600;
 
+    /// <summary>A disk that others keep full is not walked through for each object.</summary>
+    private const long MsBetweenRooms = 2_000;
+
     /// <summary>Ages are told apart in steps of this ratio, so that one table of fixed size holds all of them.</summary>
     private const int StepsPerDoubling = 4;
     private const int Steps = 40 * StepsPerDoubling;
@@ -29,6 +32,7 @@ internal sealed class StoreCollector
     private readonly long _limit;
     private readonly Diagnostics.Log _log;
     private long _sinceLast;
+    private long _madeRoom;
     private int _running;
 
     /// <param name="store">The store; its additions are watched.</param>
@@ -43,6 +47,7 @@ internal sealed class StoreCollector
         // Other processes add too; each looks after its own share of the limit, the first time soon.
         _sinceLast = limit / 16;
         store.Added = Added;
+        store.Room.Maker = MakeRoom;
     }
 
     /// <summary>Collects now.</summary>
@@ -82,7 +87,7 @@ internal sealed class StoreCollector
         }
 
         Volatile.Write(ref _sinceLast, 0);
-        _ = Task.Run(() =>
+        bool runs = _store.TryRun(() =>
         {
             try
             {
@@ -106,6 +111,31 @@ internal sealed class StoreCollector
                 Volatile.Write(ref _running, 0);
             }
         });
+        if (!runs)
+        {
+            Volatile.Write(ref _running, 0);
+        }
+    }
+
+    /// <summary>The disk is full before the store is: it gives up a part of what it holds.</summary>
+    private bool MakeRoom()
+    {
+        long now = Environment.TickCount64;
+        if (_madeRoom != 0 && now - _madeRoom < MsBetweenRooms)
+        {
+            return false;
+        }
+
+        _madeRoom = now;
+        Errno error = Collect(long.MaxValue, out CollectionResult all);
+        error = error == Errno.None ? Collect(all.Bytes / 8 * 7, out all) : error;
+        if (all.Removed > 0)
+        {
+            _log.Info($"the disk of the store {_store.Folder} is full: it gave up {all.Removed} objects, {all.RemovedBytes} bytes");
+        }
+
+        // Another process that collects just now makes room for this one too.
+        return all.Removed > 0 || error == Errno.EAGAIN;
     }
 
     private Errno Sweep(long limit, out CollectionResult result)
@@ -126,7 +156,7 @@ internal sealed class StoreCollector
             objects++;
             bytes += file.Bytes;
             bytesOfStep[StepOf(now - file.Used)] += file.Bytes;
-            return true;
+            return !_store.IsClosing;
         });
         result = new CollectionResult(objects, bytes, 0, 0);
         if (error != Errno.None || bytes <= limit)
@@ -157,7 +187,7 @@ internal sealed class StoreCollector
                 leftOfStep -= own == step ? file.Bytes : 0;
             }
 
-            return true;
+            return !_store.IsClosing;
         });
         result = new CollectionResult(objects, bytes, removed, removedBytes);
         return error;
