@@ -16,7 +16,7 @@ internal static class PackVerb
 
     public static Command Create(CommandContext context)
     {
-        var source = new Argument<string>("SOURCE") { Description = "A folder, or another image" };
+        var source = new Argument<string>("SOURCE") { Description = "A folder, another image, git:REPO[@REV] or tar:FILE (plain, gzip or zstd)" };
         var output = new Option<string?>("-o", "--output") { Description = "The image to be made; one of this name is replaced when the new one is complete", HelpName = "FILE" };
         var level = new Option<int>("--level")
         {
@@ -48,7 +48,11 @@ internal static class PackVerb
                 Threads = InRange("--threads", result.GetValue(threads) ?? Math.Min(Environment.ProcessorCount, MostThreads), MostThreads),
             };
             using var progress = new TerminalProgress();
-            PackJob.Run(SourceSpec.Parse(result.GetRequiredValue(source)), target, options, progress.Show);
+            foreach (var note in PackJob.Run(SourceSpec.Parse(result.GetRequiredValue(source)), target, options, progress.Show))
+            {
+                context.Error.WriteLine($"{CommandLine.ProgramName}: {note}");
+            }
+
             return ExitCode.Ok;
         });
         return command;

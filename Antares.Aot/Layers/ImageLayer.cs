@@ -145,12 +145,13 @@ public sealed unsafe class ImageLayer : ILayer
     public bool AttributesAreAtHand(uint node) => true;
 
     /// <inheritdoc/>
-    /// <remarks>A directory of an image is merged like any other: marks of another overlay are not packed.</remarks>
+    /// <remarks>An image holds no redirects.</remarks>
     public Errno Merging(uint directory, out bool opaque, byte* redirect, int capacity, out int length)
     {
-        opaque = false;
         length = 0;
-        return Errno.None;
+        Errno error = _tree.Directory(directory, out ImageNode record);
+        opaque = (record.Flags & ImageNode.Opaque) != 0;
+        return _image.Sound(error);
     }
 
     public bool NextName(uint node, ref uint cursor, out uint directory, out ByteName name)

@@ -19,12 +19,6 @@ public sealed record PackOptions
 
     /// <summary>One owner for everything; null: those of the source.</summary>
     public (uint Uid, uint Gid)? Owner { get; init; }
-
-    /// <summary>What the source is, for the provenance: "folder", "tar", "git".</summary>
-    public string SourceKind { get; init; } = "folder";
-
-    /// <summary>The source's revision, for the provenance; null: it has none.</summary>
-    public string? Revision { get; init; }
 }
 
 /// <summary>How far a pack is, for people.</summary>
