@@ -127,7 +127,7 @@ public sealed class GitSourceTests
         _ = repository.Commit("mkdir sub; printf x > sub/f");
         foreach ((string place, string revision, string said) in new[]
         {
-            (repository.Path, "nowhere", "fatal"), (repository.Path, "", "no revision"), (repository.Path, "--all", "no revision"),
+            (repository.Path, "nowhere", "no revision 'nowhere'"), (repository.Path, "", "no revision"), (repository.Path, "--all", "no revision"),
             (repository.Path, "HEAD..HEAD", "no single commit"), (repository.Path, "HEAD:sub", "fatal"), (repository.Path, "a\nb", "no revision"),
             (Path.Combine(repository.Path, "sub"), "HEAD", "within a repository"), (scratch.Make("empty"), "HEAD", "fatal"),
         })

@@ -33,7 +33,7 @@ internal static class RunVerb
             using var log = shared.OpenLog(result);
             var request = shared.ToRequest(result, result.GetRequiredValue(source), result.GetValue(mountPoint), Durability.Volatile);
             var inside = FolderInMount(result.GetValue(folder) ?? "");
-            var mount = ServedMount.Start(request, context.State(), log, report: null);
+            var mount = TerminalProgress.During(progress => ServedMount.Start(request with { Progress = progress }, context.State(), log, report: null));
             return JobCommand.Run(mount, inside, context.Words.Restore(result.GetRequiredValue(words)), log);
         });
         return command;

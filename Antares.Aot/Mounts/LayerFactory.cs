@@ -104,7 +104,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
             throw MountProblem.Host($"source {lower.Spec} cannot be opened once more", error);
         }
 
-        if (lower.Spec.Kind == SourceKind.Image)
+        if (lower.IsImage)
         {
             return OpenImage(index, root);
         }

@@ -36,6 +36,11 @@ internal sealed record GitRevision(string Repository, string Commit)
         }
 
         int code = process.Wait(out string said);
+        if (code != 0 && said.Contains("unknown revision", StringComparison.Ordinal))
+        {
+            throw new ImageException($"has no revision '{revision}' (git fetch, if it is a new one)");
+        }
+
         if (code != 0)
         {
             throw new ImageException($"cannot be read by git: {(said.Length > 0 ? said : $"it ended with {code}")}");
