@@ -14,13 +14,22 @@ internal static class PackJob
 
     /// <summary>Packs a source. The file appears complete or not at all.</summary>
     /// <returns>What the user should hear of, a sentence each.</returns>
-    /// <exception cref="MountProblem">Host: what cannot be read or written.</exception>
-    public static IReadOnlyList<string> Run(SourceSpec source, string target, PackOptions options, Action<PackProgress> progress)
+    /// <param name="source">What is packed.</param>
+    /// <param name="target">The image file.</param>
+    /// <param name="patched">An image: only what differs from it is packed; null: everything.</param>
+    /// <param name="options">How.</param>
+    /// <param name="progress">Told now and then.</param>
+    /// <exception cref="MountProblem">Usage: the base is a patch itself; Host: what cannot be read or written.</exception>
+    public static IReadOnlyList<string> Run(SourceSpec source, string target, string? patched, PackOptions options, Action<PackProgress> progress)
     {
         try
         {
             using var unpacked = source.Kind == SourceKind.Tar ? NewFile.Make(target) : null;
-            using var tree = Open(source, target, unpacked, progress);
+            using var old = patched is null ? null : OpenBase(patched);
+            options = options with { Base = old?.PatchName };
+            using var tree = old is null
+                ? Open(source, target, unpacked, progress)
+                : PatchSource.Make(Open(source, target, unpacked, progress), new LayerSource(old, "image"), options);
             using var image = NewFile.Make(target);
             using var contents = NewFile.Make(target);
             ImagePacker.Pack(tree, options, image.Fd, contents.Fd, progress);
@@ -40,6 +49,18 @@ internal static class PackJob
         SourceKind.Mega => throw MountProblem.Usage($"pack: a server's tree ({source}) cannot be packed by this build; mount it, and pack the mount"),
         _ => OpenFolder(source, target),
     };
+
+    private static ImageLayer OpenBase(string path)
+    {
+        var image = ImageFiles.Open(path);
+        if (!image.IsPatch)
+        {
+            return image;
+        }
+
+        image.Dispose();
+        throw MountProblem.Usage($"--base {path} is a patch itself: give the image that it was made for");
+    }
 
     private static LayerSource OpenFolder(SourceSpec source, string target)
     {

@@ -45,6 +45,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
                 layers.Add(OpenLower(i, files));
             }
 
+            PatchRules.Check(plan, layers);
             upper = withUpper ? OpenUpper(files) : null;
             diagnostics.AddGauge("descriptors_cached", () => files.Used);
             var behaviour = plan.Request.Behaviour;

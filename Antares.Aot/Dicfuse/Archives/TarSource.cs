@@ -48,6 +48,8 @@ internal sealed unsafe class TarSource : IPackSource
 
     public string? Revision => null;
 
+    public bool HasOwnTimes => true;
+
     public IReadOnlyList<string> Notes => _notes;
 
     /// <summary>Reads an archive from its start to its end.</summary>

@@ -35,6 +35,8 @@ internal sealed unsafe class GitSource : IPackSource
 
     public string? Revision => _revision.Commit;
 
+    public bool HasOwnTimes => false;
+
     public IReadOnlyList<string> Notes
     {
         get

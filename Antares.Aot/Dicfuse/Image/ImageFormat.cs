@@ -209,7 +209,10 @@ internal static class ImageFormat
     /// <summary>Feature bit: directories may be opaque.</summary>
     public const ulong OpaqueFeature = 1;
 
-    public const ulong KnownFeatures = OpaqueFeature;
+    /// <summary>Feature bit: the image is what another, named by its provenance, lacks, and is of no use without it.</summary>
+    public const ulong PatchFeature = 2;
+
+    public const ulong KnownFeatures = OpaqueFeature | PatchFeature;
     public const int SectionCount = 11;
     public const int PageBytes = 4096;
 

@@ -16,6 +16,9 @@ internal unsafe interface IPackSource : IDisposable
     /// <summary>The revision that it has, for the provenance; null: none.</summary>
     string? Revision { get; }
 
+    /// <summary>False: all times are one that the source was given, such as that of a commit.</summary>
+    bool HasOwnTimes { get; }
+
     /// <summary>What the user should hear of when all is packed, a sentence each.</summary>
     IReadOnlyList<string> Notes { get; }
 

@@ -20,7 +20,10 @@ internal static unsafe class ImagePacker
     public static void Pack(IPackSource source, PackOptions options, int target, int scratch, Action<PackProgress> progress)
     {
         using PackedTree tree = new();
-        using (TreeWalk walk = new(source, options, tree, progress))
+        tree.Features = options.Base is null ? 0 : ImageFormat.PatchFeature;
+
+        // A patch has left them out already, and its whiteouts may have such names.
+        using (TreeWalk walk = new(source, source is PatchSource ? options with { Excludes = [] } : options, tree, progress))
         {
             walk.Run();
         }
@@ -62,6 +65,11 @@ internal static unsafe class ImagePacker
         if (source.Revision is { } revision)
         {
             _ = text.Append(CultureInfo.InvariantCulture, $"revision={revision}\n");
+        }
+
+        if (options.Base is { } name)
+        {
+            _ = text.Append(CultureInfo.InvariantCulture, $"{ImageProvenance.BaseKey}={name}\n");
         }
 
         _ = text.Append(CultureInfo.InvariantCulture, $"level={options.Level}\n");

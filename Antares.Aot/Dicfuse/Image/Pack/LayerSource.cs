@@ -1,3 +1,4 @@
+using Antares.Aot.Base;
 using Antares.Aot.Layers;
 using Antares.Interop;
 
@@ -15,6 +16,8 @@ internal sealed unsafe class LayerSource(ILayer layer, string kind, string? revi
     public string Kind => kind;
 
     public string? Revision => revision;
+
+    public bool HasOwnTimes => kind != "mega";
 
     public IReadOnlyList<string> Notes => [];
 
@@ -55,7 +58,14 @@ internal sealed unsafe class LayerSource(ILayer layer, string kind, string? revi
         return error;
     }
 
-    public ulong ContentId(uint node) => 0;
+    /// <remarks>An image has each content once.</remarks>
+    public ulong ContentId(uint node)
+    {
+        ImageNode record = default;
+        bool known = layer is ImageLayer image && image.Tree.GetObject(node, out _, out record) == Errno.None
+            && ImageTree.TypeOf(record) == FileType.Regular && record.Size <= uint.MaxValue && record.Body != 0;
+        return known ? (record.Size << 32) | record.Body : 0; // with the size, since nobody has checked that a content has one
+    }
 
     public void Announce(ReadOnlySpan<uint> nodes)
     {

@@ -14,6 +14,9 @@ public sealed record PackOptions
     /// <summary>Patterns of paths that are left out.</summary>
     public IReadOnlyList<string> Excludes { get; init; } = [];
 
+    /// <summary>Name of the image that this one is a patch of (<see cref="ImageProvenance.NameOf"/>); null: of none.</summary>
+    public string? Base { get; init; }
+
     /// <summary>One modification time for everything; null: those of the source.</summary>
     public timespec? Mtime { get; init; }
 
