@@ -16,6 +16,8 @@ public sealed class MountsSourceTests
     [InlineData("dir:dir:a", SourceKind.Dicfuse, "dir:a")]
     [InlineData("mega:http://host:1/p@v1", SourceKind.Mega, "http://host:1/p@v1")]
     [InlineData("mega:", SourceKind.Mega, "")]
+    [InlineData("git:repo@v1", SourceKind.Git, "repo@v1")]
+    [InlineData("tar:a:b.tar", SourceKind.Tar, "a:b.tar")]
     [InlineData("-x", SourceKind.Folder, "-x")]
     [InlineData("a b\nc", SourceKind.Folder, "a b\nc")]
     public void AFolderIsReadAsMeant(string text, SourceKind kind, string path)
@@ -26,8 +28,8 @@ public sealed class MountsSourceTests
     }
 
     [Theory]
-    [InlineData("git:repo@v1", "git:")]
-    [InlineData("tar:x.tar", "tar:")]
+    [InlineData("git:", "nothing")]
+    [InlineData("tar:", "nothing")]
     [InlineData("https://host/image", "https:")]
     [InlineData("http://host/image", "http:")]
     [InlineData("", "nothing")]

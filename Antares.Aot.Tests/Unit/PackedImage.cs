@@ -1,7 +1,9 @@
 using Antares.Aot.Base;
 using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Archives;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Image.Pack;
+using Antares.Aot.Images;
 using Antares.Aot.Layers;
 using Antares.Interop;
 using K4os.Hash.xxHash;
@@ -17,7 +19,9 @@ internal static unsafe class PackedImage
         return Pack(source, options);
     }
 
-    public static byte[] Pack(ILayer source, PackOptions? options = null)
+    public static byte[] Pack(ILayer source, PackOptions? options = null) => Pack(new LayerSource(source, "folder"), options); // the layer stays the caller's
+
+    public static byte[] Pack(IPackSource source, PackOptions? options = null)
     {
         using OwnedFd image = NewFile();
         using OwnedFd contents = NewFile();
@@ -32,6 +36,33 @@ internal static unsafe class PackedImage
         }
 
         return bytes;
+    }
+
+    /// <summary>Packs a tar archive.</summary>
+    /// <exception cref="ImageException">What is wrong with it.</exception>
+    public static byte[] PackTar(ReadOnlySpan<byte> archive, out IReadOnlyList<string> notes)
+    {
+        OwnedFd file = NewFile();
+        using OwnedFd scratch = NewFile();
+        fixed (byte* start = archive)
+        {
+            DicfuseFolder.Check(FileIo.WriteFull(file.Value, start, (nuint)archive.Length, 0));
+        }
+
+        using TarSource source = TarSource.Open(file, scratch.Value, static _ => { });
+        byte[] image = Pack(source);
+        notes = source.Notes;
+        return image;
+    }
+
+    public static byte[] PackTar(ReadOnlySpan<byte> archive) => PackTar(archive, out _);
+
+    /// <summary>What differs between two images, a path each; "" for none.</summary>
+    public static string Compare(ReadOnlySpan<byte> old, ReadOnlySpan<byte> now)
+    {
+        using ImageLayer first = Open(old);
+        using ImageLayer second = Open(now);
+        return string.Join('\n', new ImageComparison(first, second).Run().Select(difference => $"{difference.Kind} {difference.Path} {difference.What}"));
     }
 
     /// <exception cref="ImageException">It is none.</exception>

@@ -20,6 +20,14 @@ internal sealed class MountOptionSet
         AllowMultipleArgumentsPerToken = false,
     };
 
+    private readonly Option<string[]> _images = new("--image")
+    {
+        Description = "Image, git:REPO[@REV] or tar:FILE stacked over SOURCE, below every --layer; repeatable, the first is on top",
+        HelpName = "IMAGE",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = false,
+    };
+
     private readonly Option<bool> _readOnly = new("--read-only") { Description = "Mount read-only" };
     private readonly Option<bool> _keep = new("--keep") { Description = "Keep the workspace after the unmount" };
     private readonly Option<string> _engine = new("--engine")
@@ -74,7 +82,7 @@ internal sealed class MountOptionSet
     {
         Option[] all =
         [
-            _upper, _work, _layers, _readOnly, _keep, _volatile, _fsync, _recover, _engine, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads,
+            _upper, _work, _layers, _images, _readOnly, _keep, _volatile, _fsync, _recover, _engine, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads,
             _logLevel, _logFile, _fdCache, _initMask,
         ];
         foreach (var option in all)
@@ -136,6 +144,7 @@ internal sealed class MountOptionSet
             lowers.Add(new SourceSpec(SourceKind.Folder, layer));
         }
 
+        lowers.AddRange((result.GetValue(_images) ?? []).Select(ImageOf));
         lowers.Add(SourceSpec.Parse(source));
         var request = new MountRequest { Lowers = lowers, MountPoint = mountPoint };
         return Complete(result, list?.AddTo(request) ?? request, otherwise, list);
@@ -179,6 +188,15 @@ internal sealed class MountOptionSet
             InitMask = InitMaskOf(result.GetValue(_initMask)),
             Mega = _mega.Request(result),
         };
+    }
+
+    /// <summary>What --image names; that a file is an image shows when it is opened.</summary>
+    private static SourceSpec ImageOf(string text)
+    {
+        var spec = SourceSpec.Parse(text);
+        return spec.Kind is SourceKind.Folder or SourceKind.Git or SourceKind.Tar
+            ? spec with { Kind = spec.Kind == SourceKind.Folder ? SourceKind.Image : spec.Kind }
+            : throw MountProblem.Usage($"--image {text}: give an image file, git:REPO or tar:FILE; a folder goes on top with --layer");
     }
 
     private int Threads(ParseResult result, OverlayOptionList? list) =>

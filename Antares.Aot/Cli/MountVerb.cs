@@ -13,7 +13,7 @@ internal static class MountVerb
     {
         var source = new Argument<string?>("SOURCE")
         {
-            Description = "A folder or an image, used as it is; dir:FOLDER, loaded lazily into memory; or mega:URL/PATH[@REV], a directory of a monorepo server",
+            Description = "A folder or an image, used as it is; dir:FOLDER, loaded lazily into memory; git:REPO[@REV] or tar:FILE, packed into the store once; or mega:URL/PATH[@REV], a directory of a monorepo server",
             Arity = ArgumentArity.ZeroOrOne,
         };
         var mountPoint = new Argument<string?>("MNT")
@@ -78,7 +78,7 @@ internal static class MountVerb
 
     private static int Mount(CommandContext context, MountRequest request, bool json, bool foreground, Log log)
     {
-        var mount = ServedMount.Start(request, context.State(), log, context.Report);
+        var mount = TerminalProgress.During(progress => ServedMount.Start(request with { Progress = progress }, context.State(), log, context.Report));
         var text = json ? RecordJson.Line(mount.Record)
             : request.MountPoint is null ? mount.MountPoint + "\n"
             : "";

@@ -16,8 +16,13 @@ internal static class PackVerb
 
     public static Command Create(CommandContext context)
     {
-        var source = new Argument<string>("SOURCE") { Description = "A folder, or another image" };
+        var source = new Argument<string>("SOURCE") { Description = "A folder, another image, git:REPO[@REV] or tar:FILE (plain, gzip or zstd)" };
         var output = new Option<string?>("-o", "--output") { Description = "The image to be made; one of this name is replaced when the new one is complete", HelpName = "FILE" };
+        var patched = new Option<string?>("--base")
+        {
+            Description = "Pack only what differs from this image: a patch, to be mounted over it (mount BASE --image PATCH)",
+            HelpName = "IMAGE",
+        };
         var level = new Option<int>("--level")
         {
             Description = "zstd level, 1 to 19: higher is smaller and slower",
@@ -34,7 +39,7 @@ internal static class PackVerb
         var mtime = new Option<string?>("--mtime") { Description = "One modification time for everything, in seconds since 1970", HelpName = "SECONDS" };
         var owner = new Option<string?>("--owner") { Description = "One owner for everything, as numbers", HelpName = "UID:GID" };
         var threads = new Option<int?>("--threads") { Description = "Threads that compress (default: one per processor); the image is the same", HelpName = "N" };
-        var command = new Command(Name, "Make an image of a tree: one file that is mounted in milliseconds") { source, output, level, excludes, mtime, owner, threads };
+        var command = new Command(Name, "Make an image of a tree: one file that is mounted in milliseconds") { source, output, patched, level, excludes, mtime, owner, threads };
         command.SetAction(result =>
         {
             var target = result.GetValue(output) ?? throw MountProblem.Usage("pack: say with -o FILE which image to make");
@@ -53,7 +58,11 @@ internal static class PackVerb
                 Threads = InRange("--threads", result.GetValue(threads) ?? Math.Min(Environment.ProcessorCount, MostThreads), MostThreads),
             };
             using var progress = new TerminalProgress();
-            PackJob.Run(SourceSpec.Parse(result.GetRequiredValue(source)), target, options, progress.Show);
+            foreach (var note in PackJob.Run(SourceSpec.Parse(result.GetRequiredValue(source)), target, result.GetValue(patched), options, progress.Show))
+            {
+                context.Error.WriteLine($"{CommandLine.ProgramName}: {note}");
+            }
+
             return ExitCode.Ok;
         });
         return command;

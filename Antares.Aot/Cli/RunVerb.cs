@@ -51,7 +51,7 @@ internal static class RunVerb
 
             var request = shared.ToRequest(result, result.GetRequiredValue(source), result.GetValue(mountPoint), Durability.Volatile, options);
             var inside = FolderInMount(result.GetValue(folder) ?? "");
-            var mount = ServedMount.Start(request, context.State(), log, report: null);
+            var mount = TerminalProgress.During(progress => ServedMount.Start(request with { Progress = progress }, context.State(), log, report: null));
             var code = JobCommand.Run(mount, inside, context.Words.Restore(result.GetRequiredValue(words)), log);
             if (KeptText(mount.Record) is { } kept)
             {

@@ -14,7 +14,7 @@ internal static class StoreVerb
 
     public static Command Create(CommandContext context)
     {
-        var command = new Command(Name, "Look after the store of what servers sent")
+        var command = new Command(Name, "Look after the store of what servers sent and archives became")
         {
             CreateStat(context), CreateCollect(context), CreateVerify(context),
         };
@@ -30,13 +30,18 @@ internal static class StoreVerb
             using var store = Open(result.GetValue(folder));
             long objects = 0;
             long bytes = 0;
+            long images = 0;
+            long imageBytes = 0;
             Check(store, StoreWalk.Files(store.Root, file =>
             {
                 objects += file.Kind == ObjectKind.None ? 0 : 1;
                 bytes += file.Bytes;
+                images += file.Kind == ObjectKind.Image ? 1 : 0;
+                imageBytes += file.Kind == ObjectKind.Image ? file.Bytes : 0;
                 return true;
             }));
-            context.Out.Write(string.Create(CultureInfo.InvariantCulture, $"{store.Folder}: {objects} objects, {bytes} bytes\n"));
+            var ofThem = images == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"; of them images of archives and commits: {images}, {imageBytes} bytes");
+            context.Out.Write(string.Create(CultureInfo.InvariantCulture, $"{store.Folder}: {objects} objects, {bytes} bytes{ofThem}\n"));
             return ExitCode.Ok;
         });
         return command;

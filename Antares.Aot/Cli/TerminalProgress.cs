@@ -19,6 +19,13 @@ internal sealed class TerminalProgress : IDisposable
     private long _last = -IntervalMs;
     private bool _shown;
 
+    /// <summary>Shows the progress of something that may take long; the line is gone when it is done.</summary>
+    public static T During<T>(Func<Action<PackProgress>, T> work)
+    {
+        using var progress = new TerminalProgress();
+        return work(progress.Show);
+    }
+
     public void Show(PackProgress progress)
     {
         var now = _clock.ElapsedMilliseconds;

@@ -3,7 +3,6 @@ using System.Text;
 using Antares.Aot.Base;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Layers;
-using Antares.Interop;
 
 namespace Antares.Aot.Images;
 
@@ -14,7 +13,7 @@ internal sealed class ImageSummary
 
     private readonly ImageHeader _header;
     private readonly PriorityQueue<string, (ulong Size, int Order)> _largest = new();
-    private readonly List<(string Key, string Value)> _provenance = [];
+    private readonly List<(string Key, string Value)> _provenance;
     private readonly long _frames;
     private readonly long _blobs;
     private int _order;
@@ -30,7 +29,7 @@ internal sealed class ImageSummary
         _header = image.Image.Header;
         _frames = image.Content.Frames.Count;
         _blobs = (long)(_header[ImageSection.Blobs].Length / ImageBlob.Bytes) - 1;
-        ReadProvenance(image.Image);
+        _provenance = ImageProvenance.Read(image.Image);
         var walk = new ImageWalk(image.Tree, ILayer.RootNode);
         while (walk.MoveNext())
         {
@@ -166,31 +165,6 @@ internal sealed class ImageSummary
 
     private List<(string Path, ulong Size)> Largest() =>
         [.. _largest.UnorderedItems.OrderByDescending(item => item.Priority).Select(item => (item.Element, item.Priority.Size))];
-
-    private unsafe void ReadProvenance(ImageFile image)
-    {
-        var place = _header[ImageSection.Provenance];
-        if (place.Length == 0)
-        {
-            return;
-        }
-
-        if (place.Length > int.MaxValue || image.Need(place.Offset, place.Length) != Errno.None)
-        {
-            throw new ImageException("section provenance is damaged");
-        }
-
-        var text = new ReadOnlySpan<byte>(image.Base + place.Offset, (int)place.Length);
-        foreach (var range in text.Split((byte)'\n'))
-        {
-            var line = Utf8.Print(text[range]);
-            if (line.Length > 0)
-            {
-                var parts = line.Split('=', 2);
-                _provenance.Add((parts[0], parts.Length == 2 ? parts[1] : ""));
-            }
-        }
-    }
 
     private static void Line(StringBuilder text, string key, FormattableString value) =>
         _ = text.Append(CultureInfo.InvariantCulture, $"{key,-10}").Append(value.ToString(CultureInfo.InvariantCulture)).Append('\n');

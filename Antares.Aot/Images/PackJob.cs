@@ -13,16 +13,28 @@ internal static class PackJob
     private const int SourceFds = 256;
 
     /// <summary>Packs a source. The file appears complete or not at all.</summary>
-    /// <exception cref="MountProblem">Host: what cannot be read or written.</exception>
-    public static void Run(SourceSpec source, string target, PackOptions options, Action<PackProgress> progress)
+    /// <returns>What the user should hear of, a sentence each.</returns>
+    /// <param name="source">What is packed.</param>
+    /// <param name="target">The image file.</param>
+    /// <param name="patched">An image: only what differs from it is packed; null: everything.</param>
+    /// <param name="options">How.</param>
+    /// <param name="progress">Told now and then.</param>
+    /// <exception cref="MountProblem">Usage: the base is a patch itself; Host: what cannot be read or written.</exception>
+    public static IReadOnlyList<string> Run(SourceSpec source, string target, string? patched, PackOptions options, Action<PackProgress> progress)
     {
         try
         {
-            using var layer = Open(source, target);
+            using var unpacked = source.Kind == SourceKind.Tar ? NewFile.Make(target) : null;
+            using var old = patched is null ? null : OpenBase(patched);
+            options = options with { Base = old?.PatchName };
+            using var tree = old is null
+                ? Open(source, target, unpacked, progress)
+                : PatchSource.Make(Open(source, target, unpacked, progress), new LayerSource(old, "image"), options);
             using var image = NewFile.Make(target);
             using var contents = NewFile.Make(target);
-            ImagePacker.Pack(layer, layer is ImageLayer ? options with { SourceKind = "image" } : options, image.Fd, contents.Fd, progress);
+            ImagePacker.Pack(tree, options, image.Fd, contents.Fd, progress);
             image.Publish();
+            return tree.Notes;
         }
         catch (ImageException problem)
         {
@@ -30,7 +42,27 @@ internal static class PackJob
         }
     }
 
-    private static ILayer Open(SourceSpec source, string target)
+    private static IPackSource Open(SourceSpec source, string target, NewFile? unpacked, Action<PackProgress> progress) => source.Kind switch
+    {
+        SourceKind.Git => PackSources.OpenGit(source, PackSources.FindRevision(source), progress),
+        SourceKind.Tar when unpacked is not null => PackSources.OpenTar(source, PackSources.OpenArchive(source, out _), unpacked.Fd, progress),
+        SourceKind.Mega => throw MountProblem.Usage($"pack: a server's tree ({source}) cannot be packed by this build; mount it, and pack the mount"),
+        _ => OpenFolder(source, target),
+    };
+
+    private static ImageLayer OpenBase(string path)
+    {
+        var image = ImageFiles.Open(path);
+        if (!image.IsPatch)
+        {
+            return image;
+        }
+
+        image.Dispose();
+        throw MountProblem.Usage($"--base {path} is a patch itself: give the image that it was made for");
+    }
+
+    private static LayerSource OpenFolder(SourceSpec source, string target)
     {
         var error = HostPath.Open(source.Path, Fcntl.O_RDONLY | Fcntl.O_NONBLOCK, 0, out var fd);
         if (error != Errno.None)
@@ -40,7 +72,7 @@ internal static class PackJob
 
         if (IsFile(fd) && source.Kind == SourceKind.Folder)
         {
-            return ImageFiles.Open(fd);
+            return new LayerSource(ImageFiles.Open(fd), "image");
         }
 
         try
@@ -58,7 +90,7 @@ internal static class PackJob
             if (error == Errno.None && layer is not null)
             {
                 fd = -1;
-                return layer;
+                return new LayerSource(layer, "folder");
             }
 
             throw MountProblem.Host(error == Errno.ENOTDIR ? $"source {source.Path} is neither a folder nor an image" : $"source {source.Path}", error);

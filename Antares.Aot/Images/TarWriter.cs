@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Antares.Aot.Base;
 using Antares.Interop;
 
 namespace Antares.Aot.Images;
@@ -141,8 +142,8 @@ internal sealed unsafe class TarWriter(int fd)
         "ustar\000"u8.CopyTo(_block.AsSpan(257));
         if (member.Type is '3' or '4')
         {
-            Octal(329, 8, Base.DeviceNumbers.Major(attributes.st_rdev));
-            Octal(337, 8, Base.DeviceNumbers.Minor(attributes.st_rdev));
+            Octal(329, 8, DeviceNumbers.Major(attributes.st_rdev));
+            Octal(337, 8, DeviceNumbers.Minor(attributes.st_rdev));
         }
 
         _block.AsSpan(ChecksumOffset, ChecksumBytes).Fill((byte)' ');

@@ -57,6 +57,16 @@ public sealed unsafe class ImageLayer : ILayer
     /// <summary>Native bytes of the frames kept unpacked.</summary>
     public long FrameHeldBytes => _content.HeldBytes;
 
+    /// <summary>How patches name this image.</summary>
+    internal string PatchName => ImageProvenance.NameOf(_image.Header);
+
+    /// <summary>True for an image that is of no use without the one that it is a patch of.</summary>
+    internal bool IsPatch => (_image.Header.Features & ImageFormat.PatchFeature) != 0;
+
+    /// <summary>Name of the image that this one is a patch of; null: it does not say.</summary>
+    /// <exception cref="ImageException">Damaged.</exception>
+    internal string? PatchedName => ImageProvenance.Read(_image).Find(line => line.Key == ImageProvenance.BaseKey).Value;
+
     internal ImageTree Tree => _tree;
 
     internal ImageContent Content => _content;
@@ -145,12 +155,13 @@ public sealed unsafe class ImageLayer : ILayer
     public bool AttributesAreAtHand(uint node) => true;
 
     /// <inheritdoc/>
-    /// <remarks>A directory of an image is merged like any other: marks of another overlay are not packed.</remarks>
+    /// <remarks>An image holds no redirects.</remarks>
     public Errno Merging(uint directory, out bool opaque, byte* redirect, int capacity, out int length)
     {
-        opaque = false;
         length = 0;
-        return Errno.None;
+        Errno error = _tree.Directory(directory, out ImageNode record);
+        opaque = (record.Flags & ImageNode.Opaque) != 0;
+        return _image.Sound(error);
     }
 
     public bool NextName(uint node, ref uint cursor, out uint directory, out ByteName name)

@@ -45,6 +45,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
                 layers.Add(OpenLower(i, files));
             }
 
+            PatchRules.Check(plan, layers);
             upper = withUpper ? OpenUpper(files) : null;
             diagnostics.AddGauge("descriptors_cached", () => files.Used);
             var behaviour = plan.Request.Behaviour;
@@ -104,7 +105,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
             throw MountProblem.Host($"source {lower.Spec} cannot be opened once more", error);
         }
 
-        if (lower.Spec.Kind == SourceKind.Image)
+        if (lower.IsImage)
         {
             return OpenImage(index, root);
         }

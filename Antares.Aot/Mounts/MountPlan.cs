@@ -11,11 +11,17 @@ namespace Antares.Aot.Mounts;
 /// <summary>A lower layer with its root opened.</summary>
 /// <param name="Spec">As asked for, with its kind as found.</param>
 /// <param name="RealPath">A folder or file without links; of a server the address with the revision that is mounted.</param>
-/// <param name="Root">Descriptor of the folder, or of the image file, of which layers have duplicates; null: the source is a server.</param>
+/// <param name="Root">Descriptor of the folder, or of the image file, of which layers have duplicates; null: the source is a server, or not packed yet.</param>
 public sealed record PlannedLower(SourceSpec Spec, string RealPath, OwnedFd? Root)
 {
     /// <summary>The server, once it was asked; the layer takes it over.</summary>
     internal PinnedMega? Mega { get; set; }
+
+    /// <summary>What becomes an image before it is mounted; null: nothing.</summary>
+    internal PackedSource? Packed { get; set; }
+
+    /// <summary>The root is, or will be, an image file.</summary>
+    public bool IsImage => Spec.Kind is SourceKind.Image or SourceKind.Git or SourceKind.Tar;
 }
 
 /// <summary>
@@ -91,8 +97,9 @@ public sealed class MountPlan : IDisposable
     /// <param name="request">From the command line.</param>
     /// <param name="log">Hears of what is done without.</param>
     /// <param name="announce">Told of the plan when its paths are known and nothing is made yet.</param>
+    /// <param name="report">Who waits for the mount, or null: packing a source ends when nobody does.</param>
     /// <exception cref="MountProblem">Usage or Host; nothing is left behind.</exception>
-    public static MountPlan Make(MountRequest request, Log log, Action<MountPlan>? announce = null)
+    public static MountPlan Make(MountRequest request, Log log, Action<MountPlan>? announce = null, ReadyReport? report = null)
     {
         var plan = new MountPlan(request, Workspace.NewId());
         try
@@ -104,6 +111,7 @@ public sealed class MountPlan : IDisposable
             announce?.Invoke(plan);
             plan.MakeWorkspace(log);
             plan.AskServers(log);
+            plan.PackSources(log, report);
             plan.CopyRootAttributes(log);
             plan.OpenWork();
             OverlapRules.Check(plan);
@@ -173,6 +181,7 @@ public sealed class MountPlan : IDisposable
             lower.Root?.Dispose();
             lower.Mega?.Dispose();
             lower.Mega = null; // a layer may have it instead
+            lower.Packed?.Dispose();
         }
     }
 
@@ -212,7 +221,14 @@ public sealed class MountPlan : IDisposable
                 continue;
             }
 
-            if (spec.Kind == SourceKind.Folder && OpenImage(spec) is { } image)
+            if (spec.Kind is SourceKind.Git or SourceKind.Tar)
+            {
+                var packed = PackedSource.Find(spec);
+                _lowers.Add(new PlannedLower(spec, packed.ShownPath, null) { Packed = packed });
+                continue;
+            }
+
+            if (spec.Kind is SourceKind.Folder or SourceKind.Image && OpenImage(spec) is { } image)
             {
                 _lowers.Add(image);
                 continue;
@@ -232,9 +248,12 @@ public sealed class MountPlan : IDisposable
     /// <exception cref="MountProblem">Host: a file that cannot be read, or is no image.</exception>
     private static PlannedLower? OpenImage(SourceSpec spec)
     {
-        if (HostPath.Stat(spec.Path, out var attributes) != Errno.None || !StatMode.IsRegular(attributes.st_mode))
+        var isThere = HostPath.Stat(spec.Path, out var attributes);
+        if (isThere != Errno.None || !StatMode.IsRegular(attributes.st_mode))
         {
-            return null;
+            return spec.Kind == SourceKind.Folder ? null
+                : isThere == Errno.None ? throw MountProblem.Host($"image {spec.Path} is no regular file; a folder goes on top with --layer")
+                : throw MountProblem.Host($"image {spec.Path}", isThere);
         }
 
         // Not blocking: what was a file may be a FIFO by now.
@@ -368,6 +387,19 @@ public sealed class MountPlan : IDisposable
         }
     }
 
+    /// <summary>Makes images of what is none, or finds those that were made before.</summary>
+    private void PackSources(Log log, ReadyReport? report)
+    {
+        for (var i = 0; i < _lowers.Count; i++)
+        {
+            if (_lowers[i] is { Packed: { } packed } lower)
+            {
+                using var interruption = new Interruption(report, Request.Progress);
+                _lowers[i] = lower with { Root = packed.OpenImage(Request.Mega.Store, StorePath, Request.Mega.StoreLimit, log, interruption.Tell) };
+            }
+        }
+    }
+
     /// <summary>The upper of a workspace looks like the source's root, whose attributes it hides.</summary>
     private void CopyRootAttributes(Log log)
     {
@@ -379,7 +411,7 @@ public sealed class MountPlan : IDisposable
         var error = _lowers[0] switch
         {
             // An image's root is asked when it is open (LayerFactory).
-            { Spec.Kind: SourceKind.Image } => Errno.None,
+            { IsImage: true } => Errno.None,
             { Root: { } root } => RootAttributes.Copy(root.Value, Upper.Value),
             { Mega: { } mega } => RootAttributes.Set(Upper.Value, mega.Trees.Commit.Seconds),
             _ => Errno.None,

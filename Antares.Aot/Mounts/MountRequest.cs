@@ -1,3 +1,5 @@
+using Antares.Aot.Dicfuse.Image.Pack;
+
 namespace Antares.Aot.Mounts;
 
 /// <summary>Whether writes are made durable as they are made.</summary>
@@ -69,6 +71,9 @@ public sealed record MountRequest
 
     /// <summary>For a source of the kind <see cref="SourceKind.Mega"/>.</summary>
     public MegaRequest Mega { get; init; } = new();
+
+    /// <summary>Told how far the packing of a source is, where one must be packed; null: nobody.</summary>
+    public Action<PackProgress>? Progress { get; init; }
 
     /// <summary>Options for the mount itself, as mount(8) spells them: noatime, nosuid, noexec …</summary>
     public IReadOnlyList<string> MountOptions { get; init; } = [];

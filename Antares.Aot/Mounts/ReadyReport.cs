@@ -38,6 +38,16 @@ public sealed unsafe class ReadyReport : IDisposable
         return int.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var fd) ? new ReadyReport(fd) : null;
     }
 
+    /// <summary>True when the reporter has ended: it was interrupted.</summary>
+    public bool IsGone
+    {
+        get
+        {
+            var wait = new pollfd { fd = _socket.Value };
+            return Signals.Poll(&wait, 1, 0, out _) == Errno.None && (wait.revents & Signals.POLLHUP) != 0;
+        }
+    }
+
     /// <summary>Asks the reporter to look at the mounted root, and does not wait for it.</summary>
     /// <returns>False: the reporter is gone.</returns>
     public bool Ask(string mountPoint) => Send(Frame.Ask, 0, mountPoint);

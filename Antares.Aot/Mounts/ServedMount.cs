@@ -91,7 +91,7 @@ public sealed class ServedMount : IDisposable
                     state.Add(record);
                     clock.Step("recorded");
                 }
-            });
+            }, report);
             clock.Step("folders opened, made and checked");
             return Start(plan, record ?? Describe(plan, state), control, diagnostics, state, log, report, clock);
         }

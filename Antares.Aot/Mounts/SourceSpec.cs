@@ -14,6 +14,12 @@ public enum SourceKind
 
     /// <summary>A bare path of a file with an image's magic: the image is mapped and used in place.</summary>
     Image,
+
+    /// <summary><c>git:REPO[@REV]</c>: a commit of a repository on this machine, packed into an image.</summary>
+    Git,
+
+    /// <summary><c>tar:FILE</c>: an archive, packed into an image.</summary>
+    Tar,
 }
 
 /// <summary>SOURCE of the command line: where the tree of a mount comes from.</summary>
@@ -23,28 +29,30 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
 {
     private const string DirectoryPrefix = "dir:";
     private const string MegaPrefix = "mega:";
+    private const string GitPrefix = "git:";
+    private const string TarPrefix = "tar:";
 
     /// <summary>Prefixes of the grammar that this build does not serve. A folder of such a name is written with "./" before it.</summary>
-    private static readonly string[] s_unsupported = ["git:", "tar:", "https:", "http:"];
+    private static readonly string[] s_unsupported = ["https:", "http:"];
 
     /// <summary>Reads SOURCE. Only the known prefixes mean anything: a bare path may have colons.</summary>
     /// <exception cref="MountProblem">Usage: empty, not a file name, or a kind of source that this build does not serve.</exception>
     public static SourceSpec Parse(string text)
     {
-        var spec = text.StartsWith(DirectoryPrefix, StringComparison.Ordinal)
-            ? new SourceSpec(SourceKind.Dicfuse, text[DirectoryPrefix.Length..])
-            : new SourceSpec(SourceKind.Folder, text);
-        if (text.StartsWith(MegaPrefix, StringComparison.Ordinal))
+        var spec = text switch
         {
-            spec = new SourceSpec(SourceKind.Mega, text[MegaPrefix.Length..]);
-        }
-
+            _ when text.StartsWith(DirectoryPrefix, StringComparison.Ordinal) => new SourceSpec(SourceKind.Dicfuse, text[DirectoryPrefix.Length..]),
+            _ when text.StartsWith(MegaPrefix, StringComparison.Ordinal) => new SourceSpec(SourceKind.Mega, text[MegaPrefix.Length..]),
+            _ when text.StartsWith(GitPrefix, StringComparison.Ordinal) => new SourceSpec(SourceKind.Git, text[GitPrefix.Length..]),
+            _ when text.StartsWith(TarPrefix, StringComparison.Ordinal) => new SourceSpec(SourceKind.Tar, text[TarPrefix.Length..]),
+            _ => new SourceSpec(SourceKind.Folder, text),
+        };
         foreach (var prefix in s_unsupported)
         {
             if (text.StartsWith(prefix, StringComparison.Ordinal))
             {
                 throw MountProblem.Usage(
-                    $"source '{text}': sources of the kind '{prefix}' are not supported by this build; give a folder, dir:FOLDER, mega:URL/PATH or an image"
+                    $"source '{text}': sources of the kind '{prefix}' are not supported by this build; give a folder, an image, dir:FOLDER, git:REPO, tar:FILE or mega:URL/PATH"
                     + $" (a folder whose name begins so is written ./{text})");
             }
         }
@@ -83,6 +91,8 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
     {
         SourceKind.Dicfuse => DirectoryPrefix + Path,
         SourceKind.Mega => MegaPrefix + Path,
+        SourceKind.Git => GitPrefix + Path,
+        SourceKind.Tar => TarPrefix + Path,
         _ => Path,
     };
 }

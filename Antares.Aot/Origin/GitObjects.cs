@@ -1,3 +1,4 @@
+using Antares.Aot.Dicfuse.Git;
 using Antares.Interop;
 
 namespace Antares.Aot.Origin;
@@ -138,7 +139,7 @@ internal sealed class GitObjects(string repository) : IDisposable
             }
         }
 
-        Errno error = GitProcess.Start(_repository, mode, out GitProcess? process);
+        Errno error = GitProcess.Start(_repository, ["cat-file", mode], out GitProcess? process);
         return error == Errno.None && process is not null ? process : throw new IOException($"git cannot be started: {error}");
     }
 

@@ -47,7 +47,7 @@ internal unsafe struct ImageHeader
     public uint Version;
     public uint HeaderBytes;
 
-    /// <summary>Bits that a reader must know to read the image; none are defined.</summary>
+    /// <summary>Bits that a reader must know to read the image (<see cref="ImageFormat.KnownFeatures"/>).</summary>
     public ulong Features;
 
     /// <summary>Length of the whole file.</summary>
@@ -124,7 +124,8 @@ internal unsafe struct ImageHeader
 /// 32      2     Mode        st_mode
 /// 34      2     Owner       index in the owners
 /// 36      1     NameLength  1 to 255; 0 for the root
-/// 37      1     Flags       bit 0: a further name of a hard link · bit 1: has extended attributes · bit 2: file with frames of zeros
+/// 37      1     Flags       bit 0: a further name of a hard link · bit 1: has extended attributes · bit 2: file with frames of zeros ·
+///                           bit 3: a directory that hides what lies below
 /// 38      2     Nlink       names in the image, or 2 + sub-directories; 65,535: at least as many (a directory: 1, "not counted")
 /// </code>
 /// </remarks>
@@ -138,7 +139,10 @@ internal struct ImageNode
     /// <summary>Regular file: frames of zeros are in its content, so its blocks are fewer than its size says.</summary>
     public const byte Sparse = 4;
 
-    public const byte KnownFlags = Alias | HasXattrs | Sparse;
+    /// <summary>Directory: the layers below are not merged in. Only with <see cref="ImageFormat.OpaqueFeature"/>.</summary>
+    public const byte Opaque = 8;
+
+    public const byte KnownFlags = Alias | HasXattrs | Sparse | Opaque;
 
     public uint Parent;
     public uint Name;
@@ -201,6 +205,14 @@ internal static class ImageFormat
     public const ulong Magic = 0x0A67_6D49_746E_4189;
 
     public const uint Version = 1;
+
+    /// <summary>Feature bit: directories may be opaque.</summary>
+    public const ulong OpaqueFeature = 1;
+
+    /// <summary>Feature bit: the image is what another, named by its provenance, lacks, and is of no use without it.</summary>
+    public const ulong PatchFeature = 2;
+
+    public const ulong KnownFeatures = OpaqueFeature | PatchFeature;
     public const int SectionCount = 11;
     public const int PageBytes = 4096;
 

@@ -37,9 +37,10 @@ internal static unsafe class ImageHeaderCheck
             }
         }
 
-        if (header.Features != 0)
+        ulong unknown = header.Features & ~ImageFormat.KnownFeatures;
+        if (unknown != 0)
         {
-            throw new ImageException($"is an image with features that this program does not know (0x{header.Features:x}): use a newer one");
+            throw new ImageException($"is an image with features that this program does not know (0x{unknown:x}): use a newer one");
         }
 
         if (header.FileBytes != (ulong)fileBytes)

@@ -30,6 +30,7 @@ internal sealed unsafe class ImageVerifier : IDisposable
     private ulong _linked;
     private ulong _withXattrs;
     private ulong _fileSizes;
+    private bool _opaque;
 
     public ImageVerifier(ImageFile image, ImageTree tree, ImageContent content, ImageXattrs xattrs)
     {
@@ -175,6 +176,7 @@ internal sealed unsafe class ImageVerifier : IDisposable
 
         Check(IsFull || _children == _tree.Count - 2UL, "the directories do not hold each node once");
         Check(IsFull || _aliases == _linked, "a further name of a hard link belongs to no object");
+        Check(IsFull || _opaque == ((_image.Header.Features & ImageFormat.OpaqueFeature) != 0), "whether directories are opaque is not what the header says");
         Check(IsFull || _fileSizes == _image.Header.FileSizes, "the header's sum of file sizes is wrong");
     }
 
@@ -184,6 +186,12 @@ internal sealed unsafe class ImageVerifier : IDisposable
         string where = $"node {node}";
         _ = Check(_tree.Attributes(node, &attributes, out _), where); // told; the rest is looked at too
         Check((record.Flags & ~ImageNode.KnownFlags) == 0, $"{where}: unknown flags");
+        if ((record.Flags & ImageNode.Opaque) != 0)
+        {
+            _opaque = true;
+            Check(IsDirectory(record), $"{where}: opaque, but no directory");
+        }
+
         if (node == ImageFormat.RootNode)
         {
             Check(record.Parent == 0 && record.Name == 0 && record.NameLength == 0 && IsDirectory(record), "the root is none");

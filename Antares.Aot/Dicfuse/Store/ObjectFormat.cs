@@ -16,6 +16,9 @@ internal enum ObjectKind : byte
 
     /// <summary>What a server said about a revision and a path, named by a hash of that question.</summary>
     View = 3,
+
+    /// <summary>An image, in a form of its own, named by a hash of what it was made of.</summary>
+    Image = 4,
 }
 
 /// <summary>Head of an object file, 72 bytes, little-endian. The frames follow, then the table.</summary>

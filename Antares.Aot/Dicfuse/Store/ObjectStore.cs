@@ -16,6 +16,7 @@ namespace Antares.Aot.Dicfuse.Store;
 /// format        "antares-store 1"
 /// objects/ab/…  blobs and trees (ObjectFormat)
 /// views/ab/…    what a server said about a revision and a path
+/// images/ab/…   images of archives and commits (StoredImages)
 /// sizes         sizes by id (SizeTable)
 /// locks         who fetches what (StoreLocks)
 /// tmp/          objects in the making, PID.COUNTER.RANDOM
@@ -29,10 +30,12 @@ internal sealed unsafe class ObjectStore : IDisposable
     public const string FormatText = "antares-store 1\n";
     public const string ObjectsName = "objects";
     public const string ViewsName = "views";
+    public const string ImagesName = "images";
     public const string TemporaryName = "tmp";
 
+    internal const int PathBytes = 64;
+
     private const string Layer = "store";
-    private const int PathBytes = 64;
     private const long TouchSeconds = 3600;
 
     private static int s_counter;
@@ -109,7 +112,7 @@ internal sealed unsafe class ObjectStore : IDisposable
         {
             error = StoreOpening.CheckOwner(rootFd, ref problem);
             error = error == Errno.None ? StoreOpening.CheckFormat(rootFd, ref problem) : error;
-            foreach (string name in (ReadOnlySpan<string>)[ObjectsName, ViewsName, TemporaryName])
+            foreach (string name in (ReadOnlySpan<string>)[ObjectsName, ViewsName, ImagesName, TemporaryName])
             {
                 error = error == Errno.None ? StoreOpening.MakeFolder(rootFd, name, ref problem) : error;
             }
@@ -359,10 +362,15 @@ internal sealed unsafe class ObjectStore : IDisposable
 
     private static int PathLength(byte* path) => new ReadOnlySpan<byte>(path, PathBytes).IndexOf((byte)0);
 
-    private static void WritePath(byte* path, in ObjectId id, ObjectKind kind)
+    internal static void WritePath(byte* path, in ObjectId id, ObjectKind kind)
     {
         var room = new Span<byte>(path, PathBytes);
-        ReadOnlySpan<byte> folder = kind == ObjectKind.View ? "views/"u8 : "objects/"u8;
+        ReadOnlySpan<byte> folder = kind switch
+        {
+            ObjectKind.View => "views/"u8,
+            ObjectKind.Image => "images/"u8,
+            _ => "objects/"u8,
+        };
         folder.CopyTo(room);
         Span<byte> hex = stackalloc byte[ObjectId.HexLength];
         id.CopyHexTo(hex);

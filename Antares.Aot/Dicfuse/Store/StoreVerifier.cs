@@ -1,3 +1,4 @@
+using Antares.Aot.Dicfuse.Image;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Store;
@@ -57,6 +58,11 @@ internal static unsafe class StoreVerifier
     {
         read = 0;
         sound = false;
+        if (file.Kind == ObjectKind.Image)
+        {
+            return CheckImage(store, file, out sound, out read);
+        }
+
         foreach (ObjectKind kind in file.Kind == ObjectKind.View ? (ReadOnlySpan<ObjectKind>)[ObjectKind.View] : [ObjectKind.Blob, ObjectKind.Tree])
         {
             if (!store.TryStat(file.Id, kind, out long length))
@@ -88,6 +94,40 @@ internal static unsafe class StoreVerifier
 
             sound = kind == ObjectKind.View || hash.Finish() == file.Id;
             return Errno.None;
+        }
+
+        return Errno.None;
+    }
+
+    private static Errno CheckImage(ObjectStore store, in StoredFile file, out bool sound, out long read)
+    {
+        sound = false;
+        read = 0;
+        Errno error = new StoredImages(store).Open(file.Id, out int fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        try
+        {
+            using ImageFile image = ImageFile.Open(fd);
+            fd = -1;
+            using ImageContent content = new(image);
+            using ImageVerifier verifier = new(image, new ImageTree(image), content, new ImageXattrs(image));
+            sound = verifier.Run().Count == 0;
+            read = (long)image.Header.StreamBytes;
+        }
+        catch (ImageException)
+        {
+            sound = false;
+        }
+        finally
+        {
+            if (fd >= 0)
+            {
+                _ = Fd.Close(fd); // open for reading only: closing can lose nothing
+            }
         }
 
         return Errno.None;

@@ -8,7 +8,7 @@ namespace Antares.Aot.Dicfuse.Store;
 /// <param name="Folder">Descriptor of the folder it is in, open during the call.</param>
 /// <param name="Name">Its name in there.</param>
 /// <param name="Id">The object's id; none in tmp/.</param>
-/// <param name="Kind">View for views/, Blob for objects/ (which hold trees as well), None for tmp/.</param>
+/// <param name="Kind">View for views/, Image for images/, Blob for objects/ (which hold trees as well), None for tmp/.</param>
 /// <param name="Bytes">Space that it takes on the disk.</param>
 /// <param name="Used">When it was last used, in seconds since 1970.</param>
 internal readonly record struct StoredFile(int Folder, string Name, ObjectId Id, ObjectKind Kind, long Bytes, long Used);
@@ -16,7 +16,7 @@ internal readonly record struct StoredFile(int Folder, string Name, ObjectId Id,
 /// <summary>Goes through the files of a store. Files that come and go meanwhile are seen or not.</summary>
 internal static unsafe class StoreWalk
 {
-    /// <summary>Visits every object, view and temporary file.</summary>
+    /// <summary>Visits every object, view, image and temporary file.</summary>
     /// <param name="root">Descriptor of the store's folder.</param>
     /// <param name="visit">False ends the walk.</param>
     /// <returns>None; otherwise as the system call that failed.</returns>
@@ -24,7 +24,7 @@ internal static unsafe class StoreWalk
     {
         Errno error = Errno.None;
         bool more = true;
-        foreach ((string name, ObjectKind kind) in (ReadOnlySpan<(string, ObjectKind)>)[(ObjectStore.ObjectsName, ObjectKind.Blob), (ObjectStore.ViewsName, ObjectKind.View)])
+        foreach ((string name, ObjectKind kind) in (ReadOnlySpan<(string, ObjectKind)>)[(ObjectStore.ObjectsName, ObjectKind.Blob), (ObjectStore.ViewsName, ObjectKind.View), (ObjectStore.ImagesName, ObjectKind.Image)])
         {
             if (error == Errno.None && more)
             {

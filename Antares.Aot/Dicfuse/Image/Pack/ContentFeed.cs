@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Antares.Aot.Base;
-using Antares.Aot.Layers;
 using Antares.Interop;
 using K4os.Hash.xxHash;
 
@@ -17,18 +16,19 @@ internal sealed unsafe class ContentFeed : IDisposable
     /// <summary>From this size on a file with fewer blocks than its size says is asked where its holes are.</summary>
     private const ulong LeastSparse = 1 << 20;
 
-    private readonly ILayer _source;
+    private readonly IPackSource _source;
     private readonly PackedTree _tree;
     private readonly StreamCutter _cutter;
     private readonly Action<PackProgress> _progress;
     private readonly NativeList<Content> _contents = new();
     private readonly NativeMap _byChecksum = new();
     private readonly NativeMap _largeSizes = new();
+    private readonly NativeMap _byId = new();
     private readonly byte* _small = (byte*)NativeMemory.Alloc(ImageFormat.FrameBytes);
     private readonly byte* _other = (byte*)NativeMemory.Alloc(CompareBytes);
     private ulong _read;
 
-    public ContentFeed(ILayer source, PackedTree tree, StreamCutter cutter, Action<PackProgress> progress)
+    public ContentFeed(IPackSource source, PackedTree tree, StreamCutter cutter, Action<PackProgress> progress)
     {
         _source = source;
         _tree = tree;
@@ -41,13 +41,13 @@ internal sealed unsafe class ContentFeed : IDisposable
     public void Run()
     {
         uint count = (uint)_tree.Nodes.Count;
+        Announce();
         for (uint node = ImageFormat.RootNode + 1; node < count; node++)
         {
             ImageNode record = _tree.Nodes[node];
-            bool isFile = FileTypes.FromMode(record.Mode) == FileType.Regular && (record.Flags & ImageNode.Alias) == 0;
-            if (isFile && record.Size != 0)
+            if (HasContent(record))
             {
-                uint blob = record.Size <= ImageFormat.FrameBytes ? AddSmall(node, record.Size) : AddLarge(node, record.Size);
+                uint blob = Add(node, record.Size);
                 _tree.Nodes[node].Body = blob;
                 _tree.Nodes[node].Flags |= _contents[blob].IsSparse ? ImageNode.Sparse : (byte)0;
                 _read += record.Size;
@@ -63,15 +63,63 @@ internal sealed unsafe class ContentFeed : IDisposable
         _contents.Dispose();
         _byChecksum.Dispose();
         _largeSizes.Dispose();
+        _byId.Dispose();
         NativeMemory.Free(_small);
         NativeMemory.Free(_other);
     }
 
-    private uint AddSmall(uint node, ulong size)
+    private static bool HasContent(in ImageNode record) =>
+        FileTypes.FromMode(record.Mode) == FileType.Regular && (record.Flags & ImageNode.Alias) == 0 && record.Size != 0;
+
+    /// <summary>Tells the source what it will be asked for; of files that it knows to be equal the first.</summary>
+    private void Announce()
+    {
+        using NativeList<uint> nodes = new();
+        using NativeMap seen = new();
+        for (uint node = ImageFormat.RootNode + 1; node < _tree.Nodes.Count; node++)
+        {
+            if (!HasContent(_tree.Nodes[node]))
+            {
+                continue;
+            }
+
+            ulong id = _source.ContentId(_tree.Sources[node]);
+            if (id == 0 || !seen.TryGet(id, out _))
+            {
+                nodes.Add(_tree.Sources[node]);
+            }
+
+            if (id != 0)
+            {
+                seen.Set(id, 1);
+            }
+        }
+
+        _source.Announce(new ReadOnlySpan<uint>(nodes.Pointer, checked((int)nodes.Count)));
+    }
+
+    private uint Add(uint node, ulong size)
+    {
+        ulong id = _source.ContentId(_tree.Sources[node]);
+        if (id != 0 && _byId.TryGet(id, out ulong known))
+        {
+            return (uint)known;
+        }
+
+        uint blob = size <= ImageFormat.FrameBytes ? AddSmall(node, size, isNew: id != 0) : AddLarge(node, size, isNew: id != 0);
+        if (id != 0)
+        {
+            _byId.Set(id, blob);
+        }
+
+        return blob;
+    }
+
+    private uint AddSmall(uint node, ulong size, bool isNew)
     {
         Read(node, 0, _small, (uint)size);
         ulong checksum = XXH64.DigestOf(_small, (int)size);
-        uint known = Find(checksum, node, size, isSmall: true);
+        uint known = isNew ? 0 : Find(checksum, node, size, isSmall: true);
         if (known != 0)
         {
             return known;
@@ -83,10 +131,10 @@ internal sealed unsafe class ContentFeed : IDisposable
         return blob;
     }
 
-    private uint AddLarge(uint node, ulong size)
+    private uint AddLarge(uint node, ulong size, bool isNew)
     {
         // Hashed before it is added only where another of this size is known.
-        if (_largeSizes.TryGet(size, out _))
+        if (!isNew && _largeSizes.TryGet(size, out _))
         {
             uint known = Find(Hash(node, size), node, size, isSmall: false);
             if (known != 0)
@@ -221,7 +269,7 @@ internal sealed unsafe class ContentFeed : IDisposable
         stat attributes;
         uint source = _tree.Sources[node];
         bool sparse = size >= LeastSparse
-            && _source.GetattrWithMapping(source, mapping: false, &attributes) == Errno.None
+            && _source.Attributes(source, &attributes) == Errno.None
             && (ulong)attributes.st_blocks * 512 < size;
         return sparse && _source.OpenContent(source, out int fd) == Errno.None ? new OwnedFd(fd) : null;
     }

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Antares.Aot.Layers;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Image.Pack;
@@ -12,16 +11,19 @@ internal static unsafe class ImagePacker
     private const int CopyBytes = 64 << 20;
 
     /// <summary>Packs a tree into an open file.</summary>
-    /// <param name="source">The tree; lists names in the order of their bytes.</param>
+    /// <param name="source">The tree.</param>
     /// <param name="options">How.</param>
     /// <param name="target">An empty file, open for reading and writing; holds the image at the end.</param>
     /// <param name="scratch">Another empty file, best on the same file system; holds the packed contents meanwhile.</param>
     /// <param name="progress">Told now and then.</param>
     /// <exception cref="ImageException">What could not be read or written.</exception>
-    public static void Pack(ILayer source, PackOptions options, int target, int scratch, Action<PackProgress> progress)
+    public static void Pack(IPackSource source, PackOptions options, int target, int scratch, Action<PackProgress> progress)
     {
         using PackedTree tree = new();
-        using (TreeWalk walk = new(source, options, tree, progress))
+        tree.Features = options.Base is null ? 0 : ImageFormat.PatchFeature;
+
+        // A patch has left them out already, and its whiteouts may have such names.
+        using (TreeWalk walk = new(source, source is PatchSource ? options with { Excludes = [] } : options, tree, progress))
         {
             walk.Run();
         }
@@ -35,8 +37,14 @@ internal static unsafe class ImagePacker
             packedBytes = frames.PackedBytes;
         }
 
-        using ImageWriter writer = new(tree, Encoding.UTF8.GetBytes(Provenance(options)), packedBytes);
-        Errno error = writer.Write(target);
+        Errno error = source.Finish();
+        if (error != Errno.None)
+        {
+            throw new ImageException("the source changed while it was being packed; try again when nothing writes to it");
+        }
+
+        using ImageWriter writer = new(tree, Encoding.UTF8.GetBytes(Provenance(source, options)), packedBytes);
+        error = writer.Write(target);
         if (error == Errno.None)
         {
             error = CopyContents(scratch, target, (long)writer.ContentsOffset, (long)packedBytes);
@@ -49,14 +57,19 @@ internal static unsafe class ImagePacker
     }
 
     /// <summary>What the image was made of and how: no path and no time, so that equal trees give equal images.</summary>
-    private static string Provenance(PackOptions options)
+    private static string Provenance(IPackSource source, PackOptions options)
     {
         StringBuilder text = new();
         _ = text.Append(CultureInfo.InvariantCulture, $"tool={ProgramVersion.Line}\n")
-            .Append(CultureInfo.InvariantCulture, $"source={options.SourceKind}\n");
-        if (options.Revision is { } revision)
+            .Append(CultureInfo.InvariantCulture, $"source={source.Kind}\n");
+        if (source.Revision is { } revision)
         {
             _ = text.Append(CultureInfo.InvariantCulture, $"revision={revision}\n");
+        }
+
+        if (options.Base is { } name)
+        {
+            _ = text.Append(CultureInfo.InvariantCulture, $"{ImageProvenance.BaseKey}={name}\n");
         }
 
         _ = text.Append(CultureInfo.InvariantCulture, $"level={options.Level}\n");

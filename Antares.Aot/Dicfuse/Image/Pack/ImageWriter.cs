@@ -24,6 +24,7 @@ internal sealed unsafe class ImageWriter : IDisposable
             Magic = ImageFormat.Magic,
             Version = ImageFormat.Version,
             HeaderBytes = ImageHeader.Bytes,
+            Features = tree.Features,
             NodeCount = (ulong)tree.Nodes.Count,
             FrameBytes = ImageFormat.FrameBytes,
             StreamBytes = tree.StreamBytes,

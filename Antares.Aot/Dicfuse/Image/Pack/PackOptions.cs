@@ -14,17 +14,14 @@ public sealed record PackOptions
     /// <summary>Patterns of paths that are left out.</summary>
     public IReadOnlyList<string> Excludes { get; init; } = [];
 
+    /// <summary>Name of the image that this one is a patch of (<see cref="ImageProvenance.NameOf"/>); null: of none.</summary>
+    public string? Base { get; init; }
+
     /// <summary>One modification time for everything; null: those of the source.</summary>
     public timespec? Mtime { get; init; }
 
     /// <summary>One owner for everything; null: those of the source.</summary>
     public (uint Uid, uint Gid)? Owner { get; init; }
-
-    /// <summary>What the source is, for the provenance: "folder", "tar", "git".</summary>
-    public string SourceKind { get; init; } = "folder";
-
-    /// <summary>The source's revision, for the provenance; null: it has none.</summary>
-    public string? Revision { get; init; }
 }
 
 /// <summary>How far a pack is, for people.</summary>

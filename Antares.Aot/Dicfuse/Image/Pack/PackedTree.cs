@@ -31,6 +31,9 @@ internal sealed unsafe class PackedTree : IDisposable
     /// <summary>Length of the stream of contents.</summary>
     public ulong StreamBytes { get; set; }
 
+    /// <summary>Feature bits that a reader must know.</summary>
+    public ulong Features { get; set; }
+
     /// <summary>Sum of the sizes of all files.</summary>
     public ulong FileSizes { get; set; }
 

@@ -12,7 +12,7 @@ namespace Antares.Aot.Dicfuse.Image.Pack;
 /// </summary>
 internal sealed unsafe class TreeWalk : IDisposable
 {
-    private readonly ILayer _source;
+    private readonly IPackSource _source;
     private readonly PackOptions _options;
     private readonly PackedTree _tree;
     private readonly Action<PackProgress> _progress;
@@ -22,14 +22,14 @@ internal sealed unsafe class TreeWalk : IDisposable
     private readonly NativeMap _lastNames = new();
     private readonly NativeList<byte> _path = new();
     private readonly NativeList<byte> _set = new();
-    private readonly byte[] _buffer = new byte[Xattr.XATTR_SIZE_MAX];
-    private readonly byte[] _names = new byte[Xattr.XATTR_LIST_MAX];
+    private readonly byte[] _target = new byte[ImageFormat.LongestTarget + 1];
+    private readonly List<(byte[] Name, byte[] Value)> _xattrs = [];
 
     /// <param name="source">Lists names in the order of their bytes.</param>
     /// <param name="options">What is left out or replaced.</param>
     /// <param name="tree">Empty.</param>
     /// <param name="progress">Told now and then.</param>
-    public TreeWalk(ILayer source, PackOptions options, PackedTree tree, Action<PackProgress> progress)
+    public TreeWalk(IPackSource source, PackOptions options, PackedTree tree, Action<PackProgress> progress)
     {
         _source = source;
         _options = options;
@@ -148,7 +148,7 @@ internal sealed unsafe class TreeWalk : IDisposable
         });
         _tree.Sources.Add(source);
         stat attributes;
-        Errno error = _source.GetattrWithMapping(source, mapping: false, &attributes);
+        Errno error = _source.Attributes(source, &attributes);
         if (error != Errno.None)
         {
             throw Unreadable(node, error);
@@ -187,6 +187,11 @@ internal sealed unsafe class TreeWalk : IDisposable
             AddTarget(node, source);
         }
 
+        if (type == FileType.Directory)
+        {
+            AddOpaque(node, source);
+        }
+
         AddXattrs(node, source);
     }
 
@@ -213,11 +218,26 @@ internal sealed unsafe class TreeWalk : IDisposable
         return false;
     }
 
+    private void AddOpaque(uint node, uint source)
+    {
+        Errno error = _source.IsOpaque(source, out bool opaque);
+        if (error != Errno.None)
+        {
+            throw Unreadable(node, error);
+        }
+
+        if (opaque)
+        {
+            _tree.Nodes[node].Flags |= ImageNode.Opaque;
+            _tree.Features |= ImageFormat.OpaqueFeature;
+        }
+    }
+
     private void AddTarget(uint node, uint source)
     {
         int length;
         Errno error;
-        fixed (byte* target = _buffer)
+        fixed (byte* target = _target)
         {
             error = _source.Readlink(source, target, ImageFormat.LongestTarget + 1, out length);
             if (error == Errno.None && length is >= 1 and <= ImageFormat.LongestTarget)
@@ -234,71 +254,35 @@ internal sealed unsafe class TreeWalk : IDisposable
 
     private void AddXattrs(uint node, uint source)
     {
-        int listed;
-        Errno error;
-        fixed (byte* list = _names)
-        {
-            error = _source.Listxattr(source, list, (nuint)_names.Length, out listed);
-        }
-
-        if (error == Errno.EOPNOTSUPP || (error == Errno.None && listed == 0))
-        {
-            return;
-        }
-
+        _xattrs.Clear();
+        Errno error = _source.Xattrs(source, _xattrs);
         if (error != Errno.None)
         {
             throw Unreadable(node, error);
         }
 
-        List<byte[]> names = [];
-        for (int at = 0; at < listed;)
+        if (_xattrs.Count == 0)
         {
-            int length = _names.AsSpan(at, listed - at).IndexOf((byte)0);
-            names.Add(_names.AsSpan(at, length + 1).ToArray());
-            at += length + 1;
+            return;
         }
 
-        names.Sort(static (a, b) => a.AsSpan().SequenceCompareTo(b));
+        _xattrs.Sort(static (a, b) => a.Name.AsSpan().SequenceCompareTo(b.Name));
         while (_set.Count > 0)
         {
             _ = _set.Pop(); // emptied for the next set
         }
 
-        names.ForEach(name => AddXattr(node, source, name));
-        if (_set.Count > 0)
+        foreach ((byte[] name, byte[] value) in _xattrs)
         {
-            AddNumber(ImageXattrs.EndOfSet);
-            _tree.AddXattrs(node, new ReadOnlySpan<byte>(_set.Pointer, (int)_set.Count));
-        }
-    }
-
-    /// <param name="node">The node, for messages.</param>
-    /// <param name="source">Its node in the source.</param>
-    /// <param name="name">With its NUL.</param>
-    private void AddXattr(uint node, uint source, byte[] name)
-    {
-        int length;
-        Errno error;
-        fixed (byte* key = name, value = _buffer)
-        {
-            error = _source.Getxattr(source, key, value, (nuint)_buffer.Length, out length);
+            AddNumber((uint)value.Length);
+            _set.Add((byte)name.Length);
+            _set.AddRange(name);
+            _set.Add(0);
+            _set.AddRange(value);
         }
 
-        if (error == Errno.ENODATA)
-        {
-            return;
-        }
-
-        if (error != Errno.None)
-        {
-            throw Unreadable(node, error);
-        }
-
-        AddNumber((uint)length);
-        _set.Add((byte)(name.Length - 1));
-        _set.AddRange(name);
-        _set.AddRange(_buffer.AsSpan(0, length));
+        AddNumber(ImageXattrs.EndOfSet);
+        _tree.AddXattrs(node, new ReadOnlySpan<byte>(_set.Pointer, (int)_set.Count));
     }
 
     private void AddNumber(uint number)

@@ -1,9 +1,8 @@
 using System.Globalization;
 using Antares.Aot.Base;
-using Antares.Aot.Mounts;
 using Antares.Interop;
 
-namespace Antares.Aot.Images;
+namespace Antares.Aot.Mounts;
 
 /// <summary>
 /// A file that gets its name when it is complete. Until then it has none where the file system can do that (O_TMPFILE), so that nothing
