@@ -181,7 +181,9 @@ public sealed class RunMountTests
     {
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch);
-        _ = Probe.Check(mount.Lower, "mkdir d\nput d/script #!/no/such/shell\nchmod d/script 755\n");
+        string script = Path.Combine(scratch.Make("lower/d"), "script");
+        File.WriteAllText(script, "#!/no/such/shell\n");
+        File.SetUnixFileMode(script, (UnixFileMode)0x1ED /* 0755 */);
         string spaces = scratch.Make("spaces");
         foreach ((string folder, string command, int code, string named) in new[]
         {
