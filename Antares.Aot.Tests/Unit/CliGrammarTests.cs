@@ -191,7 +191,12 @@ public sealed class CliGrammarTests : IDisposable
 
     private static MountRecord Record(string mountPoint) => new()
     {
-        Id = "1", Process = ProcessIdentity.Self(), MountPoint = mountPoint, Lowers = ["/l"], Socket = "/s", Created = "2026-01-01T00:00:00Z",
+        Id = "1",
+        Process = ProcessIdentity.Self(),
+        MountPoint = mountPoint,
+        Lowers = ["/l"],
+        Socket = "/s",
+        Created = "2026-01-01T00:00:00Z",
     };
 
     [Fact]

@@ -6,7 +6,7 @@ using Antares.Interop;
 namespace Antares.Aot.Tests.Unit;
 
 /// <summary>A file that is made anew takes the place of a file, and of nothing else.</summary>
-public sealed class ImagesNewFileTests : IDisposable
+public sealed class MountsNewFileTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("antares-new-").FullName;
 
