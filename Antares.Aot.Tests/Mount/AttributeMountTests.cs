@@ -104,6 +104,21 @@ public sealed class AttributeMountTests
         stat e/g s => 5
         """);
 
+    /// <summary>As kernel overlayfs: the layers below are left as they are, access times too.</summary>
+    [MountTheory, Mounts(NotPlain = "nothing is below it")]
+    public void ReadingMovesNoTimeBelow(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using IMountUnderTest mount = Parity.Create(kind, scratch);
+        _ = Probe.Check(mount.Lower, "put f x\nmkdirp d/e\nput d/e/g y\nput c z\n");
+        const string Objects = ". c d d/e d/e/g f";
+        _ = Shell.Bash($"touch -d @1000000000 {Objects}", directory: mount.Lower).Must();
+        mount.Mount();
+        _ = Shell.Bash("cat f d/e/g; ls . d d/e; grep -r y .; echo more >> c; mv d d2; ls d2/e", directory: mount.Root).Must();
+        string expected = string.Concat(Objects.Split(' ').Select(name => $"{name} 1000000000\n"));
+        Assert.Equal(expected, Shell.Bash($"stat -c '%n %X' {Objects}", directory: mount.Lower).Must());
+    }
+
     [MountTheory, Mounts]
     public void CtimeAndMtimeMove(MountKind kind) => Parity.Check(kind, Lower, """
         mark f f => ok

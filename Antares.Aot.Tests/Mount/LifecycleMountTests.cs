@@ -23,6 +23,31 @@ public sealed class LifecycleMountTests
         Assert.Equal("y", File.ReadAllText(Path.Combine(mount.Upper!, "new")));
     }
 
+    /// <summary>Memory for a request must not wait for dirty pages that only such a request can write (PF_MEMALLOC_NOIO, PF_LOCAL_THROTTLE).</summary>
+    [MountFact]
+    public void ThreadsOfRequestsDoNotWaitForDirtyPages()
+    {
+        const int CapSysResource = 24; // without it nobody may ask for that
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "app f x => ok\n");
+        int threads = 0;
+        foreach (string task in Directory.GetDirectories($"/proc/{mount.ServerPid()}/task"))
+        {
+            string stat = File.ReadAllText(task + "/stat");
+            if (!stat.Contains("(fuse-0)", StringComparison.Ordinal))
+                continue;
+
+            threads++;
+            ulong flags = ulong.Parse(stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[6], System.Globalization.CultureInfo.InvariantCulture);
+            Assert.Equal(Interop.Process.HasCapability(CapSysResource) ? 0x0018_0000ul : 0, flags & 0x0018_0000);
+        }
+
+        Assert.NotEqual(0, threads);
+    }
+
     [MountFact]
     public void WithoutMountPointAWorkspaceIsMadeAndRemoved()
     {

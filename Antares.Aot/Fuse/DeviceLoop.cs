@@ -141,6 +141,10 @@ internal sealed unsafe class DeviceLoop
         RequestContext.Current = context;
         LibfuseMessages.Route(_log);
         RequestWait.Attach(_onWaiting);
+
+        // Memory that this thread asks for must not wait until dirty pages are written, which may be those of this very mount. Without
+        // CAP_SYS_RESOURCE (EPERM), or before Linux 5.6 (EINVAL), it goes without.
+        _ = Interop.Process.Prctl(Interop.Process.PR_SET_IO_FLUSHER, 1, 0, 0, 0, out _);
         _ownThreads.Enter();
         _running.Set();
 

@@ -40,6 +40,7 @@ public sealed unsafe class FolderAccess : IDisposable
         _table = table;
         _fds = fds;
         Loans = workFd >= 0 && !mayOverride ? new ModeLoans(table, workFd) : null;
+        LeaveUntouched(rootFd);
     }
 
     public int RootFd => _rootFd;
@@ -310,6 +311,7 @@ public sealed unsafe class FolderAccess : IDisposable
         }
 
         Release(directory);
+        LeaveUntouched(fd);
         return Failure.Note(_layer, "openat2", error);
     }
 
@@ -376,7 +378,18 @@ public sealed unsafe class FolderAccess : IDisposable
             error = OpenBeneath(parentFd, name, Fcntl.O_PATH | Fcntl.O_DIRECTORY, out fd);
         }
 
+        LeaveUntouched(fd);
         return Failure.Note(_layer, "openat2", error);
+    }
+
+    // Reading a lower layer moves no access time in it, as with kernel overlayfs. By F_SETFL and not at open, so that the objects of other
+    // owners, for whom a plain user's server may not ask that (EPERM), need no second open.
+    private void LeaveUntouched(int fd)
+    {
+        if (_workFd < 0 && fd >= 0)
+        {
+            _ = Fd.Setfl(fd, Fcntl.O_NOATIME); // not ours to ask: read all the same
+        }
     }
 
     // A plain user's server must reopen a file that was created 0444 (git objects) or made 000: the right to write was checked by
