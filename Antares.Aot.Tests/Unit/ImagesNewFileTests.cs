@@ -1,5 +1,4 @@
 using System.Text;
-using Antares.Aot.Images;
 using Antares.Aot.Mounts;
 using Antares.Aot.Tests.Support;
 using Antares.Interop;
