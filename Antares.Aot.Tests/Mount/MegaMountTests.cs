@@ -40,6 +40,20 @@ public sealed class MegaMountTests : IDisposable
     }
 
     [MountFact]
+    public void PackedItIsTheImageOfTheCommit()
+    {
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        string fromServer = _scratch.Join("server.image"), fromGit = _scratch.Join("git.image");
+        Try("pack", $"mega:{origin.Url}/", "-o", fromServer, "--store", _store).Must();
+        Try("pack", $"git:{_repository.Path}", "-o", fromGit).Must();
+        Assert.Equal("", Try("diff", fromGit, fromServer).Must());
+        Assert.Contains($"revision  {_repository.Head()}", Try("inspect", fromServer).Must());
+        Assert.Equal(0, origin.Stop());
+        Assert.Equal(3, Try("pack", $"mega:{origin.Url}/src", "-o", _scratch.Join("none"), "--store", _store).ExitCode);
+        Assert.False(File.Exists(_scratch.Join("none")));
+    }
+
+    [MountFact]
     public void WhatWasTouchedNeedsNoServer()
     {
         string revision = _repository.Head();

@@ -92,6 +92,21 @@ public sealed unsafe class StoreTests : IDisposable
     }
 
     [Fact]
+    public void ManyMayMakeItAtOnce()
+    {
+        for (int i = 0; i < 100; i++)
+        {
+            string folder = _scratch.Make($"store {i}");
+            _ = Parallel.For(0, 8, _ =>
+            {
+                Errno error = ObjectStore.Open(folder, out ObjectStore? store, out string problem);
+                Assert.True(error == Errno.None, $"{error}: {problem}");
+                store!.Dispose();
+            });
+        }
+    }
+
+    [Fact]
     public void AFolderOfSomebodyElseIsNotTaken()
     {
         File.WriteAllText(Path.Combine(_folder, "precious"), "x");

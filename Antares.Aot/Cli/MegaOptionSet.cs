@@ -11,7 +11,7 @@ internal sealed class MegaOptionSet
     private readonly Option<string?> _baseUrl = new("--base-url") { Description = "Server of mega:/PATH, which names none (default: $SCORPIO_BASE_URL)", HelpName = "URL" };
     private readonly Option<string?> _path = new("--path") { Description = "Directory of a mega: source, instead of one in its address", HelpName = "PATH" };
     private readonly Option<string?> _revision = new("--revision") { Description = "Commit or tag of a mega: source (default: the server's head)", HelpName = "REV" };
-    private readonly Option<string?> _store = new("--store") { Description = "Folder of what servers sent, shared by all mounts (default: one of this user)", HelpName = "DIR" };
+    private readonly Option<string?> _store = new("--store") { Description = "Folder of what servers sent and git: and tar: became, shared by all mounts (default: one of this user)", HelpName = "DIR" };
     private readonly Option<string?> _storeLimit = new("--store-limit") { Description = "Most bytes in it, as 512M or 20G; the least used go first (default: 20G)", HelpName = "SIZE" };
     private readonly Option<bool> _offline = new("--offline") { Description = "Ask no server: show what the store holds" };
     private readonly Option<string?> _onDrift = new("--on-drift") { Description = "fail or warn: a server that shows another revision than the pinned one (default: fail)", HelpName = "WHAT" };
@@ -31,24 +31,33 @@ internal sealed class MegaOptionSet
 
     private Option[] All => [_baseUrl, _path, _revision, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile, _prefetch, _record, _replay];
 
-    public void AddTo(Command command)
+    /// <summary>Those that are about fetching what nobody has asked for yet.</summary>
+    private Option[] Ahead => [_prefetch, _record, _replay];
+
+    /// <param name="command">The verb.</param>
+    /// <param name="looksAhead">False: it reads everything anyway.</param>
+    public void AddTo(Command command, bool looksAhead = true)
     {
-        foreach (var option in All)
+        foreach (var option in looksAhead ? All : All.Except(Ahead))
         {
             command.Options.Add(option);
         }
     }
 
     /// <summary>Refuses what would count for nothing: a user who says where a token is means a server.</summary>
+    /// <param name="result">The parsed command line.</param>
+    /// <param name="lowers">The sources.</param>
+    /// <param name="keepsImages">True: commits and archives are packed into the store.</param>
     /// <exception cref="MountProblem">Usage: options of mega: sources, and no such source.</exception>
-    public void Check(ParseResult result, IEnumerable<SourceSpec> lowers)
+    public void Check(ParseResult result, IReadOnlyList<SourceSpec> lowers, bool keepsImages = true)
     {
-        if (lowers.Any(lower => lower.Kind is not (SourceKind.Folder or SourceKind.Dicfuse or SourceKind.Image)))
+        if (lowers.Any(lower => lower.Kind == SourceKind.Mega))
         {
             return;
         }
 
-        var given = All.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name).ToList();
+        Option[] ofStore = keepsImages && lowers.Any(lower => lower.Kind is SourceKind.Git or SourceKind.Tar) ? [_store, _storeLimit] : [];
+        var given = All.Except(ofStore).Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name).ToList();
         if (given.Count > 0)
         {
             throw MountProblem.Usage($"{string.Join(", ", given)}: only for mega: sources, and there is none here; leave {(given.Count == 1 ? "it" : "them")} out, or give mega:URL/PATH");

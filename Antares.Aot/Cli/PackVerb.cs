@@ -16,7 +16,7 @@ internal static class PackVerb
 
     public static Command Create(CommandContext context)
     {
-        var source = new Argument<string>("SOURCE") { Description = "A folder, another image, git:REPO[@REV] or tar:FILE (plain, gzip or zstd)" };
+        var source = new Argument<string>("SOURCE") { Description = "A folder, another image, git:REPO[@REV], tar:FILE (plain, gzip or zstd) or mega:URL/PATH[@REV]" };
         var output = new Option<string?>("-o", "--output") { Description = "The image to be made; one of this name is replaced when the new one is complete", HelpName = "FILE" };
         var patched = new Option<string?>("--base")
         {
@@ -40,6 +40,8 @@ internal static class PackVerb
         var owner = new Option<string?>("--owner") { Description = "One owner for everything, as numbers", HelpName = "UID:GID" };
         var threads = new Option<int?>("--threads") { Description = "Threads that compress (default: one per processor); the image is the same", HelpName = "N" };
         var command = new Command(Name, "Make an image of a tree: one file that is mounted in milliseconds") { source, output, patched, level, excludes, mtime, owner, threads };
+        var mega = new MegaOptionSet();
+        mega.AddTo(command, looksAhead: false);
         command.SetAction(result =>
         {
             var target = result.GetValue(output) ?? throw MountProblem.Usage("pack: say with -o FILE which image to make");
@@ -57,8 +59,10 @@ internal static class PackVerb
                 Owner = OwnerOf(result.GetValue(owner)),
                 Threads = InRange("--threads", result.GetValue(threads) ?? Math.Min(Environment.ProcessorCount, MostThreads), MostThreads),
             };
+            var spec = SourceSpec.Parse(result.GetRequiredValue(source));
+            mega.Check(result, [spec], keepsImages: false);
             using var progress = new TerminalProgress();
-            foreach (var note in PackJob.Run(SourceSpec.Parse(result.GetRequiredValue(source)), target, result.GetValue(patched), options, progress.Show))
+            foreach (var note in PackJob.Run(spec, target, result.GetValue(patched), mega.Request(result), options, progress.Show))
             {
                 context.Error.WriteLine($"{CommandLine.ProgramName}: {note}");
             }

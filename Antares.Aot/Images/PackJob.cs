@@ -1,3 +1,4 @@
+using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Image.Pack;
@@ -17,19 +18,28 @@ internal static class PackJob
     /// <param name="source">What is packed.</param>
     /// <param name="target">The image file.</param>
     /// <param name="patched">An image: only what differs from it is packed; null: everything.</param>
+    /// <param name="mega">For a server's directory.</param>
     /// <param name="options">How.</param>
     /// <param name="progress">Told now and then.</param>
     /// <exception cref="MountProblem">Usage: the base is a patch itself; Host: what cannot be read or written.</exception>
-    public static IReadOnlyList<string> Run(SourceSpec source, string target, string? patched, PackOptions options, Action<PackProgress> progress)
+    public static IReadOnlyList<string> Run(
+        SourceSpec source, string target, string? patched, MegaRequest mega, PackOptions options, Action<PackProgress> progress)
     {
         try
         {
             using var unpacked = source.Kind == SourceKind.Tar ? NewFile.Make(target) : null;
             using var old = patched is null ? null : OpenBase(patched);
             options = options with { Base = old?.PatchName };
+            if (source.Kind == SourceKind.Mega)
+            {
+                // A server knows no owners; those of this process would make another image of the same revision for another user.
+                options = options with { Owner = options.Owner ?? (0, 0) };
+            }
+
+            using var log = new Log(LogLevel.Warn);
             using var tree = old is null
-                ? Open(source, target, unpacked, progress)
-                : PatchSource.Make(Open(source, target, unpacked, progress), new LayerSource(old, "image"), options);
+                ? Open(source, target, unpacked, mega, log, progress)
+                : PatchSource.Make(Open(source, target, unpacked, mega, log, progress), new LayerSource(old, "image"), options);
             using var image = NewFile.Make(target);
             using var contents = NewFile.Make(target);
             ImagePacker.Pack(tree, options, image.Fd, contents.Fd, progress);
@@ -42,13 +52,29 @@ internal static class PackJob
         }
     }
 
-    private static IPackSource Open(SourceSpec source, string target, NewFile? unpacked, Action<PackProgress> progress) => source.Kind switch
+    private static IPackSource Open(SourceSpec source, string target, NewFile? unpacked, MegaRequest mega, Log log, Action<PackProgress> progress) => source.Kind switch
     {
         SourceKind.Git => PackSources.OpenGit(source, PackSources.FindRevision(source), progress),
         SourceKind.Tar when unpacked is not null => PackSources.OpenTar(source, PackSources.OpenArchive(source, out _), unpacked.Fd, progress),
-        SourceKind.Mega => throw MountProblem.Usage($"pack: a server's tree ({source}) cannot be packed by this build; mount it, and pack the mount"),
+        SourceKind.Mega => OpenServer(source, mega, log),
         _ => OpenFolder(source, target),
     };
+
+    private static LayerSource OpenServer(SourceSpec source, MegaRequest mega, Log log)
+    {
+        var pinned = MegaSetup.Pin(MegaSetup.Address(source, mega), mega, workspaceStore: null, log);
+        var revision = pinned.Trees.Commit.Id.ToString();
+
+        // Contents are in the store.
+        var error = DicfuseLayer.OpenServer("mega", pinned, new DicfuseOptions { MemoryLimitBytes = 0 }, out var layer);
+        if (error == Errno.None && layer is not null)
+        {
+            return new LayerSource(layer, "mega", revision);
+        }
+
+        pinned.Dispose();
+        throw MountProblem.Host($"source {source} cannot be opened", error);
+    }
 
     private static ImageLayer OpenBase(string path)
     {

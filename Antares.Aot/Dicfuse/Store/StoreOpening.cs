@@ -43,7 +43,9 @@ internal static unsafe class StoreOpening
 
     /// <summary>Checks what the folder is; an empty one becomes a store.</summary>
     /// <returns>None; EPROTO: something else, or another version; otherwise as the system call that failed.</returns>
-    public static Errno CheckFormat(int root, ref string problem)
+    public static Errno CheckFormat(int root, ref string problem) => CheckFormat(root, ref problem, isSecondLook: false);
+
+    private static Errno CheckFormat(int root, ref string problem, bool isSecondLook)
     {
         const int Room = 64;
         byte* found = stackalloc byte[Room];
@@ -52,7 +54,7 @@ internal static unsafe class StoreOpening
             Errno error = Fd.Openat(root, name, Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd);
             if (error == Errno.ENOENT)
             {
-                return MakeFormat(root, ref problem);
+                return MakeFormat(root, ref problem, isSecondLook);
             }
 
             if (error != Errno.None)
@@ -76,9 +78,15 @@ internal static unsafe class StoreOpening
     }
 
     // A folder that holds anything else is somebody's: the store grows and is cleaned without asking.
-    private static Errno MakeFormat(int root, ref string problem)
+    private static Errno MakeFormat(int root, ref string problem, bool isSecondLook)
     {
         Errno error = FolderIsEmpty(root, out bool empty);
+        if (error == Errno.None && !empty && !isSecondLook)
+        {
+            // Another process may have made it between the two looks.
+            return CheckFormat(root, ref problem, isSecondLook: true);
+        }
+
         if (error != Errno.None || !empty)
         {
             problem += error == Errno.None ? ": neither empty nor a store" : "";
@@ -112,7 +120,13 @@ internal static unsafe class StoreOpening
         const int Room = 1024;
         byte* buffer = stackalloc byte[Room];
         empty = false;
-        Errno error = Directories.Getdents64(root, buffer, Room, out int length);
+        Errno error = FileIo.Lseek(root, 0, Fcntl.SEEK_SET, out _);
+        int length = 0;
+        if (error == Errno.None)
+        {
+            error = Directories.Getdents64(root, buffer, Room, out length);
+        }
+
         if (error != Errno.None)
         {
             return error;
