@@ -205,7 +205,7 @@ public sealed class PlaceMountTests
         Assert.Equal(["x", "x", "antares-aot-0", "antares-aot-0-N"], lines[..4]);
         Assert.Contains("/run/antares-aot: ", lines[4]);
         Assert.Contains("/tmp/antares-aot-0: another user's", lines[4]);
-        Assert.Contains("/tmp/antares-aot-0-N: read-only file system (EROFS)", lines[4]);
+        Assert.Contains("/tmp/antares-aot-0-N: Read-only file system (EROFS)", lines[4]);
     }
 
     private static void Refused(ShellResult result, params string[] said)
