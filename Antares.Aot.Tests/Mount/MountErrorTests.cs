@@ -147,7 +147,7 @@ public sealed class MountErrorTests
             cd {{scratch.Path}}; X=$PWD/x$'\xff'; mkdir "$X"; ln -s "$X" link; L=$PWD/link S={{mount.Source}} M={{mount.Root}} U={{mount.Upper}}
             before=$(find . | od -An -tx1)
             $BIN {{line}}; code=$?
-            [ "$before" = "$(find . -path ./state/mounts.lock -prune -o -path ./state/mounts.json -prune -o -print | od -An -tx1)" ] || find . >&2
+            [ "$before" = "$(find . -path ./state/mounts.lock -prune -o -path ./state/mounts.json -prune -o -path ./state/places.lock -prune -o -print | od -An -tx1)" ] || find . >&2
             exit $code
             """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", mount.State)]);
         Assert.True(result.ExitCode == Usage, result.ToString());

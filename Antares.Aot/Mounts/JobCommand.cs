@@ -45,7 +45,7 @@ public static unsafe class JobCommand
         };
         if (error != Errno.None)
         {
-            log.Fail(Explain(error, workingFolder, folder, Utf8.Print(words[0])));
+            log.Fail(Explain(error, workingFolder, folder, Utf8.Print(words[0]), mount.ServedDescriptor));
         }
 
         if (code != 0 && mount.Shortage() is { } shortage)
@@ -129,9 +129,9 @@ public static unsafe class JobCommand
     }
 
     /// <summary>Why the command was not started: the kernel does not say whether the folder or the program is missing.</summary>
-    private static string Explain(Errno error, string workingFolder, string folder, string word)
+    private static string Explain(Errno error, string workingFolder, string folder, string word, int served)
     {
-        var inFolder = folder.Length == 0 ? Errno.None : ErrorOfFolder(workingFolder);
+        var inFolder = folder.Length == 0 ? Errno.None : ErrorOfFolder(workingFolder, served);
         if (inFolder != Errno.None)
         {
             return $"--cd {folder}: {ErrnoText.Of(inFolder)}; name a folder that is in the mount";
@@ -148,7 +148,7 @@ public static unsafe class JobCommand
 
     /// <summary>Why nothing can be started in a folder of the mount: this process must not look itself, so it starts what is sure to be there.</summary>
     /// <returns>None: something can be started there, or this cannot be found out.</returns>
-    private static Errno ErrorOfFolder(string workingFolder)
+    private static Errno ErrorOfFolder(string workingFolder, int served)
     {
         if (HostPath.Open("/dev/null", Fcntl.O_WRONLY, 0, out var silence) != Errno.None || !HostPath.Exists(OwnProgram))
         {
@@ -163,6 +163,7 @@ public static unsafe class JobCommand
         var options = SpawnOptions.Inherit;
         options.WorkingDirectory = folder.Pointer;
         options.Stdout = silence;
+        options.CloseFirst = served;
         var error = Spawn.PosixSpawn(file.Pointer, arguments.Pointer, environment.Pointer, options, out var pid);
         if (error == Errno.None)
         {
