@@ -91,6 +91,40 @@ public sealed class DataMountTests
         cat log => 'onefour.five.'
         """.Replace("cat log => 'onefour.five.'", "cat log => 'onefour.five.'"), otherTree: "the order of the two writers is chance");
 
+    /// <summary>What was stored through a mapping and not synced yet is data, on a disk as here; a copy that skips holes must not lose it.</summary>
+    [MountTheory, Mounts]
+    public void WhatAMappingHoldsIsNoHole(MountKind kind) => Parity.Check(kind, "put low x\ntruncate low 1048576\n", """
+        open f new CREAT|RDWR => ok
+        ftruncate f 1048576 => ok
+        mmap m f 1048576 rw shared => ok
+        seek f 0 DATA => ENXIO
+        mput m 524288 mapped => ok
+        seek f 0 DATA => 524288
+        seek f 524288 HOLE => 528384
+        mput m 262144 before => ok
+        seek f 0 DATA => 262144
+        seek f 262144 HOLE => 266240
+        seek f 266240 DATA => 524288
+        mput m 266240 more => ok
+        mput m 270336 more => ok
+        seek f 262144 HOLE => 274432
+        seek f 274432 DATA => 524288
+        seek f 524288 HOLE => 528384
+        mget m 524288 6 => 'mapped'
+        mput m 1044480 end => ok
+        seek f 528384 DATA => 1044480
+        seek f 1044480 HOLE => 1048576
+        munmap m => ok
+        pread f 6 524288 => 'mapped'
+        open l low RDWR => ok
+        mmap n l 1048576 rw shared => ok
+        mput n 524288 mapped => ok
+        seek l 524288 DATA => 524288
+        munmap n => ok
+        hash new
+        hash low
+        """);
+
     [MountTheory, Mounts]
     public void SeekHoleAndData(MountKind kind) => Parity.Check(kind, "gen low 10000 1\n", """
         open l low RDWR => ok

@@ -124,11 +124,13 @@ public unsafe struct FailureRecord
 public sealed unsafe class FailureRing
 {
     public const int Capacity = 256;
+    private const int LongestWaitMs = 200;
 
     private readonly Lock _lock = new();
     private readonly FailureRecord* _records;
     private long _total;
     private long _kept;
+    private int _announced;
 
     public FailureRing()
     {
@@ -142,7 +144,10 @@ public sealed unsafe class FailureRing
     /// <summary>Failures ever put in, those included that have been overwritten since.</summary>
     public long Total => Volatile.Read(ref _total);
 
-    /// <summary>Puts one failure in, over the oldest; one that tells the same as the last is counted there. Allocates nothing.</summary>
+    /// <summary>A failure is being answered, and one <see cref="Add"/> follows: who has seen the answer finds it in the ring.</summary>
+    public void Announce() => _ = Interlocked.Increment(ref _announced); // only counted
+
+    /// <summary>Puts one announced failure in, over the oldest; one that tells the same as the last is counted there. Allocates nothing.</summary>
     /// <param name="op">Slot of the operation (<see cref="OpNames"/>).</param>
     /// <param name="error">What the kernel was told.</param>
     /// <param name="nodeId">The node that the request named.</param>
@@ -161,17 +166,25 @@ public sealed unsafe class FailureRing
             {
                 last->UtcTicks = record.UtcTicks;
                 last->Times++;
-                return;
             }
-
-            _records[_kept % Capacity] = record;
-            _kept++;
+            else
+            {
+                _records[_kept % Capacity] = record;
+                _kept++;
+            }
         }
+
+        _ = Interlocked.Decrement(ref _announced); // only counted
     }
 
-    /// <summary>A copy of what is in the ring, oldest first.</summary>
+    /// <summary>A copy of what is in the ring, oldest first; waits for what is announced, but no longer than a moment.</summary>
     public FailureRecord[] Snapshot()
     {
+        for (int i = 0; i < LongestWaitMs && Volatile.Read(ref _announced) > 0; i++)
+        {
+            Thread.Sleep(1);
+        }
+
         lock (_lock)
         {
             int count = (int)Math.Min(_kept, Capacity);

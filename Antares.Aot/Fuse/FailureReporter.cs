@@ -13,14 +13,22 @@ internal sealed unsafe class FailureReporter(PathDescriber describePath, MountDi
 {
     private const int PathRoom = 4096;
 
-    /// <summary>Notes an error that has been answered. Everyday answers are left to the counters. Allocates nothing.</summary>
-    public void Note(RequestContext* context, Errno error)
+    /// <summary>Called before an error is answered. Everyday answers are left to the counters.</summary>
+    /// <returns>True: <see cref="Note"/> follows the answer, and whoever looks into the ring meanwhile waits for it.</returns>
+    public bool Announce(RequestContext* context, Errno error)
     {
-        if (OrdinaryAnswers.Contains(context->Opcode, error))
+        bool tells = !OrdinaryAnswers.Contains(context->Opcode, error);
+        if (tells)
         {
-            return;
+            diagnostics.Failures.Announce();
         }
 
+        return tells;
+    }
+
+    /// <summary>Notes an error that has been announced and answered: its path may have to wait for the gate. Allocates nothing.</summary>
+    public void Note(RequestContext* context, Errno error)
+    {
         ByteName child = NamesAnEntry(context->Opcode) ? context->Name : default;
         byte* path = stackalloc byte[PathRoom];
         int length = describePath(context->Header->nodeid, child, path, PathRoom);

@@ -48,9 +48,10 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
+        bool tells = _server.Failures.Announce(Context, error);
         Close(error);
         Sent(Reply.fuse_reply_err(_handle, error));
-        if (error != Errno.None)
+        if (tells)
         {
             _server.Failures.Note(Context, error);
         }
@@ -216,6 +217,7 @@ internal readonly unsafe ref struct FuseRequest
         {
             context->Answered = true;
             context->Outcome = Errno.EIO;
+            _ = failures.Announce(context, Errno.EIO); // always told
             _ = Reply.fuse_reply_err(handle, Errno.EIO); // there is nobody left to tell
             failures.Note(context, Errno.EIO);
         }

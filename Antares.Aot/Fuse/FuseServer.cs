@@ -127,6 +127,7 @@ public sealed unsafe class FuseServer
         // unmount has overtaken.
         Session.fuse_session_exit(_session);
         FileSystem.Data.ModeChanged = DropAttributes;
+        FileSystem.Data.WriteOut = WriteOut;
         FileSystem.AttributesCorrected = DropAttributes;
         bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
         var raw = new RawRequests(FileSystem, Failures, device, old, Generation, CacheSeconds);
@@ -256,6 +257,11 @@ public sealed unsafe class FuseServer
     // The kernel does not look at the mode again after a write, though it asked for the set-id bits to go. Of all notifications this one may
     // be sent by the thread that serves the write: it takes no lock of the inode (fuse_reverse_inval_inode of attributes only).
     private void DropAttributes(ulong nodeId) => _ = Notify.fuse_lowlevel_notify_inval_inode(_session, nodeId, -1, 0); // ENOENT: not cached
+
+    // SEEK_DATA and SEEK_HOLE hold the inode's lock, which neither this nor the writing out of pages takes (fuse_reverse_inval_inode,
+    // fuse_launder_folio); the pages of a hole are dropped with it. Other threads serve the writes meanwhile.
+    private void WriteOut(ulong nodeId, long start, long length) =>
+        _ = Notify.fuse_lowlevel_notify_inval_inode(_session, nodeId, start, length); // ENOENT: not cached, so nothing was changed
 
     private void Release()
     {

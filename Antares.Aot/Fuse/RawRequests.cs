@@ -63,8 +63,12 @@ internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures,
         var reply = new fuse_out_header { len = (uint)sizeof(fuse_out_header), error = -(int)error, unique = context->Header->unique };
         context->Outcome = error;
         context->Answered = true;
+        bool tells = failures.Announce(context, error);
         _ = FileIo.Write(device, &reply, (nuint)sizeof(fuse_out_header), out _); // lost only when the mount is gone
-        failures.Note(context, error);
+        if (tells)
+        {
+            failures.Note(context, error);
+        }
     }
 
     private void Tmpfile(RequestContext* context)

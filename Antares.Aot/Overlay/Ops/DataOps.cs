@@ -7,7 +7,7 @@ using Antares.Interop;
 namespace Antares.Aot.Overlay.Ops;
 
 /// <summary>READ, WRITE, FSYNC, FALLOCATE, LSEEK and COPY_FILE_RANGE. Data move without the gate, through descriptors that are lent.</summary>
-public sealed unsafe class DataOps
+public sealed unsafe partial class DataOps
 {
     private const int CopyChunk = 1 << 20;
 
@@ -133,54 +133,6 @@ public sealed unsafe class DataOps
         }
 
         return Failure.Note("upper", "fallocate", error);
-    }
-
-    /// <summary>SEEK_DATA and SEEK_HOLE. A lower file without a file of its own is all data up to its end.</summary>
-    /// <returns>None; ENXIO: no data after the offset; EINVAL: other whence.</returns>
-    public Errno Lseek(ulong nodeId, long offset, int whence, out long result)
-    {
-        result = 0;
-        if (whence is not (Fcntl.SEEK_DATA or Fcntl.SEEK_HOLE))
-        {
-            return Errno.EINVAL;
-        }
-
-        Errno error = Pin(nodeId, out FdLease lease, out Target target);
-        if (error != Errno.None)
-        {
-            return error;
-        }
-
-        if (target.HasUpper)
-        {
-            error = FileIo.Lseek(lease.Fd, offset, whence, out result);
-            _tree.Upper.Access.Cache.Release(lease);
-            return error;
-        }
-
-        ILayer layer = _tree.Lowers[target.Lower.Slot];
-        error = layer.OpenContent(target.Lower.Node, out int fd);
-        if (error == Errno.None)
-        {
-            error = FileIo.Lseek(fd, offset, whence, out result);
-            _ = Fd.Close(fd);
-            return error;
-        }
-
-        stat attributes = default;
-        error = error == Errno.EOPNOTSUPP ? layer.GetattrWithMapping(target.Lower.Node, false, &attributes) : error;
-        if (error != Errno.None)
-        {
-            return error;
-        }
-
-        if (offset < 0 || offset >= attributes.st_size)
-        {
-            return Errno.ENXIO;
-        }
-
-        result = whence == Fcntl.SEEK_DATA ? offset : attributes.st_size;
-        return Errno.None;
     }
 
     /// <summary>Copies a range from one file to another within the server.</summary>
