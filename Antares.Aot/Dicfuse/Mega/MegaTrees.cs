@@ -51,9 +51,8 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
 
         RefuseOffline($"{path} at {Commit.Id}");
         ObjectId expected = path == "/" ? default : await FindDirectory(path, stop).ConfigureAwait(false);
-        Task<bool> isPinned = path == "/" ? Task.FromResult(true) : ShowsThePinned(path, stop);
         MegaView view = await Fetch(path, expected, stop).ConfigureAwait(false);
-        if (!await isPinned.ConfigureAwait(false))
+        if (!expected.IsNone && !await ShowsThePinned(path, stop).ConfigureAwait(false))
         {
             view = Seen(path, view with { Flags = view.Flags | RefuseOrTell(path, view.Flags.HasFlag(ViewFlags.Boundary)) });
         }
@@ -197,16 +196,23 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
             throw MegaProblem.Damaged($"GET {query}: the server shows nothing for a directory that {(expected.IsNone ? "it must have" : "its parent lists")}");
         }
 
-        // Nobody names the top's tree: that it is of the pinned revision has to be asked, after it was listed.
-        Task<bool> isPinned = expected.IsNone ? ShowsThePinned(path, stop) : Task.FromResult(true);
         using MegaAnswer head = await _client.Get($"/api/v1/file/tree?path={Escape(path)}", MostListingBytes, stop).ConfigureAwait(false);
         int unsure = ModeGuess.FromHead(entries, head.Body.Span);
         bool isExpected = !expected.IsNone && ModeGuess.TryMatch(entries, expected);
         byte[] raw = GitTreeWriter.Write(entries);
         ObjectId tree = GitHash.Of(ObjectKind.Tree, raw);
-        ViewFlags flags = !isExpected && !expected.IsNone ? await Judge(path, query, expected, isPlaceholder, unsure, stop).ConfigureAwait(false)
-            : await isPinned.ConfigureAwait(false) ? ViewFlags.None
-            : RefuseOrTell(path, isBoundary: false);
+        ViewFlags flags = ViewFlags.None;
+        if (expected.IsNone)
+        {
+            // Nobody names the top's tree: that it is of the pinned revision has to be asked, after it was listed; on the same connection, since
+            // another one would take longer to make.
+            flags = await ShowsThePinned(path, stop).ConfigureAwait(false) ? flags : RefuseOrTell(path, isBoundary: false);
+        }
+        else if (!isExpected)
+        {
+            flags = await Judge(path, query, expected, isPlaceholder, unsure, stop).ConfigureAwait(false);
+        }
+
         if (!isExpected && unsure > 0)
         {
             flags |= ViewFlags.ModesUnsure;
