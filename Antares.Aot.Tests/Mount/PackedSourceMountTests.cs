@@ -101,6 +101,21 @@ public sealed class PackedSourceMountTests : IDisposable
     }
 
     [MountFact]
+    public void AnInterruptedCommandPacksNoFurther()
+    {
+        string tar = Archive("for i in $(seq 60); do head -c 3000000 /dev/urandom > f$i; done");
+        using System.Diagnostics.Process mount = Start("mount", $"tar:{tar}", _mnt);
+        Thread.Sleep(150);
+        mount.Kill(); // the half that waits; the other is to notice
+        mount.WaitForExit();
+        for (int i = 0; i < 100 && Shell.Bash($"pgrep -f '{_mnt}$'").Output.Length > 0; i++)
+            Thread.Sleep(50);
+        Assert.Equal("", Shell.Bash($"pgrep -f '{_mnt}$'").Output);
+        Assert.Null(MountTable.Find(_mnt));
+        Assert.Equal(0, Images());
+    }
+
+    [MountFact]
     public void DamageInTheStoreIsPackedAnew()
     {
         string tar = Archive("echo one > f");
@@ -135,6 +150,28 @@ public sealed class PackedSourceMountTests : IDisposable
         _ = Try("mount", $"tar:{bottom}", _mnt, "--image", $"tar:{top}").Must();
         Assert.Equal("top\n", Shell.Bash($"cat {_mnt}/etc/conf").Must());
         Assert.Equal(".\n./etc\n./etc/conf\n./usr\n./usr/lib\n./usr/lib/b\n./var\n./var/cache\n./var/cache/d\n", Shell.Bash($"cd {_mnt} && find . | sort").Must());
+        _ = Try("umount", _mnt).Must();
+    }
+
+    [MountFact]
+    public void ALayerOfAContainerIsTheSameUnpackedAndPackedAgain()
+    {
+        string tar = Archive("mkdir -p usr/lib var/cache; touch usr/lib/.wh.a; touch var/cache/.wh..wh..opq; echo d > var/cache/d");
+        string image = _scratch.Join("image"), again = _scratch.Join("again.tar"), second = _scratch.Join("second"), folder = _scratch.Join("folder");
+        _ = Try("pack", $"tar:{tar}", "-o", image).Must();
+        _ = Try("unpack", image, "--tar", again).Must();
+        _ = Try("pack", $"tar:{again}", "-o", second).Must();
+        Assert.Equal("", Try("diff", image, second).Must());
+        Assert.Equal(File.ReadAllBytes(image), File.ReadAllBytes(second));
+        _ = Try("unpack", image, folder).Must();
+        string bottom = _scratch.Make("bottom"), merged = _scratch.Make("merged");
+        _ = Shell.Bash("mkdir -p usr/lib var/cache; touch usr/lib/a usr/lib/b var/cache/c", directory: bottom).Must();
+        _ = Shell.Bash($"mount -t overlay overlay -o lowerdir={folder}:{bottom} {merged}").Must();
+        string kernel = Shell.Bash("find . | sort", directory: merged).Must();
+        _ = Shell.Bash($"umount {merged}").Must();
+        _ = Try("mount", bottom, _mnt, "--image", image).Must();
+        Assert.Equal(kernel, Shell.Bash("find . | sort", directory: _mnt).Must());
+        Assert.Equal(".\n./usr\n./usr/lib\n./usr/lib/b\n./var\n./var/cache\n./var/cache/d\n", kernel);
         _ = Try("umount", _mnt).Must();
     }
 

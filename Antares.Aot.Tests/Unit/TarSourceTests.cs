@@ -275,6 +275,7 @@ public sealed unsafe class TarSourceTests
             ("extended header that is none", new TarBuilder().Add("p", 'x', "99 path=x\n").Add("x")),
             ("extended header that is none", new TarBuilder().Add("p", 'x', "path=x\n").Add("x")),
             ("ends after an extended header", new TarBuilder().Pax(("path", "x"))),
+            ("more than names", Enumerable.Range(0, 20).Aggregate(new TarBuilder(), (tar, i) => tar.Add("g", 'g', TarBuilder.Record($"k{i}", new string('v', 1 << 20)))).Add("x")),
             ("more than names", new TarBuilder().Add("p", 'x', edit: block => TarBuilder.Put(block, 124, "00200000000"))),
             ("type 'Q'", new TarBuilder().Add("x", 'Q')),
             ("one part of several", new TarBuilder().Add("x", 'M')),

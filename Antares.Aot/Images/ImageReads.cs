@@ -27,12 +27,18 @@ internal static unsafe class ImageReads
         }
     }
 
-    /// <summary>Extended attributes in the order of their names, which end with a NUL.</summary>
+    /// <summary>Extended attributes, and the mark of an opaque directory; names end with a NUL.</summary>
     /// <exception cref="ImageException">Damaged.</exception>
     public static List<(byte[] Name, byte[] Value)> Xattrs(ImageLayer image, uint node, string path)
     {
         List<(byte[], byte[])> all = [];
         Must(image.Tree.GetObject(node, out var standing, out var record), path);
+        if ((record.Flags & ImageNode.Opaque) != 0)
+        {
+            // As a folder and an archive say it.
+            all.Add(("trusted.overlay.opaque\0"u8.ToArray(), "y"u8.ToArray()));
+        }
+
         if ((record.Flags & ImageNode.HasXattrs) == 0)
         {
             return all;

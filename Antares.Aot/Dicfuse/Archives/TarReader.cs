@@ -21,9 +21,14 @@ internal sealed class TarReader(ArchiveStream stream)
     /// <summary>Largest file that a common file system holds (ext4: 16 TiB): a sparse one of more would take forever.</summary>
     private const ulong LargestFile = 16UL << 40;
 
+    /// <summary>Most numbers in the map of a sparse file, two for each piece: no file has so many pieces, and they are held in memory.</summary>
+    private const int MostNumbers = 1 << 21;
+
     private readonly byte[] _block = new byte[BlockBytes];
     private readonly PaxRecords _global = new();
     private ulong _padding;
+    private ulong _globalBytes;
+    private ulong _extendedBytes;
     private int _unknownAcls;
 
     /// <summary>Access control lists that name users by name, and were left out.</summary>
@@ -39,6 +44,7 @@ internal sealed class TarReader(ArchiveStream stream)
     {
         stream.Skip(_padding);
         _padding = 0;
+        _extendedBytes = 0;
         PaxRecords? extended = null;
         byte[]? longName = null;
         byte[]? longTarget = null;
@@ -52,6 +58,8 @@ internal sealed class TarReader(ArchiveStream stream)
                     break;
                 case 'g':
                     _global.Add(Extended(header.Size));
+                    _globalBytes += header.Size;
+                    Bound(_globalBytes);
                     break;
                 case 'L':
                     longName = UpToNul(Extended(header.Size));
@@ -121,11 +129,9 @@ internal sealed class TarReader(ArchiveStream stream)
     /// <summary>The content of an extended header, and what fills its last block.</summary>
     private byte[] Extended(ulong size)
     {
-        if (size > MostExtended)
-        {
-            throw new ImageException($"has an extended header of {size} bytes, which is more than names and attributes can need");
-        }
-
+        Bound(size);
+        _extendedBytes += size;
+        Bound(_extendedBytes);
         byte[] content = new byte[size];
         if (stream.Read(content) < content.Length)
         {
@@ -134,6 +140,14 @@ internal sealed class TarReader(ArchiveStream stream)
 
         stream.Skip(Padding(size));
         return content;
+    }
+
+    private static void Bound(ulong bytes)
+    {
+        if (bytes > MostExtended)
+        {
+            throw new ImageException($"has extended headers of {bytes} bytes, which is more than names and attributes can need");
+        }
     }
 
     private void SkipContent(ulong size)
@@ -203,6 +217,11 @@ internal sealed class TarReader(ArchiveStream stream)
             numbers = header.SparseNumbers(out realSize, out bool more);
             while (more)
             {
+                if (numbers.Count > MostNumbers)
+                {
+                    throw Malformed(entry);
+                }
+
                 if (stream.Read(_block) < BlockBytes)
                 {
                     throw stream.CutShort();
@@ -322,7 +341,7 @@ internal sealed class TarReader(ArchiveStream stream)
                 if (wanted is null)
                 {
                     // Two bytes at least for each of its numbers.
-                    wanted = number <= (stored + BlockBytes) / 4 ? number * 2 : throw Malformed(entry);
+                    wanted = number <= Math.Min((stored + BlockBytes) / 4, MostNumbers / 2) ? number * 2 : throw Malformed(entry);
                 }
                 else
                 {
