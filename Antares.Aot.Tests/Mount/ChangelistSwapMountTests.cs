@@ -177,7 +177,7 @@ public sealed class ChangelistSwapMountTests : IDisposable
         string many = _repository.CommitAside(_base, "for d in $(seq 50); do mkdir -p many/$d; for i in $(seq 100); do echo $d > many/$d/$i; done; done");
         Start([$"C3={_base}..{many}"], []);
         Mount([], start: false);
-        Try("cl", "set", _mnt, "C3", "--cl-path", "/").Must();
+        Assert.StartsWith("changelist C3, paths from / (the server does not tell; --cl-path names another), over /: 5000 changes\n", Try("cl", "set", _mnt, "C3").Must());
         Assert.Equal("5000\n", Shell.Bash($"find {_mnt}/many -type f | wc -l; cat {_mnt}/many/*/* > /dev/null").Must());
         Show(_base);
         Assert.False(Directory.Exists($"{_mnt}/many"));
@@ -315,6 +315,61 @@ public sealed class ChangelistSwapMountTests : IDisposable
         Assert.True(setting.WaitForExit(20_000));
         Assert.Equal(3, setting.ExitCode);
         Assert.Equal("", Try("list").Must());
+    }
+
+    [MountTheory]
+    [InlineData("/src", "/")]
+    [InlineData("/", "/src")]
+    public void PathsAboveAndBelowTheMountedOne(string mounted, string path)
+    {
+        _origin = new OriginProcess(_scratch, _repository.Path, [$"C1={_base}..{_one}:{path}", $"C2={_base}..{_two}:{path}"], []);
+        Try("mount", $"mega:{_origin.Url}{mounted}", _mnt, "--store", _scratch.Join("store"), "--workspace-root", _scratch.Path).Must();
+        string below = mounted == "/" ? "/src" : "";
+        for (int round = 0; round < 10; round++)
+        {
+            string commit = round % 3 == 0 ? _one : round % 3 == 1 ? _two : _base;
+            string[] words = commit == _base ? ["cl", "clear", _mnt] : ["cl", "set", _mnt, commit == _one ? "C1" : "C2", "--cl-path", path];
+            string told = Try(words).Must();
+            Assert.Equal(mounted != "/" && commit != _base, told.Contains("  outside   /README  (modified", StringComparison.Ordinal));
+            string checkout = _scratch.Join($"checkout-{commit}");
+            if (!Directory.Exists(checkout))
+                _ = _repository.Checkout(commit, checkout);
+            _ = Shell.Bash($"diff -r --no-dereference {checkout}/src {_mnt}{below}").Must();
+            if (mounted == "/")
+                Assert.Equal("hello\n", File.ReadAllText($"{_mnt}/README"));
+        }
+    }
+
+    [MountFact]
+    public void AFileThatIsMovedOutOfTheMountedDirectory()
+    {
+        string three = _repository.CommitAside(_one, "echo three > src/new/file; mv src/new/big src/big; mv README src/new/README");
+        Start([$"C3={_one}..{three}:/src"], []);
+        Try("mount", $"mega:{_origin!.Url}/src/new@{_one}", _mnt, "--store", _scratch.Join("store"), "--workspace-root", _scratch.Path).Must();
+        Assert.Contains("  outside   /src/big  (renamed", Try("cl", "set", _mnt, "C3", "--cl-path", "/src").Must());
+        Assert.Equal("README\nfile\n", Shell.Bash($"ls {_mnt}").Must());
+        Assert.Equal("three\n", File.ReadAllText($"{_mnt}/file"));
+        Try("cl", "clear", _mnt).Must();
+        Assert.Equal("big\nfile\n", Shell.Bash($"ls {_mnt}").Must());
+    }
+
+    [MountFact]
+    public void AReadOnlyMountAndOneWithLayers()
+    {
+        Mount("--read-only");
+        Show(_one);
+        SameAs(_one);
+        Show(_two);
+        SameAs(_two);
+        Try("umount", _mnt).Must();
+        string layer = _scratch.Make("layer");
+        File.WriteAllText($"{layer}/README", "layer\n");
+        Mount("--layer", layer, "--cl", "C1", "--cl-path", "/");
+        Assert.Equal("layer\none\n", Shell.Bash($"cat {_mnt}/README {_mnt}/src/run.sh").Must());
+        Assert.StartsWith("changelist C1, ", Try("cl", "show", _mnt).Must());
+        ShellResult result = Try("cl", "set", _mnt, "C2", "--cl-path", "/");
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("--layer", result.Error);
     }
 
     [MountFact]

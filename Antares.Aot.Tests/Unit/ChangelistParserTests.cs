@@ -2,6 +2,7 @@ using System.Text;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Mega.Changes;
 using Antares.Aot.Dicfuse.Store;
+using Antares.Aot.Mounts;
 using Antares.Aot.Origin;
 
 namespace Antares.Aot.Tests.Unit;
@@ -177,6 +178,21 @@ public sealed class ChangelistParserTests
     [InlineData("C1=a..b:lib")]
     [InlineData("C1=a..b:/../x")]
     public void TheOriginRefusesOthers(string text) => Assert.Null(OriginChangelist.Parse(text));
+
+    [Fact]
+    public void AQuestionIsReadAsItWasWritten()
+    {
+        foreach (ChangelistQuestion question in (ChangelistQuestion[])
+            [
+                new("show", false), new("clear", true), new("set", true, "C1"), new("set", false, "C1", "/odd + names/ü%20&#\n"), new("set", false, "C1", "/"),
+            ])
+        {
+            Assert.Equal(question, ChangelistQuestion.Parse(question.ToString()));
+            Assert.DoesNotContain('\n', question.ToString());
+        }
+        foreach (string text in (string[])["cl", "cl set", "cl set text", "cl show", "cl show xml", "cl show text C1", "cl set json a b c", "cl other json"])
+            Assert.Null(ChangelistQuestion.Parse(text));
+    }
 
     private static string Misplaced(params ClEntry[] entries) => Assert.Throws<MegaProblem>(() => ClPlacement.Of(entries, "/", "/")).Message;
 

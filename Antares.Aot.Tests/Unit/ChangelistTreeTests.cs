@@ -273,6 +273,29 @@ public sealed class ChangelistTreeTests : IDisposable
     }
 
     [Fact]
+    public void ADeepPathIsAPathLikeOthers()
+    {
+        string deep = string.Concat(Enumerable.Repeat("a/", 1500));
+        string topic = _repository.CommitAside(_base, $"mkdir -p {deep}; echo d > {deep}file");
+        using var origin = new OriginHost(_repository.Path, [$"C1={_base}..{topic}"], []);
+        using MegaTree tree = Mount(origin, "/", out ClTree changes);
+        Set(changes, "C1");
+        Assert.Equal("d\n"u8.ToArray(), tree.Layer.Read(tree.Layer.Find($"{deep}file"), 0, 10));
+        Set(changes, null);
+        Assert.Equal(Checkout(_base), tree.Walk());
+    }
+
+    [Fact]
+    public void AnImportRepositoryHasItsOwnPaths()
+    {
+        string topic = _repository.CommitAside(_base, "echo c > third-party/foo/FOO; rm third-party/foo/lib/foo.c; echo n > third-party/foo/lib/n");
+        using var origin = new OriginHost(_repository.Path, [$"C1={_base}..{topic}:/third-party/foo"], ["import=/third-party/foo"]);
+        using MegaTree tree = Mount(origin, "/", out ClTree changes);
+        Set(changes, "C1", "/third-party/foo");
+        Assert.Equal(Checkout(topic), tree.Walk());
+    }
+
+    [Fact]
     public void BlobsComeTogether()
     {
         string many = _repository.CommitAside(_base, "mkdir many; for i in $(seq 60); do echo $i$i > many/$i; done");

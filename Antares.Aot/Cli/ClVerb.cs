@@ -47,9 +47,10 @@ internal static class ClVerb
     private static int Ask(CommandContext context, string target, ChangelistQuestion question)
     {
         var mount = Question.Living(context, target);
-        if (question.Verb != "show" && mount.Engine == "kernel")
+        var fixedBy = mount.Engine == "kernel" ? MountedChangelist.NotOnKernelEngine : mount.Lowers.Count > 1 ? MountedChangelist.NotUnderLayers : null;
+        if (question.Verb != "show" && fixedBy is not null)
         {
-            throw MountProblem.Usage($"{mount.MountPoint}: {MountedChangelist.NotOnKernelEngine}");
+            throw MountProblem.Usage($"{mount.MountPoint}: {fixedBy}");
         }
 
         context.Out.Write(Encoding.UTF8.GetString(ControlClient.Ask(mount, question.ToString(), PatienceMs)));

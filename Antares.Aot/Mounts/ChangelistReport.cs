@@ -17,7 +17,8 @@ internal static class ChangelistReport
         }
         else
         {
-            text.Write($"changelist {applied.Link}, paths from {applied.Origin}, over {mounted}: {applied.Outcomes.Count} changes\n");
+            var guessed = applied.IsOriginUnsure ? " (the server does not tell; --cl-path names another)" : "";
+            text.Write($"changelist {applied.Link}, paths from {applied.Origin}{guessed}, over {mounted}: {applied.Outcomes.Count} changes\n");
         }
 
         foreach (var outcome in applied.Outcomes)
@@ -43,6 +44,7 @@ internal static class ChangelistReport
         json.WriteStartObject();
         json.WriteString("cl"u8, applied.Link);
         json.WriteString("cl_path"u8, applied.Link is null ? null : applied.Origin);
+        json.WriteBoolean("cl_path_unsure"u8, applied.IsOriginUnsure);
         json.WriteString("mounted"u8, mounted);
         json.WriteStartArray("entries"u8);
         foreach (var outcome in applied.Outcomes)

@@ -53,7 +53,7 @@ internal sealed class FuseEngine : IMountEngine
             return null;
         }
 
-        var whyFixed = plan.Lowers.Count > 1 ? "the mount has further layers (--layer) over its server's directory: unmount, and mount with --cl" : null;
+        var whyFixed = plan.Lowers.Count > 1 ? MountedChangelist.NotUnderLayers : null;
         return new MountedChangelist(changes, layers.ChangesSlot, overlay, server.Notifier, whyFixed);
     }
 

@@ -21,6 +21,10 @@ internal sealed class MountedChangelist
     public const string NotOnKernelEngine =
         "the kernel's overlay cannot have its lower layer changed under it: unmount, and mount with --cl (--upper takes the writes along), or mount with --engine fuse to change it live";
 
+    /// <inheritdoc cref="NotOnKernelEngine"/>
+    public const string NotUnderLayers =
+        "it has further layers (--layer) over its server's directory, whose directories are not merged anew: unmount, and mount with --cl";
+
     private const int LongestPath = 4096;
 
     private readonly ClTree _tree;

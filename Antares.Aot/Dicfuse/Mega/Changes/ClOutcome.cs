@@ -27,6 +27,9 @@ internal sealed record ClApplied(string? Link, string Origin)
 {
     public static ClApplied None { get; } = new(null, "/");
 
+    /// <summary>Nobody told where its paths begin.</summary>
+    public bool IsOriginUnsure { get; init; }
+
     /// <summary>By path.</summary>
     public IReadOnlyList<ClOutcome> Outcomes { get; init; } = [];
 

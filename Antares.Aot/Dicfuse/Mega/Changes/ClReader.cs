@@ -34,7 +34,8 @@ internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
             throw MegaProblem.Damaged($"changelist {link}: --offline asks no server");
         }
 
-        string begins = origin ?? await FindOrigin(link, stop).ConfigureAwait(false);
+        string? told = origin ?? await FindOrigin(link, stop).ConfigureAwait(false);
+        string begins = told ?? "/";
         List<ClEntry> entries;
         using (MegaAnswer answer = await _source.Client.Get(Changelist.FilesPath(link), MostAnswerBytes, stop).ConfigureAwait(false))
         {
@@ -57,7 +58,7 @@ internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
         await FindModes(mounted, judge.Unsure, stop).ConfigureAwait(false);
         await FetchContents(root, stop).ConfigureAwait(false);
         Tell(link, judge.Outcomes, placed);
-        return (new ClApplied(link, begins) { Outcomes = judge.Outcomes, Outside = placed.Outside }, root);
+        return (new ClApplied(link, begins) { IsOriginUnsure = told is null, Outcomes = judge.Outcomes, Outside = placed.Outside }, root);
     }
 
     private void Tell(string link, List<ClOutcome> outcomes, ClPlacement placed)
@@ -83,7 +84,7 @@ internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
     private static string Some(List<string> paths, int most) =>
         string.Join(", ", paths.Take(most).Select(Changelist.Shown)) + (paths.Count > most ? $" and {paths.Count - most} more" : "");
 
-    private async Task<string> FindOrigin(string link, CancellationToken stop)
+    private async Task<string?> FindOrigin(string link, CancellationToken stop)
     {
         string path = Changelist.DetailPath(link);
         try
@@ -100,7 +101,7 @@ internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
         }
 
         _log.Warn($"changelist {link}: the server does not tell which directory its paths begin at; taken as /: name another with --cl-path");
-        return "/";
+        return null;
     }
 
     /// <summary>Finds the directories in the revision, and loads them: those of one depth together.</summary>
