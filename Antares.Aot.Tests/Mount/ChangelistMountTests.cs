@@ -55,7 +55,7 @@ public sealed class ChangelistMountTests : IDisposable
         if (mounted == "/")
             Assert.Equal("hello\n", File.ReadAllText($"{_mnt}/README"));
         else
-            Assert.Contains("changes lie outside of the mounted directory: /README", result.Error);
+            Assert.Contains("of its changes: /README", result.Error);
         Try("umount", _mnt).Must();
     }
 

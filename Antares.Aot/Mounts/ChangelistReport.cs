@@ -18,7 +18,7 @@ internal static class ChangelistReport
         else
         {
             var guessed = applied.IsOriginUnsure ? " (the server does not tell; --cl-path names another)" : "";
-            text.Write($"changelist {applied.Link}, paths from {applied.Origin}{guessed}, over {mounted}: {applied.Outcomes.Count} changes\n");
+            text.Write($"changelist {applied.Link}, paths from {applied.Origin}{guessed}, over {mounted}: {applied.Outcomes.Count} change{(applied.Outcomes.Count == 1 ? "" : "s")}\n");
         }
 
         foreach (var outcome in applied.Outcomes)

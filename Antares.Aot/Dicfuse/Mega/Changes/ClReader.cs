@@ -67,12 +67,12 @@ internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
         List<string> unsure = [.. outcomes.Where(outcome => outcome.IsModeUnsure).Select(outcome => outcome.Path)];
         if (unsure.Count > 0)
         {
-            _log.Warn($"changelist {link}: the server does not tell the mode of {unsure.Count} files, taken as 0644: {Some(unsure, Told)}");
+            _log.Warn($"changelist {link}: the server does not tell the mode of {unsure.Count} file{(unsure.Count == 1 ? "" : "s")}, taken as 0644: {Some(unsure, Told)}");
         }
 
         if (placed.Outside.Count > 0)
         {
-            _log.Warn($"changelist {link}: {placed.Outside.Count} changes lie outside of the mounted directory: {Some([.. placed.Outside.Select(change => change.Path)], Told)}");
+            _log.Warn($"changelist {link}: outside of the mounted directory lie {placed.Outside.Count} of its changes: {Some([.. placed.Outside.Select(change => change.Path)], Told)}");
         }
 
         if (outcomes.Count == 0)
