@@ -26,6 +26,23 @@ internal sealed class GitRepository
 
     public string Git(string arguments) => Shell.Bash($"{_git} {arguments}", 120, Path).Must().Trim();
 
+    /// <summary>Commits upon a commit, and leaves the head at that one.</summary>
+    /// <returns>Id of the new commit.</returns>
+    public string CommitAside(string upon, string script)
+    {
+        _ = Git($"checkout -q --detach {upon}");
+        string made = Commit(script);
+        _ = Git($"checkout -q --detach {upon}");
+        return made;
+    }
+
+    /// <summary>A checkout of a commit elsewhere.</summary>
+    public string Checkout(string commit, string folder)
+    {
+        _ = Git($"worktree add -q -f --detach {folder} {commit}");
+        return folder;
+    }
+
     /// <summary>A tree with everything that a listing without modes hides.</summary>
     public string CommitSample() => Commit(
         """

@@ -14,7 +14,7 @@ internal sealed class OriginHost : IDisposable
     private int _underWay;
 
     public OriginHost(string repository, params string[] quirks)
-        : this(repository, 0, quirks)
+        : this(repository, 0, [], quirks)
     {
     }
 
@@ -22,6 +22,19 @@ internal sealed class OriginHost : IDisposable
     /// <param name="port">0 takes a free one; that of an earlier origin makes this the same server for those who know it.</param>
     /// <param name="quirks">How to be difficult.</param>
     public OriginHost(string repository, int port, params string[] quirks)
+        : this(repository, port, [], quirks)
+    {
+    }
+
+    /// <param name="repository">What is served.</param>
+    /// <param name="changelists">LINK=FROM..TO[:/PATH].</param>
+    /// <param name="quirks">How to be difficult.</param>
+    public OriginHost(string repository, IEnumerable<string> changelists, string[] quirks)
+        : this(repository, 0, changelists, quirks)
+    {
+    }
+
+    private OriginHost(string repository, int port, IEnumerable<string> changelists, string[] quirks)
     {
         _api = new OriginApi(
             new GitObjects(repository),
@@ -30,7 +43,8 @@ internal sealed class OriginHost : IDisposable
             {
                 lock (_seen)
                     _seen.Add($"{exchange.Method} {exchange.Target}");
-            });
+            },
+            changelists.Select(text => OriginChangelist.Parse(text) ?? throw new ArgumentException(text)));
         _server = new HttpServer(new IPEndPoint(IPAddress.Loopback, port), Answer, Log.Off);
         _server.Start();
     }

@@ -9,9 +9,18 @@ internal sealed class OriginProcess : IDisposable
     private readonly string _log;
 
     public OriginProcess(ScratchFolder scratch, string repository, params string[] quirks)
+        : this(scratch, repository, [], quirks)
+    {
+    }
+
+    /// <param name="scratch">For the log.</param>
+    /// <param name="repository">What is served.</param>
+    /// <param name="changelists">LINK=FROM..TO[:/PATH].</param>
+    /// <param name="quirks">As the option has them.</param>
+    public OriginProcess(ScratchFolder scratch, string repository, IEnumerable<string> changelists, string[] quirks)
     {
         _log = scratch.Join($"access-{Guid.NewGuid():n}");
-        string[] arguments = ["origin", "--git", repository, "--listen", "127.0.0.1:0", "--access-log", _log, .. quirks.SelectMany(quirk => new[] { "--quirk", quirk })];
+        string[] arguments = ["origin", "--git", repository, "--listen", "127.0.0.1:0", "--access-log", _log, .. changelists.SelectMany(text => new[] { "--cl", text }), .. quirks.SelectMany(quirk => new[] { "--quirk", quirk })];
         _process = Shell.Start(TestEnvironment.Binary, arguments);
         Url = _process.StandardOutput.ReadLine() ?? throw new InvalidOperationException(_process.StandardError.ReadToEnd());
     }

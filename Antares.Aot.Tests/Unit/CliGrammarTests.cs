@@ -19,6 +19,8 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("list")]
     [InlineData("stats")]
     [InlineData("errors")]
+    [InlineData("cl")]
+    [InlineData("cl set")]
     [InlineData("pack")]
     [InlineData("inspect")]
     [InlineData("verify")]
@@ -28,9 +30,9 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("origin")]
     public void HelpIsGolden(string verb)
     {
-        var (code, output, error) = Run(verb.Length == 0 ? ["--help"] : [verb, "--help"]);
+        var (code, output, error) = Run([.. verb.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]);
         Assert.Equal((ExitCode.Ok, ""), (code, error));
-        var name = verb.Length == 0 ? "help.txt" : $"help-{verb}.txt";
+        var name = verb.Length == 0 ? "help.txt" : $"help-{verb.Replace(' ', '-')}.txt";
         var actual = string.Join('\n', output.Split('\n').Select(line => line.TrimEnd())).TrimEnd() + "\n";
         if (Environment.GetEnvironmentVariable("ANTARES_UPDATE_GOLDEN") == "1")
         {

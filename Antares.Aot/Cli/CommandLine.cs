@@ -30,6 +30,7 @@ public static class CommandLine
         (ListVerb.Name, ListVerb.Create),
         (StatsVerb.Name, StatsVerb.Create),
         (ErrorsVerb.Name, ErrorsVerb.Create),
+        (ClVerb.Name, ClVerb.Create),
         (PackVerb.Name, PackVerb.Create),
         (InspectVerb.Name, InspectVerb.Create),
         (VerifyVerb.Name, VerifyVerb.Create),

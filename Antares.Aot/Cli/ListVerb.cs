@@ -42,7 +42,7 @@ internal static class ListVerb
         rows.AddRange(mounts.Select(mount => new[]
         {
             mount.Record.Id, mount.Record.Job ?? "-", mount.State, mount.Record.Engine, $"{mount.Record.Process.Pid}", mount.Record.MountPoint,
-            string.Join(':', mount.Record.Lowers),
+            string.Join(':', mount.Record.Lowers) + (mount.Record.Changelist is { } link ? $" with changelist {link}" : ""),
         }));
         rows.ForEach(row =>
         {

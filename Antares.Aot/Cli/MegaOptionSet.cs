@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Antares.Aot.Dicfuse.Mega;
+using Antares.Aot.Dicfuse.Mega.Changes;
 using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Cli;
@@ -11,6 +12,8 @@ internal sealed class MegaOptionSet
     private readonly Option<string?> _baseUrl = new("--base-url") { Description = "Server of mega:/PATH, which names none (default: $SCORPIO_BASE_URL)", HelpName = "URL" };
     private readonly Option<string?> _path = new("--path") { Description = "Directory of a mega: source, instead of one in its address", HelpName = "PATH" };
     private readonly Option<string?> _revision = new("--revision") { Description = "Commit or tag of a mega: source (default: the server's head)", HelpName = "REV" };
+    private readonly Option<string?> _cl = new("--cl") { Description = "Changelist of the server to show over a mega: source", HelpName = "LINK" };
+    private readonly Option<string?> _clPath = ClPathOption();
     private readonly Option<string?> _store = new("--store") { Description = "Folder of what servers sent and git: and tar: became, shared by all mounts (default: one of this user)", HelpName = "DIR" };
     private readonly Option<string?> _storeLimit = new("--store-limit") { Description = "Most bytes in it, as 512M or 20G; the least used go first (default: 20G)", HelpName = "SIZE" };
     private readonly Option<bool> _offline = new("--offline") { Description = "Ask no server: show what the store holds" };
@@ -29,7 +32,30 @@ internal sealed class MegaOptionSet
     private readonly Option<string?> _replay = new("--replay") { Description = "Fetch what such a list names, in its order; may be the file of --record", HelpName = "FILE" };
     private readonly Option<string?> _caFile = new("--ca-file") { Description = "Certificates to trust instead of the system's, as PEM", HelpName = "FILE" };
 
-    private Option[] All => [_baseUrl, _path, _revision, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile, _prefetch, _record, _replay];
+    private Option[] All => [_baseUrl, _path, _revision, _cl, _clPath, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile, _prefetch, _record, _replay];
+
+    /// <summary><c>--cl-path</c>, which <c>cl set</c> has too.</summary>
+    public static Option<string?> ClPathOption() =>
+        new("--cl-path") { Description = "Directory of the monorepo that the changelist's paths begin at (default: as the server tells, else /)", HelpName = "PATH" };
+
+    /// <exception cref="MountProblem">Usage: no name of a changelist.</exception>
+    public static string CheckedLink(string link) => Changelist.IsLink(link)
+        ? link
+        : throw MountProblem.Usage($"changelist '{Changelist.Shown(link)}': give its link, letters, digits, '.', '_' and '-'");
+
+    /// <summary>What <see cref="ClPathOption"/> says, as "/" or "/a/b".</summary>
+    /// <exception cref="MountProblem">Usage.</exception>
+    public static string? ClPath(ParseResult result, Option<string?> option)
+    {
+        if (result.GetValue(option) is not { } path)
+        {
+            return null;
+        }
+
+        var clean = path.Trim('/');
+        var problem = !path.StartsWith('/') ? "a path that does not begin with '/'" : clean.Length == 0 ? null : Changelist.DamageOf(clean);
+        return problem is null ? "/" + clean : throw MountProblem.Usage($"--cl-path '{Changelist.Shown(path)}': {problem}; give a directory of the monorepo, as /third-party/foo");
+    }
 
     /// <summary>Those that are about fetching what nobody has asked for yet.</summary>
     private Option[] Ahead => [_prefetch, _record, _replay];
@@ -80,6 +106,8 @@ internal sealed class MegaOptionSet
             BaseUrl = result.GetValue(_baseUrl),
             Path = result.GetValue(_path),
             Revision = result.GetValue(_revision),
+            Changelist = result.GetValue(_cl) is { } link ? CheckedLink(link) : null,
+            ChangelistPath = ClPath(result, _clPath),
             Store = result.GetValue(_store),
             StoreLimit = result.GetValue(_storeLimit) is { } text ? Limit(text) : StoreFolder.DefaultLimit,
             Offline = result.GetValue(_offline),

@@ -170,6 +170,8 @@ internal sealed class MountOptionSet
             throw MountProblem.Usage("--volatile and --fsync exclude each other: give one");
         }
 
+        var mega = _mega.Request(result);
+        CheckChangelist(mega, request.Lowers);
         return request with
         {
             Upper = upper,
@@ -186,7 +188,7 @@ internal sealed class MountOptionSet
             Threads = InRange("--threads", Threads(result, list), 1, 64),
             FdCache = result.GetValue(_fdCache) is { } files ? InRange("--fd-cache", files, 1, 1 << 20) : null,
             InitMask = InitMaskOf(result.GetValue(_initMask)),
-            Mega = _mega.Request(result),
+            Mega = mega,
         };
     }
 
@@ -197,6 +199,24 @@ internal sealed class MountOptionSet
         return spec.Kind is SourceKind.Folder or SourceKind.Git or SourceKind.Tar
             ? spec with { Kind = spec.Kind == SourceKind.Folder ? SourceKind.Image : spec.Kind }
             : throw MountProblem.Usage($"--image {text}: give an image file, git:REPO or tar:FILE; a folder goes on top with --layer");
+    }
+
+    private static void CheckChangelist(MegaRequest mega, IReadOnlyList<SourceSpec> lowers)
+    {
+        if (mega.ChangelistPath is not null && mega.Changelist is null)
+        {
+            throw MountProblem.Usage("--cl-path needs --cl: it says where a changelist's paths begin");
+        }
+
+        if (mega.Changelist is not null && lowers.Count(lower => lower.Kind == SourceKind.Mega) != 1)
+        {
+            throw MountProblem.Usage("--cl needs a mega: source, whose server has the changelist");
+        }
+
+        if (mega is { Changelist: not null, Offline: true })
+        {
+            throw MountProblem.Usage("--cl and --offline exclude each other: the changelist is asked of the server");
+        }
     }
 
     private int Threads(ParseResult result, OverlayOptionList? list) =>

@@ -28,6 +28,13 @@ internal static class OriginVerb
             DefaultValueFactory = _ => "127.0.0.1:8000",
         };
         var accessLog = new Option<string?>("--access-log") { Description = "Append a line for each request: method, path, status, bytes", HelpName = "FILE" };
+        var changelists = new Option<string[]>("--cl")
+        {
+            Description = "Show the difference of two revisions as changelist LINK, its paths beginning at /PATH (default: /); repeatable",
+            HelpName = "LINK=FROM..TO[:/PATH]",
+            Arity = ArgumentArity.OneOrMore,
+            AllowMultipleArgumentsPerToken = false,
+        };
         var quirks = new Option<string[]>("--quirk")
         {
             Description = "Be difficult, for tests; NAME[=ARGUMENT][@TEXT], TEXT limits it to requests with it in their path: "
@@ -36,7 +43,7 @@ internal static class OriginVerb
             Arity = ArgumentArity.OneOrMore,
             AllowMultipleArgumentsPerToken = false,
         };
-        var command = new Command(Name, "Serve a git repository as a monorepo server does, for mega: sources on this machine") { repository, listen, accessLog, quirks };
+        var command = new Command(Name, "Serve a git repository as a monorepo server does, for mega: sources on this machine") { repository, listen, changelists, accessLog, quirks };
         command.SetAction(result =>
         {
             var all = new List<OriginQuirk>();
@@ -45,12 +52,14 @@ internal static class OriginVerb
                 all.Add(OriginQuirks.Parse(text) ?? throw MountProblem.Usage($"--quirk '{text}': no such quirk, or not such an argument; see origin --help"));
             }
 
-            return Serve(result.GetRequiredValue(repository), result.GetValue(listen) ?? "", result.GetValue(accessLog), all);
+            var shown = (result.GetValue(changelists) ?? []).Select(text =>
+                OriginChangelist.Parse(text) ?? throw MountProblem.Usage($"--cl '{text}': give LINK=FROM..TO[:/PATH], as C1=main..topic:/lib")).ToList();
+            return Serve(result.GetRequiredValue(repository), result.GetValue(listen) ?? "", result.GetValue(accessLog), all, shown);
         });
         return command;
     }
 
-    private static int Serve(string repository, string listen, string? accessLog, List<OriginQuirk> quirks)
+    private static int Serve(string repository, string listen, string? accessLog, List<OriginQuirk> quirks, List<OriginChangelist> changelists)
     {
         if (!IPEndPoint.TryParse(listen, out var address) || !listen.Contains(':'))
         {
@@ -59,7 +68,7 @@ internal static class OriginVerb
 
         SourceSpec.CheckPath("--git", repository);
         using var log = new Log(LogLevel.Warn);
-        using var api = new OriginApi(new GitObjects(repository), new OriginQuirks(quirks), OpenAccessLog(accessLog));
+        using var api = new OriginApi(new GitObjects(repository), new OriginQuirks(quirks), OpenAccessLog(accessLog), changelists);
         CheckRepository(repository);
         var stop = Signals.SetOf(Signals.SIGINT, Signals.SIGTERM);
         var error = Signals.Block(stop);

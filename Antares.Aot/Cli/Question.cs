@@ -19,15 +19,20 @@ internal static class Question
         var command = new Command(name, description) { target, json };
         command.SetAction(result =>
         {
-            var mount = new MountDirectory(context.State()).Single(result.GetRequiredValue(target));
-            if (mount.IsStale)
-            {
-                throw MountProblem.Host($"the process of {mount.Record.MountPoint} is gone; antares-aot umount --stale cleans up after it");
-            }
-
-            context.Out.Write(Encoding.UTF8.GetString(ControlClient.Ask(mount.Record, result.GetValue(json) ? forJson : text)));
+            var mount = Living(context, result.GetRequiredValue(target));
+            context.Out.Write(Encoding.UTF8.GetString(ControlClient.Ask(mount, result.GetValue(json) ? forJson : text)));
             return ExitCode.Ok;
         });
         return command;
+    }
+
+    /// <summary>The one mount that an argument names, whose process lives.</summary>
+    /// <exception cref="MountProblem">Host: none, or its process is gone; Usage: several.</exception>
+    public static MountRecord Living(CommandContext context, string target)
+    {
+        var mount = new MountDirectory(context.State()).Single(target);
+        return mount.IsStale
+            ? throw MountProblem.Host($"the process of {mount.Record.MountPoint} is gone; antares-aot umount --stale cleans up after it")
+            : mount.Record;
     }
 }

@@ -19,6 +19,9 @@ public sealed unsafe class DicfuseTree : IDisposable
     private const uint SectorBytes = 512;
     private const int PreferredIo = 4096;
 
+    /// <summary>Cookies from here on are those of names that the source does not list (<see cref="TreeEdit.Serial"/>).</summary>
+    private const ulong AddedNames = 1UL << 40;
+
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
     private readonly OwnerTable _owners;
@@ -27,6 +30,7 @@ public sealed unsafe class DicfuseTree : IDisposable
     private readonly AttributeLoader _attributes;
     private readonly DirectoryLoader _directories;
     private readonly LinkTargets _targets;
+    private TreeEdits? _edits;
 
     /// <param name="layer">Name of the layer, for failure notes.</param>
     /// <param name="store">New and empty; the tree disposes it.</param>
@@ -45,11 +49,12 @@ public sealed unsafe class DicfuseTree : IDisposable
         _attributes = new AttributeLoader(layer, store, source, places, _owners, _links, _numbers);
         _directories = new DirectoryLoader(layer, store, source, places, _numbers, _links, _attributes);
         _targets = new LinkTargets(layer, store, source, places);
+        Growth = new NodeGrowth(layer, store, _numbers);
         Xattrs = new TreeXattrs(store, source, places);
     }
 
     /// <summary>Nodes known, the root included.</summary>
-    public long NodeCount => _directories.Nodes;
+    public long NodeCount => _directories.Nodes + Growth.Count;
 
     /// <summary>Bytes of nodes, and of the name indices of big directories.</summary>
     public ulong ArenaBytes => _store.Nodes.Bytes;
@@ -76,6 +81,15 @@ public sealed unsafe class DicfuseTree : IDisposable
 
     internal TreeXattrs Xattrs { get; }
 
+    internal NodeGrowth Growth { get; }
+
+    /// <summary>Names that lead elsewhere than the source says; null: none. Set as a whole, seen by the next question of each thread.</summary>
+    internal TreeEdits? Edits
+    {
+        get => Volatile.Read(ref _edits);
+        set => Volatile.Write(ref _edits, value);
+    }
+
     /// <inheritdoc cref="ILayer.Find"/>
     public Errno Find(uint directory, ByteName name, out uint node)
     {
@@ -86,14 +100,22 @@ public sealed unsafe class DicfuseTree : IDisposable
             return error;
         }
 
-        long position = NameIndex.Find(_store, record, name);
-        if (position < 0)
+        if (Edits is { } edits && edits.TryFind(directory, name, out TreeEdit edit))
         {
-            return Errno.ENOENT;
+            node = edit.Node;
+            return node == 0 ? Errno.ENOENT : Errno.None;
         }
 
-        node = _store.Canonical(record->Body + (uint)position);
-        return Errno.None;
+        return FindListed(record, name, out node) ? Errno.None : Errno.ENOENT;
+    }
+
+    /// <summary>Finds a name as the source lists it, whatever <see cref="Edits"/> say.</summary>
+    /// <returns>As <see cref="Find"/>.</returns>
+    internal Errno FindInSource(uint directory, ByteName name, out uint node)
+    {
+        node = 0;
+        Errno error = Loaded(directory, out NodeRecord* record);
+        return error != Errno.None ? error : FindListed(record, name, out node) ? Errno.None : Errno.ENOENT;
     }
 
     /// <inheritdoc cref="ILayer.Next"/>
@@ -106,22 +128,44 @@ public sealed unsafe class DicfuseTree : IDisposable
             return error;
         }
 
-        if (cookie >= record->Extra)
+        TreeEdits? edits = Edits is { } all && all.Concern(directory) ? all : null;
+        for (; cookie < record->Extra; cookie++)
+        {
+            uint child = record->Body + (uint)cookie;
+            if (edits == null || !edits.TryFind(directory, _store.NameOf(_store[child]), out TreeEdit edit))
+            {
+                Show(child, cookie + 1, out entry);
+                return Errno.None;
+            }
+
+            if (edit.Node != 0)
+            {
+                Show(edit.Node, cookie + 1, out entry);
+                return Errno.None;
+            }
+        }
+
+        uint after = cookie < AddedNames ? 0 : (uint)Math.Min(cookie - AddedNames, uint.MaxValue);
+        if (edits == null || !edits.TryNextAdded(directory, after, out TreeEdit added))
         {
             return Errno.ENOENT;
         }
 
-        uint child = record->Body + (uint)cookie;
-        uint node = _store.Canonical(child);
-        NodeRecord* listed = _store[node];
-        bool told = listed->IsDirectory || !_attributes.ListingsUnreliable || listed->Has(NodeFlags.AttributesLoaded);
-        entry.Cookie = cookie + 1;
-        // Where listings proved to tell other numbers, only the attributes tell the object's.
-        entry.StIno = told ? listed->StIno : 0;
-        entry.Node = node;
-        entry.Type = IsLoaded(node, LayerPart.Type) ? TypeOf(node) : listed->Type;
-        entry.Name = _store.NameOf(_store[child]);
+        Show(added.Node, AddedNames + added.Serial, out entry);
         return Errno.None;
+    }
+
+    /// <summary>Moves a directory's time of modification, since it shows other names from now on.</summary>
+    /// <returns>As <see cref="Resolve"/>.</returns>
+    internal Errno Touch(uint directory, timespec time)
+    {
+        Errno error = Resolve(directory, out uint node, out NodeRecord* record);
+        if (error == Errno.None && node == directory)
+        {
+            Volatile.Write(ref record->Time, PackedTime.Pack(time));
+        }
+
+        return error;
     }
 
     /// <inheritdoc cref="ILayer.TypeOf"/>
@@ -305,6 +349,26 @@ public sealed unsafe class DicfuseTree : IDisposable
 
         record = _store[directory];
         return _directories.Ensure(directory);
+    }
+
+    private void Show(uint child, ulong cookie, out LayerEntry entry)
+    {
+        uint node = _store.Canonical(child);
+        NodeRecord* listed = _store[node];
+        bool told = listed->IsDirectory || !_attributes.ListingsUnreliable || listed->Has(NodeFlags.AttributesLoaded);
+        entry.Cookie = cookie;
+        // Where listings proved to tell other numbers, only the attributes tell the object's.
+        entry.StIno = told ? listed->StIno : 0;
+        entry.Node = node;
+        entry.Type = IsLoaded(node, LayerPart.Type) ? TypeOf(node) : listed->Type;
+        entry.Name = _store.NameOf(_store[child]);
+    }
+
+    private bool FindListed(NodeRecord* directory, ByteName name, out uint node)
+    {
+        long position = NameIndex.Find(_store, directory, name);
+        node = position < 0 ? 0 : _store.Canonical(directory->Body + (uint)position);
+        return position >= 0;
     }
 
     private bool HasAttributes(uint node)

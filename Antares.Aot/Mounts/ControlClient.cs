@@ -18,6 +18,9 @@ public static class ControlQuestion
     public const string StatsText = "stats text";
     public const string ErrorsJson = "errors json";
     public const string ErrorsText = "errors text";
+
+    /// <summary>Begins a question about the changelist: see <see cref="ChangelistQuestion"/>.</summary>
+    public const string Changelist = "cl ";
 }
 
 /// <summary>The path of a control socket as an address.</summary>
@@ -61,9 +64,12 @@ public static unsafe class ControlClient
     private const int PatienceMs = 10_000;
 
     /// <summary>Asks one <see cref="ControlQuestion"/>.</summary>
+    /// <param name="mount">Whom.</param>
+    /// <param name="question">What.</param>
+    /// <param name="patienceMs">How long each wait for an answer may take.</param>
     /// <returns>The answer's bytes.</returns>
     /// <exception cref="MountProblem">Host: nobody answers, or the mount refused.</exception>
-    public static byte[] Ask(MountRecord mount, string question)
+    public static byte[] Ask(MountRecord mount, string question, int patienceMs = PatienceMs)
     {
         using var name = ControlAddress.Of(mount.Socket);
         var error = Sockets.Connect(name.Pointer, out var fd);
@@ -78,16 +84,16 @@ public static unsafe class ControlClient
         }
 
         using var owned = new OwnedFd(fd);
-        error = HostPath.Write(fd, Encoding.ASCII.GetBytes(question + "\n"));
+        error = HostPath.Write(fd, Encoding.UTF8.GetBytes(question + "\n"));
         var answer = new MemoryStream();
         var buffer = stackalloc byte[16 * 1024];
         while (error == Errno.None)
         {
             var wait = new pollfd { fd = fd, events = Signals.POLLIN };
-            error = Signals.Poll(&wait, 1, PatienceMs, out var ready);
+            error = Signals.Poll(&wait, 1, patienceMs, out var ready);
             if (error == Errno.None && ready == 0)
             {
-                throw MountProblem.Host($"the process of {mount.MountPoint} ({mount.Process.Pid}) has not answered for {PatienceMs / 1000} s: is it stopped?");
+                throw MountProblem.Host($"the process of {mount.MountPoint} ({mount.Process.Pid}) has not answered for {patienceMs / 1000} s: is it stopped?");
             }
 
             nuint got = 0;
@@ -134,9 +140,15 @@ public static unsafe class ControlClient
             throw MountProblem.Host($"{mount.MountPoint}: {head["error ".Length..]}");
         }
 
-        var isWhole = head.StartsWith("ok ", StringComparison.Ordinal)
-            && int.TryParse(head.AsSpan(3), NumberStyles.None, CultureInfo.InvariantCulture, out var length)
+        var space = head.IndexOf(' ');
+        var isWhole = space > 0 && head[..space] is "ok" or "refused"
+            && int.TryParse(head.AsSpan(space + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var length)
             && length == answer.Length - end - 1;
+        if (isWhole && head[0] == 'r')
+        {
+            throw MountProblem.Host($"{mount.MountPoint}: {Encoding.UTF8.GetString(answer.AsSpan(end + 1))}");
+        }
+
         return isWhole ? answer[(end + 1)..] : throw MountProblem.Host($"the answer of the process of {mount.MountPoint} is cut off; ask again");
     }
 }

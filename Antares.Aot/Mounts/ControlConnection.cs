@@ -3,10 +3,32 @@ using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
 
+/// <summary>An answer that takes its time, on another thread.</summary>
+/// <param name="make">Makes it; throws nothing.</param>
+/// <param name="done">Called on that thread when it is there.</param>
+internal sealed class SlowAnswer(Func<byte[]> make, Action done)
+{
+    private byte[]? _answer;
+
+    /// <summary>The answer; null: not yet.</summary>
+    public byte[]? Answer => Volatile.Read(ref _answer);
+
+    public void Start() => new Thread(() =>
+    {
+        Volatile.Write(ref _answer, make());
+        done();
+    })
+    {
+        IsBackground = true,
+        Name = "slow answer",
+    }.Start();
+}
+
 /// <summary>One client of the control socket, from its question to the last byte of the answer. Never waits.</summary>
 internal sealed unsafe class ControlConnection : IDisposable
 {
-    private const int LongestQuestion = 64;
+    /// <summary>A verb, and a path each of whose bytes may be escaped.</summary>
+    private const int LongestQuestion = 16 << 10;
 
     /// <summary>For all of it: a client that is slow or silent is given up.</summary>
     private const int PatienceMs = 2000;
@@ -15,6 +37,7 @@ internal sealed unsafe class ControlConnection : IDisposable
     private readonly byte[] _question = new byte[LongestQuestion];
     private int _asked;
     private ReadOnlyMemory<byte>? _left;
+    private SlowAnswer? _slow;
 
     /// <param name="socket">Accepted; taken over.</param>
     public ControlConnection(OwnedFd socket)
@@ -25,25 +48,45 @@ internal sealed unsafe class ControlConnection : IDisposable
     }
 
     /// <summary>When it is given up, as <see cref="Environment.TickCount64"/>.</summary>
-    public long Deadline { get; }
+    public long Deadline { get; private set; }
 
     /// <summary>Nothing more to do, or the client is gone.</summary>
     public bool IsOver { get; private set; }
 
     /// <summary>What to wait for.</summary>
-    public pollfd Wait => new() { fd = _socket.Value, events = _left is null ? Signals.POLLIN : Signals.POLLOUT };
+    public pollfd Wait => new() { fd = _slow is null ? _socket.Value : -1, events = _left is null ? Signals.POLLIN : Signals.POLLOUT };
 
     /// <summary>Goes on as far as it can without waiting.</summary>
-    /// <param name="answer">Gives the answer to a question.</param>
-    public void Go(Func<string, ReadOnlyMemory<byte>> answer)
+    /// <param name="answer">Gives the answer to a question, or starts what will.</param>
+    public void Go(Func<string, (ReadOnlyMemory<byte> Now, SlowAnswer? Later)> answer)
     {
         if (_left is null && ReadQuestion() is { } question)
         {
-            Reply(answer(question));
+            var (now, later) = answer(question);
+            if (later is null)
+            {
+                Reply(now);
+                return;
+            }
+
+            _slow = later;
+            Deadline = long.MaxValue;
+            later.Start();
         }
         else if (_left is not null)
         {
             Send();
+        }
+    }
+
+    /// <summary>Sends a slow answer that is there by now.</summary>
+    public void GoOn()
+    {
+        if (_slow?.Answer is { } answer)
+        {
+            _slow = null;
+            Deadline = Environment.TickCount64 + PatienceMs;
+            Reply(answer);
         }
     }
 
@@ -70,7 +113,7 @@ internal sealed unsafe class ControlConnection : IDisposable
             _asked += (int)got;
             var isWhole = _asked > 0 && _question[_asked - 1] == (byte)'\n';
             IsOver = error != Errno.None || got == 0 || (!isWhole && _asked == LongestQuestion);
-            return isWhole && !IsOver ? Encoding.ASCII.GetString(_question, 0, _asked - 1) : null;
+            return isWhole && !IsOver ? Encoding.UTF8.GetString(_question, 0, _asked - 1) : null;
         }
     }
 

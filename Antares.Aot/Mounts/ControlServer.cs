@@ -8,7 +8,7 @@ namespace Antares.Aot.Mounts;
 
 /// <summary>
 /// The mount's socket, by which another process asks what the mount counted. One question per connection: a line with a
-/// <see cref="ControlQuestion"/>; the answer is "ok LENGTH\n" and so many bytes, or "error TEXT\n".
+/// <see cref="ControlQuestion"/>; the answer is "ok LENGTH\n" or "refused LENGTH\n" and so many bytes, or "error TEXT\n".
 /// </summary>
 /// <remarks>
 /// Served by the thread that waits for signals too, a piece at a time and never waiting for a client: nothing here is on the way of a
@@ -20,15 +20,17 @@ public sealed unsafe class ControlServer : IDisposable
     private const int MostConnections = 8;
 
     /// <summary>Entries that <see cref="Prepare"/> fills.</summary>
-    public const int Places = 1 + MostConnections;
+    public const int Places = 2 + MostConnections;
 
     private readonly List<ControlConnection> _connections = [];
     private readonly OwnedFd _listener;
     private readonly MountDiagnostics _diagnostics;
     private readonly uint _owner;
+    private readonly OwnedFd _wake;
 
-    private ControlServer(OwnedFd listener, MountDiagnostics diagnostics)
+    private ControlServer(OwnedFd listener, OwnedFd wake, MountDiagnostics diagnostics)
     {
+        _wake = wake;
         _listener = listener;
         _diagnostics = diagnostics;
         _owner = Process.Geteuid();
@@ -36,6 +38,9 @@ public sealed unsafe class ControlServer : IDisposable
 
     /// <summary>Unmounts (true: lazily); gives null, or why it was not done, in one line. Null: this cannot be asked yet.</summary>
     public Func<bool, string?>? Unmount { get; set; }
+
+    /// <summary>What answers questions about the changelist; null: the mount has no place for one.</summary>
+    internal MountedChangelist? Changelist { get; set; }
 
     /// <summary>When a client is given up, as <see cref="Environment.TickCount64"/>: wait no longer than that.</summary>
     public long Deadline => _connections.Count == 0 ? long.MaxValue : _connections.Min(connection => connection.Deadline);
@@ -45,10 +50,15 @@ public sealed unsafe class ControlServer : IDisposable
     public static ControlServer Listen(string path, MountDiagnostics diagnostics)
     {
         using var name = ControlAddress.Of(path);
+        var wake = EndOfMount.NewEvent();
         var error = Sockets.Listen(name.Pointer, Modes.PrivateFile, out var fd);
-        return error == Errno.None
-            ? new ControlServer(new OwnedFd(fd), diagnostics)
-            : throw MountProblem.Host($"cannot make the control socket {path}", error);
+        if (error == Errno.None)
+        {
+            return new ControlServer(new OwnedFd(fd), wake, diagnostics);
+        }
+
+        wake.Dispose();
+        throw MountProblem.Host($"cannot make the control socket {path}", error);
     }
 
     /// <summary>Says what to wait for.</summary>
@@ -60,6 +70,8 @@ public sealed unsafe class ControlServer : IDisposable
         {
             waits[i + 1] = i < _connections.Count ? _connections[i].Wait : new pollfd { fd = -1 };
         }
+
+        waits[Places - 1] = new pollfd { fd = _wake.Value, events = Signals.POLLIN };
     }
 
     /// <summary>Does what can be done now; gives up clients whose time is over.</summary>
@@ -72,6 +84,13 @@ public sealed unsafe class ControlServer : IDisposable
             {
                 _connections[i].Go(Answer);
             }
+        }
+
+        if (waits[Places - 1].revents != 0)
+        {
+            ulong count;
+            _ = FileIo.Read(_wake.Value, &count, sizeof(ulong), out _); // it was readable
+            _connections.ForEach(connection => connection.GoOn());
         }
 
         if (waits[0].revents != 0)
@@ -92,6 +111,7 @@ public sealed unsafe class ControlServer : IDisposable
         _connections.ForEach(connection => connection.Dispose());
         _connections.Clear();
         _listener.Dispose();
+        _wake.Dispose();
     }
 
     private void TakeConnection()
@@ -109,7 +129,18 @@ public sealed unsafe class ControlServer : IDisposable
         }
     }
 
-    private ReadOnlyMemory<byte> Answer(string question)
+    private (ReadOnlyMemory<byte> Now, SlowAnswer? Later) Answer(string question) =>
+        question.StartsWith(ControlQuestion.Changelist, StringComparison.Ordinal)
+            ? (default, new SlowAnswer(() => ChangelistAnswer.To(Changelist, question), Wake))
+            : (AnswerNow(question), null);
+
+    private void Wake()
+    {
+        ulong one = 1;
+        _ = FileIo.Write(_wake.Value, &one, sizeof(ulong), out _); // fails only when nobody waits any more
+    }
+
+    private ReadOnlyMemory<byte> AnswerNow(string question)
     {
         using var body = new MemoryStream();
         switch (question)
@@ -140,11 +171,17 @@ public sealed unsafe class ControlServer : IDisposable
                 return "error the mount does not know this question: it was made by another version\n"u8.ToArray();
         }
 
-        var head = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"ok {body.Length}\n"));
-        return (byte[])[.. head, .. body.GetBuffer().AsSpan(0, (int)body.Length)];
+        return Framed("ok", body);
     }
 
-    private static void WriteJson(MemoryStream body, Action<Utf8JsonWriter> write)
+    /// <summary>An answer with its head.</summary>
+    internal static byte[] Framed(string word, MemoryStream body)
+    {
+        var head = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{word} {body.Length}\n"));
+        return [.. head, .. body.GetBuffer().AsSpan(0, (int)body.Length)];
+    }
+
+    internal static void WriteJson(MemoryStream body, Action<Utf8JsonWriter> write)
     {
         using (var writer = new Utf8JsonWriter(body))
         {
@@ -154,7 +191,7 @@ public sealed unsafe class ControlServer : IDisposable
         body.WriteByte((byte)'\n');
     }
 
-    private static void WriteText(MemoryStream body, Action<TextWriter> write)
+    internal static void WriteText(MemoryStream body, Action<TextWriter> write)
     {
         using var writer = new StreamWriter(body, new UTF8Encoding(false), leaveOpen: true);
         write(writer);

@@ -30,6 +30,11 @@ internal static class EngineChoice
             return Only(plan, $"mount option {unknown}", MountProblem.Usage);
         }
 
+        if (plan.Request is { Engine: EngineWish.Auto, Mega.Changelist: not null })
+        {
+            return "a changelist can be changed in a mount by FUSE only";
+        }
+
         if (OnlyOurs(plan.Request) is { } ours)
         {
             return Only(plan, ours, MountProblem.Usage);

@@ -12,8 +12,9 @@ internal sealed class FuseEngine : IMountEngine
     private readonly FuseServer _server;
     private readonly OwnedFd _ended;
 
-    private FuseEngine(FuseServer server, OwnedFd ended)
+    private FuseEngine(FuseServer server, OwnedFd ended, MountedChangelist? changelist)
     {
+        Changelist = changelist;
         _server = server;
         _ended = ended;
     }
@@ -26,6 +27,8 @@ internal sealed class FuseEngine : IMountEngine
 
     public int ServedDescriptor => _server.Descriptor;
 
+    public MountedChangelist? Changelist { get; }
+
     /// <summary>Mounts a plan and serves it. The plan's descriptors of upper and work are taken over.</summary>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open.</exception>
     public static FuseEngine Mount(MountPlan plan, LayerFactory layers, MountDiagnostics diagnostics, StartClock clock)
@@ -34,13 +37,24 @@ internal sealed class FuseEngine : IMountEngine
         var server = Serve(plan, overlay, isLower: false, diagnostics, clock);
         try
         {
-            return new FuseEngine(server, EndOfMount.NewEvent());
+            return new FuseEngine(server, EndOfMount.NewEvent(), ChangelistOf(plan, layers, overlay, server));
         }
         catch (MountProblem)
         {
             _ = server.Unmount(lazy: true); // why it is of no use is told
             throw;
         }
+    }
+
+    private static MountedChangelist? ChangelistOf(MountPlan plan, LayerFactory layers, OverlayFs overlay, FuseServer server)
+    {
+        if (layers.Changes is not { } changes)
+        {
+            return null;
+        }
+
+        var whyFixed = plan.Lowers.Count > 1 ? MountedChangelist.NotUnderLayers : null;
+        return new MountedChangelist(changes, layers.ChangesSlot, overlay, server.Notifier, whyFixed);
     }
 
     /// <summary>Mounts an overlay at the plan's mount point and serves it. The overlay is taken over.</summary>

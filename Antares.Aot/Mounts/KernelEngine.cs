@@ -23,8 +23,9 @@ internal sealed class KernelEngine : IMountEngine
     private readonly UpperClaim _claim;
     private readonly OwnedFd _ended;
 
-    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, DeviceNumber device)
+    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, DeviceNumber device, MountedChangelist? changelist)
     {
+        Changelist = changelist;
         _plan = plan;
         _log = log;
         _lower = lower;
@@ -40,6 +41,8 @@ internal sealed class KernelEngine : IMountEngine
     public int EndedDescriptor => _ended.Value;
 
     public int ServedDescriptor => _lower?.Descriptor ?? -1;
+
+    public MountedChangelist? Changelist { get; }
 
     /// <summary>Mounts a plan that has an upper.</summary>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open, and the plan is as it was.</exception>
@@ -83,7 +86,10 @@ internal sealed class KernelEngine : IMountEngine
             }
 
             clock.Step("overlay in its place");
-            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, device);
+            var changelist = layers.Changes is { } changes && lower is not null
+                ? new MountedChangelist(changes, layers.ChangesSlot, lower.FileSystem, null, MountedChangelist.NotOnKernelEngine)
+                : null;
+            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, device, changelist);
             ended = null;
             return engine;
         }

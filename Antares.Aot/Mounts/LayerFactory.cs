@@ -2,6 +2,8 @@ using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
 using Antares.Aot.Dicfuse.Image;
+using Antares.Aot.Dicfuse.Mega;
+using Antares.Aot.Dicfuse.Mega.Changes;
 using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
 using Antares.Interop;
@@ -16,6 +18,12 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
 {
     /// <summary>Content held in memory; what is beyond goes to the store.</summary>
     private const long ContentMemoryBytes = 32L << 20;
+
+    /// <summary>What may lie over a server's directory, once the layers are open; null: none of them is one.</summary>
+    public ClTree? Changes { get; private set; }
+
+    /// <summary>Slot of the layer that <see cref="Changes"/> lies over.</summary>
+    public uint ChangesSlot { get; private set; }
 
     /// <summary>How the plan's upper is used.</summary>
     public static UpperOptions UpperOptionsOf(MountPlan plan, Log log) => new()
@@ -174,6 +182,22 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         }
 
         lower.Mega = null; // the layer's from here on
+        ChangesSlot = (uint)index + 1;
+        Changes = new ClTree(layer.Tree, (MegaSource)layer.Tree.Source, diagnostics.Log);
+        if (plan.Request.Mega.Changelist is { } link)
+        {
+            try
+            {
+                var changes = Changes;
+                changes.Show(Task.Run(() => changes.Prepare(link, plan.Request.Mega.ChangelistPath, default)).GetAwaiter().GetResult());
+            }
+            catch (MegaProblem problem)
+            {
+                layer.Dispose();
+                throw MountProblem.Host($"source {lower.Spec}: {problem.Message}");
+            }
+        }
+
         return layer;
     }
 

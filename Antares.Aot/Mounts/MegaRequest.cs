@@ -14,6 +14,12 @@ public sealed record MegaRequest
     /// <summary>Commit or tag, instead of one in the address.</summary>
     public string? Revision { get; init; }
 
+    /// <summary>Changelist over the source; null: none.</summary>
+    public string? Changelist { get; init; }
+
+    /// <summary>Directory of the monorepo at which the changelist's paths begin; null: the server is asked.</summary>
+    public string? ChangelistPath { get; init; }
+
     public bool Offline { get; init; }
 
     public OnDrift OnDrift { get; init; }

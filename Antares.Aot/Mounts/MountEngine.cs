@@ -34,6 +34,9 @@ internal interface IMountEngine
     /// <summary>The device by which this process serves, or -1. No other process may have it open when it looks into the mount.</summary>
     int ServedDescriptor { get; }
 
+    /// <summary>The changelist over a server's directory; null: none of the layers is one.</summary>
+    MountedChangelist? Changelist { get; }
+
     /// <summary>Starts what need not be there for the root to answer. Once.</summary>
     void Complete();
 

@@ -26,6 +26,9 @@ public sealed record MountRecord
     /// <summary>The layers as SOURCE is written, top first, the last is SOURCE itself; paths without links.</summary>
     public required IReadOnlyList<string> Lowers { get; init; }
 
+    /// <summary>Changelist that is shown; null: none.</summary>
+    public string? Changelist { get; init; }
+
     /// <summary>Folder of the writes; null: read-only.</summary>
     public string? Upper { get; init; }
 

@@ -28,7 +28,7 @@ public sealed class ServedMount : IDisposable
         control.Unmount = UnmountAsAsked;
     }
 
-    public MountRecord Record { get; }
+    public MountRecord Record { get; private set; }
 
     public string MountPoint => Record.MountPoint;
 
@@ -156,6 +156,7 @@ public sealed class ServedMount : IDisposable
     {
         if (HasEnded)
         {
+            _engine.Changelist?.Stop();
             _engine.Close();
         }
         else
@@ -206,6 +207,20 @@ public sealed class ServedMount : IDisposable
         return real;
     }
 
+    // On the thread that exchanges it, which the end of the mount waits for.
+    private void NoteChangelist(string? link)
+    {
+        Record = Record with { Changelist = link };
+        try
+        {
+            _state.Replace(Record);
+        }
+        catch (MountProblem problem)
+        {
+            _log.Warn($"the list of mounts shows the changelist from before: {problem.Message}");
+        }
+    }
+
     private static void Forget(MountRecord record, StateFile state, Log log)
     {
         try
@@ -235,6 +250,12 @@ public sealed class ServedMount : IDisposable
             clock.Step("recorded as mounted");
             plan.Keep();
             mount = new ServedMount(state, log, clock, plan, record, engine, diagnostics, control, callersLimit);
+            if (engine.Changelist is { } changelist)
+            {
+                changelist.Changed = mount.NoteChangelist;
+                control.Changelist = changelist;
+            }
+
             return mount;
         }
         finally
@@ -266,6 +287,7 @@ public sealed class ServedMount : IDisposable
             Process = ProcessIdentity.Self(),
             MountPoint = plan.MountPoint,
             Lowers = [.. plan.Lowers.Select(lower => (lower.Spec with { Path = lower.RealPath }).ToString())],
+            Changelist = plan.Request.Mega.Changelist,
             Upper = plan.UpperPath,
             Work = plan.WorkPath,
             Workspace = plan.Workspace?.FolderPath,

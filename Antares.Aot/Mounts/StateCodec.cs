@@ -90,6 +90,7 @@ public static class StateCodec
         }
 
         writer.WriteEndArray();
+        WriteOptional(writer, "cl"u8, record.Changelist);
         WriteOptional(writer, "upper"u8, record.Upper);
         WriteOptional(writer, "work"u8, record.Work);
         WriteOptional(writer, "workspace"u8, record.Workspace);
@@ -108,7 +109,7 @@ public static class StateCodec
 
     private static MountRecord ReadRecord(ref Utf8JsonReader reader)
     {
-        string? id = null, job = null, mountPoint = null, upper = null, work = null, workspace = null, socket = null, created = null, engine = null;
+        string? id = null, job = null, mountPoint = null, upper = null, work = null, workspace = null, socket = null, created = null, engine = null, changelist = null;
         var pid = 0;
         DeviceNumber? device = null;
         var startTicks = 0L;
@@ -127,6 +128,7 @@ public static class StateCodec
                 case "device":
                     device = DeviceNumber.TryParse(ReadString(ref reader), out var number) ? number : throw new JsonException("no device number");
                     break;
+                case "cl": changelist = ReadString(ref reader); break;
                 case "upper": upper = ReadString(ref reader); break;
                 case "work": work = ReadString(ref reader); break;
                 case "workspace": workspace = ReadString(ref reader); break;
@@ -158,6 +160,7 @@ public static class StateCodec
             MountPoint = mountPoint ?? throw new JsonException("a record without mount point"),
             Device = device,
             Lowers = lowers,
+            Changelist = changelist,
             Upper = upper,
             Work = work,
             Workspace = workspace,

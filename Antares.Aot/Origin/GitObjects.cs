@@ -14,6 +14,9 @@ internal sealed class GitObjects(string repository) : IDisposable
     private readonly Stack<GitProcess> _checks = new();
     private bool _disposed;
 
+    /// <summary>Where it is.</summary>
+    public string Repository => _repository;
+
     /// <summary>Looks an object up.</summary>
     /// <param name="name">As git understands names of objects.</param>
     /// <param name="id">Its id.</param>

@@ -18,12 +18,15 @@ internal sealed class OriginApi : IDisposable
     private readonly OriginQuirks _quirks;
     private readonly OriginTrees _trees;
     private readonly Action<HttpExchange>? _seen;
+    private readonly OriginChangelist[] _changelists;
 
     /// <param name="git">The repository; disposed with this.</param>
     /// <param name="quirks">How to be difficult.</param>
     /// <param name="seen">Told of each request when it is answered.</param>
-    public OriginApi(GitObjects git, OriginQuirks quirks, Action<HttpExchange>? seen = null)
+    /// <param name="changelists">Changelists to show.</param>
+    public OriginApi(GitObjects git, OriginQuirks quirks, Action<HttpExchange>? seen = null, params IEnumerable<OriginChangelist> changelists)
     {
+        _changelists = [.. changelists];
         _git = git;
         _quirks = quirks;
         _seen = seen;
@@ -149,7 +152,7 @@ internal sealed class OriginApi : IDisposable
                 {
                     Blob(exchange, id);
                 }
-                else
+                else if (!call.StartsWith("cl/", StringComparison.Ordinal) || !TryChangelist(exchange, call["cl/".Length..]))
                 {
                     Fail(exchange, 404, "not found");
                 }
@@ -266,6 +269,79 @@ internal sealed class OriginApi : IDisposable
         {
             Fail(exchange, 404, "no such blob");
         }
+    }
+
+    private bool TryChangelist(HttpExchange exchange, string call)
+    {
+        string[] parts = call.Split('/');
+        if (parts.Length != 2 || Array.Find(_changelists, change => change.Link == parts[0]) is not { } changelist)
+        {
+            return false;
+        }
+
+        if (parts[1] == "files-list")
+        {
+            Files(exchange, changelist);
+            return true;
+        }
+
+        if (parts[1] == "detail")
+        {
+            Detail(exchange, changelist);
+            return true;
+        }
+
+        return false;
+    }
+
+    private void Files(HttpExchange exchange, OriginChangelist changelist)
+    {
+        List<GitDifference> differences = GitDiff.Of(_git.Repository, changelist.From, changelist.To, changelist.Path);
+        string? more = _quirks.Find("change", exchange.Target)?.Argument;
+        if (more is not null)
+        {
+            differences.Add(new GitDifference("new", Uri.UnescapeDataString(more), OriginTrees.Placeholder.ToString()));
+        }
+
+        Envelope(exchange, json =>
+        {
+            json.WriteStartArray();
+            foreach (GitDifference difference in differences)
+            {
+                json.WriteStartObject();
+                json.WriteString("path", difference.Path);
+                json.WriteString("sha", difference.Id);
+                json.WriteString("action", difference.Action);
+                if (difference.OldPath is { } old)
+                {
+                    json.WriteString("old_path", old);
+                    json.WriteNumber("similarity", difference.Similarity);
+                }
+
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+        });
+    }
+
+    // Not for the anonymous, as with the server that this one stands for.
+    private static void Detail(HttpExchange exchange, OriginChangelist changelist)
+    {
+        if (!exchange.Headers.ContainsKey("authorization"))
+        {
+            Fail(exchange, 401, "login required");
+            return;
+        }
+
+        Envelope(exchange, json =>
+        {
+            json.WriteStartObject();
+            json.WriteString("link", changelist.Link);
+            json.WriteString("path", changelist.Path);
+            json.WriteString("status", "Open");
+            json.WriteEndObject();
+        });
     }
 
     // Slow by its nature: the last commit of each entry.

@@ -36,6 +36,7 @@ internal sealed class OriginQuirks
         ("head-length", true, "head-length=BYTES: HEAD alone announces that length"),
         ("html", true, "html=N: every N-th answer is a page"),
         ("redirect", true, "redirect=N: every N-th answer is a redirect to itself"),
+        ("change", false, "change=PATH: each changelist has a new file of that path more (%-escapes for any byte)"),
         ("name", false, "name=NAME: each listing has an entry of that name more (%-escapes for any byte)"),
     ];
 

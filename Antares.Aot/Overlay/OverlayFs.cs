@@ -31,6 +31,7 @@ public sealed unsafe class OverlayFs : IDisposable
         Directories = new DirectoryOps(tree, attributes, listing, CopyUp);
         Xattrs = new XattrOps(tree, CopyUp, options);
         Ioctls = new IoctlOps(tree, CopyUp);
+        Exchange = new LowerExchange(tree);
     }
 
     public LookupOps Lookups { get; }
@@ -52,6 +53,8 @@ public sealed unsafe class OverlayFs : IDisposable
     public IoctlOps Ioctls { get; }
 
     public CopyUp CopyUp { get; }
+
+    public LowerExchange Exchange { get; }
 
     /// <summary>Starts what goes on beside the requests, when the mount is up. Once.</summary>
     public void StartOthers()

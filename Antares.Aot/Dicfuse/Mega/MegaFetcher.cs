@@ -182,6 +182,38 @@ internal sealed class MegaFetcher : IDisposable
         }
     }
 
+    /// <summary>Brings a blob into the store for one who is no request of the kernel: waits as long as that takes.</summary>
+    /// <param name="id">The blob.</param>
+    /// <param name="stop">Waits no longer; the fetch goes on.</param>
+    /// <returns>Its length.</returns>
+    /// <exception cref="MegaProblem">It does not come.</exception>
+    public async Task<long> Take(ObjectId id, CancellationToken stop)
+    {
+        while (true)
+        {
+            if (_store.TryStat(id, ObjectKind.Blob, out long size))
+            {
+                return size;
+            }
+
+            if (_options.Offline)
+            {
+                throw MegaProblem.Damaged($"blob {id} is not in the store {_store.Folder}, and --offline asks no server");
+            }
+
+            BlobFlight flight = Flight(id, -1);
+            flight.Want();
+            try
+            {
+                return await flight.Whole.WaitAsync(stop).ConfigureAwait(false);
+            }
+            catch (NobodyWantsIt)
+            {
+                // Given up by its length alone just before we came.
+            }
+        }
+    }
+
     /// <summary>Breaks off what is under way, and waits until it has ended: after this nothing of it touches client and store.</summary>
     public void Dispose()
     {

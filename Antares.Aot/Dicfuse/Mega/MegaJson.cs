@@ -125,9 +125,10 @@ internal static class MegaJson
         return complete ? [.. entries] : throw MegaProblem.Damaged($"{request}: the answer has no list");
     }
 
-    private delegate void Reading(ref Utf8JsonReader reader);
+    internal delegate void Reading(ref Utf8JsonReader reader);
 
-    private static void Read(string request, MegaAnswer answer, Reading read)
+    /// <summary>Reads an answer; what is no JSON, or not the expected one, is a problem of its own.</summary>
+    internal static void Read(string request, MegaAnswer answer, Reading read)
     {
         try
         {
@@ -179,7 +180,8 @@ internal static class MegaJson
         return GitTreeReader.DamageOf(entry.Name) is { } damage ? throw MegaProblem.Damaged($"{request}: {damage}") : entry;
     }
 
-    private static void Expect(ref Utf8JsonReader reader, JsonTokenType type)
+    /// <summary>Throws for a token of another type.</summary>
+    internal static void Expect(ref Utf8JsonReader reader, JsonTokenType type)
     {
         if (reader.TokenType != type)
         {
@@ -188,7 +190,7 @@ internal static class MegaJson
     }
 
     /// <summary>Text of a server in a message of ours: no control characters, not long.</summary>
-    private static string OneLine(string text)
+    internal static string OneLine(string text)
     {
         string cut = text.Length > LongestText ? text[..LongestText] : text;
         return string.Concat(cut.Select(c => char.IsControl(c) ? ' ' : c)).Trim();

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Buffers.Binary;
 using System.Text;
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
@@ -16,11 +17,14 @@ namespace Antares.Aot.Dicfuse.Mega;
 /// </summary>
 /// <remarks>
 /// With each name the tree keeps 21 bytes: the mode (<see cref="GitMode"/>) and the git id of what it leads to. Sizes are in no listing:
-/// they are asked for one by one, when somebody wants to know.
+/// they are asked for one by one, when somebody wants to know. A name that a changelist brings has <see cref="DatedMode"/> set in the mode
+/// and 8 bytes more: its time of modification as a node keeps it (<see cref="PackedTime"/>).
 /// </remarks>
 internal sealed unsafe class MegaSource : ITreeSource
 {
     private const byte PayloadBytes = 1 + ObjectId.Bytes;
+    private const byte DatedMode = 0x80;
+    private const int DatedPayloadBytes = PayloadBytes + sizeof(ulong);
     private const uint DirectoryMode = StatMode.S_IFDIR | 0x1ED; // 0755
     private const uint FileMode = StatMode.S_IFREG | 0x1A4; // 0644
     private const uint ExecutableMode = StatMode.S_IFREG | 0x1ED;
@@ -72,12 +76,32 @@ internal sealed unsafe class MegaSource : ITreeSource
 
     public ObjectStore Store => _store;
 
+    public MegaFetcher Fetcher => _fetcher;
+
+    public MegaOptions Options => _options;
+
+    /// <summary>What the tree keeps with a name that is not from a listing.</summary>
+    /// <param name="mode">Its mode.</param>
+    /// <param name="id">What it leads to; of a directory none.</param>
+    /// <param name="time">Its time of modification.</param>
+    public static byte[] DatedPayload(GitMode mode, in ObjectId id, timespec time)
+    {
+        byte[] payload = new byte[DatedPayloadBytes];
+        payload[0] = (byte)((byte)mode | DatedMode);
+        id.CopyTo(payload.AsSpan(1));
+        BinaryPrimitives.WriteUInt64LittleEndian(payload.AsSpan(PayloadBytes), PackedTime.Pack(time));
+        return payload;
+    }
+
+    /// <summary>What a node other than the root leads to.</summary>
+    public (GitMode Mode, ObjectId Id) ContentOf(uint node) => (ModeOf(node), IdOf(_nodes.PayloadOf(_nodes[node])));
+
     public Errno List(uint directory, ref DirectoryListing listing)
     {
         listing.PayloadBytes = PayloadBytes;
         listing.NamesAreUnique = true;
         listing.InodesReliable = true;
-        if (directory != ILayer.RootNode && *_nodes.PayloadOf(_nodes[directory]) == (byte)GitMode.Submodule)
+        if (ModeOf(directory) == GitMode.Submodule)
         {
             // Another repository would be here; it is not part of this one.
             return Errno.None;
@@ -112,7 +136,7 @@ internal sealed unsafe class MegaSource : ITreeSource
         attributes->st_nlink = 1;
         attributes->st_uid = _options.Uid;
         attributes->st_gid = _options.Gid;
-        attributes->st_mtim = _time;
+        attributes->st_mtim = TimeOf(node);
         attributes->st_mode = mode switch
         {
             GitMode.File => FileMode,
@@ -195,7 +219,7 @@ internal sealed unsafe class MegaSource : ITreeSource
         *after = default;
         after->st_mode = _nodes[node]->Mode;
         after->st_size = bytes;
-        after->st_mtim = _time;
+        after->st_mtim = TimeOf(node);
         return Errno.None;
     }
 
@@ -250,7 +274,15 @@ internal sealed unsafe class MegaSource : ITreeSource
     private static ObjectId IdOf(byte* payload) => new(new ReadOnlySpan<byte>(payload + 1, ObjectId.Bytes));
 
     private GitMode ModeOf(uint node) =>
-        node == ILayer.RootNode ? GitMode.Directory : (GitMode)(*_nodes.PayloadOf(_nodes[node]));
+        node == ILayer.RootNode ? GitMode.Directory : (GitMode)(*_nodes.PayloadOf(_nodes[node]) & ~DatedMode);
+
+    private timespec TimeOf(uint node)
+    {
+        byte* payload = node == ILayer.RootNode ? null : _nodes.PayloadOf(_nodes[node]);
+        return payload != null && (*payload & DatedMode) != 0
+            ? PackedTime.Unpack(BinaryPrimitives.ReadUInt64LittleEndian(new ReadOnlySpan<byte>(payload + PayloadBytes, sizeof(ulong))))
+            : _time;
+    }
 
     /// <summary>The attributes of a file are being shown.</summary>
     public void NoteShown(uint node)

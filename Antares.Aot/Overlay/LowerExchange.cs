@@ -1,0 +1,178 @@
+using Antares.Aot.Base;
+using Antares.Aot.Layers;
+using Antares.Interop;
+
+namespace Antares.Aot.Overlay;
+
+/// <summary>A name of a directory of a lower layer that leads elsewhere, or is about to.</summary>
+/// <param name="Directory">The directory's node in that layer.</param>
+/// <param name="Name">The name; valid as long as the layer.</param>
+/// <param name="IsThere">The layer has something under it afterwards.</param>
+/// <param name="IsDirectory">And that is a directory.</param>
+public readonly record struct LowerName(uint Directory, ByteName Name, bool IsThere, bool IsDirectory);
+
+/// <summary>What the upper has under a name that a lower layer changes.</summary>
+public enum InUpper : byte
+{
+    /// <summary>Nothing: what the lower layer has is shown.</summary>
+    None,
+
+    /// <summary>A directory, which is merged with what the lower layer has.</summary>
+    Merged,
+
+    /// <summary>Something of its own, which stays in front.</summary>
+    Changed,
+
+    /// <summary>A whiteout: the name stays hidden.</summary>
+    Removed,
+}
+
+/// <summary>Where a name of a lower layer is to be seen in the mount.</summary>
+/// <param name="Directory">Id of the merged directory.</param>
+/// <param name="InUpper">What the upper has there.</param>
+/// <param name="IsNewObject">A directory of the upper has become one that is merged, and goes by another id now.</param>
+public readonly record struct ShownName(ulong Directory, InUpper InUpper, bool IsNewObject = false);
+
+/// <summary>
+/// Lets a lower layer show other things under names of its directories while the mount is in use. Ids of directories stay; the upper
+/// stays, and what it has under such a name stays in front.
+/// </summary>
+/// <remarks>
+/// The layer's nodes keep what they lead to, so whoever has one open goes on with it. Only for layers whose directories are loaded where
+/// names change, and that have nothing between them and the upper: of directories merged from several lower layers the parts are not looked for anew.
+/// </remarks>
+public sealed unsafe class LowerExchange(MergedTree tree)
+{
+    private readonly MergedTree _tree = tree;
+
+    /// <summary>Exchanges what is shown.</summary>
+    /// <param name="slot">The layer.</param>
+    /// <param name="names">The names, those of a directory after its own.</param>
+    /// <param name="show">Makes the layer show the new things; null: only look. Called with the gate held, so that no change of the mount falls in between.</param>
+    /// <param name="shown">Receives for each name where it is to be seen.</param>
+    /// <returns>None; EIO and others: a layer could not be read, and nothing was exchanged.</returns>
+    public Errno Exchange(uint slot, ReadOnlySpan<LowerName> names, Action? show, Span<ShownName> shown)
+    {
+        Errno error = FindDirectories(slot, names);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        lock (_tree.Gate)
+        {
+            show?.Invoke();
+            for (int i = 0; i < names.Length; i++)
+            {
+                shown[i] = Look(slot, names[i], show != null);
+            }
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Looks the directories up, so that it is known which of them are merged with one of the upper.</summary>
+    private Errno FindDirectories(uint slot, ReadOnlySpan<LowerName> names)
+    {
+        uint last = 0;
+        var path = new List<ByteName>();
+        foreach (LowerName name in names)
+        {
+            if (name.Directory == last)
+            {
+                continue;
+            }
+
+            last = name.Directory;
+            PathOf(slot, last, path);
+            lock (_tree.Gate)
+            {
+                Errno error;
+                do
+                {
+                    error = Walk(path);
+                }
+                while (_tree.Lowers.LoadLacking(ref error));
+
+                if (error is not (Errno.None or Errno.ENOENT or Errno.ENOTDIR))
+                {
+                    return error;
+                }
+            }
+        }
+
+        return Errno.None;
+    }
+
+    private void PathOf(uint slot, uint directory, List<ByteName> path)
+    {
+        path.Clear();
+        for (uint cursor = 0; directory != ILayer.RootNode && _tree.Lowers[slot].NextName(directory, ref cursor, out uint above, out ByteName name); cursor = 0)
+        {
+            path.Add(name);
+            directory = above;
+        }
+
+        path.Reverse();
+    }
+
+    private Errno Walk(List<ByteName> path)
+    {
+        Errno error = _tree.Resolve(NodeId.Root, out Target at);
+        foreach (ByteName name in path)
+        {
+            if (error != Errno.None || _tree.TypeOf(in at) != FileType.Directory)
+            {
+                return error == Errno.None ? Errno.ENOTDIR : error;
+            }
+
+            error = _tree.FindChild(in at, name, out Target child);
+            at = child;
+        }
+
+        return error;
+    }
+
+    private ShownName Look(uint slot, in LowerName name, bool isChange)
+    {
+        var part = new LowerRef(slot, name.Directory);
+        ulong id = _tree.Records.OwnerOf(part);
+        var result = new ShownName(id, InUpper.None);
+        if (_tree.Resolve(id, out Target directory) != Errno.None || !directory.HasUpper || !_tree.LowersOf(in directory).Contains(part))
+        {
+            return result;
+        }
+
+        if (directory.Record != 0)
+        {
+            // Counted over the names that the lower directory had.
+            _tree.Records[directory.Record]->OverlapKnown = false;
+        }
+
+        if (_tree.Upper.Find(directory.Upper, name.Name, out uint node) != Errno.None)
+        {
+            return result;
+        }
+
+        if (node == DirectoryTable.WhiteoutNode)
+        {
+            return result with { InUpper = InUpper.Removed };
+        }
+
+        if (_tree.Upper.TypeOf(node) != FileType.Directory)
+        {
+            return result with { InUpper = InUpper.Changed };
+        }
+
+        if (isChange && name.IsDirectory && _tree.Upper.Table.Node(node)->Tag == 0)
+        {
+            // It was found to have no lower part; now it may have one. Found out at once, so that the names below find their directory; a layer
+            // that would have to be asked first is asked at the next lookup.
+            _tree.Upper.Table.Node(node)->Flags &= ~FolderNodeFlags.MergeChecked;
+            _ = _tree.FindChild(in directory, name.Name, out _);
+            result = result with { IsNewObject = true };
+        }
+
+        return result with { InUpper = name is { IsThere: true, IsDirectory: false } ? InUpper.Changed : InUpper.Merged };
+    }
+}
