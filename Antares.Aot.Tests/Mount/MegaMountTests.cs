@@ -140,14 +140,14 @@ public sealed class MegaMountTests : IDisposable
             Assert.True(Eventually(() => Try("stats", _mnt, "--json").Must().Contains("\"prefetch_waiting\":0", StringComparison.Ordinal)));
             Assert.Contains("\"prefetched_files\":4", Try("stats", _mnt, "--json").Must());
         }
-        Assert.Equal("int main;\ntop\ny", Shell.Bash($"cat {_mnt}/src/main.c {_mnt}/third-party/foo/FOO {_mnt}/odd*/ü*; cat {_mnt}/src/deep/er/empty").Must());
+        Assert.Equal("int main;\ntop\ny\n", Shell.Bash($"cat {_mnt}/src/main.c {_mnt}/third-party/foo/FOO {_mnt}/odd*/ü*; cat {_mnt}/src/deep/er/empty").Must());
         Assert.Contains("No such file", Shell.Bash($"cat {_mnt}/src/deep/absent").Error);
         Assert.Contains("Input/output error", Shell.Bash($"cat {_mnt}/src/deep/big").Error);
         Try("umount", _mnt).Must();
     }
 
     [MountTheory]
-    [InlineData(2, "need a mega: source", "SOURCE", "--prefetch", "a")]
+    [InlineData(2, "--prefetch: only for", "SOURCE", "--prefetch", "a")]
     [InlineData(2, "without '.' and '..'", "mega:http://127.0.0.1:1/", "--prefetch", "a/../b")]
     [InlineData(3, "cannot be read", "mega:http://127.0.0.1:1/", "--prefetch", "/no/such/file")]
     [InlineData(3, "nothing can be written", "mega:http://127.0.0.1:1/", "--record", "/no/such/folder/list")]
