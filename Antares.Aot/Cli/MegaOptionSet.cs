@@ -57,8 +57,8 @@ internal sealed class MegaOptionSet
         return problem is null ? "/" + clean : throw MountProblem.Usage($"--cl-path '{Changelist.Shown(path)}': {problem}; give a directory of the monorepo, as /third-party/foo");
     }
 
-    /// <summary>Those that are about fetching what nobody has asked for yet.</summary>
-    private Option[] Ahead => [_prefetch, _record, _replay];
+    /// <summary>Those of mounts alone: fetching what nobody has asked for yet, and changelists.</summary>
+    private Option[] Ahead => [_cl, _clPath, _prefetch, _record, _replay];
 
     /// <param name="command">The verb.</param>
     /// <param name="looksAhead">False: it reads everything anyway.</param>
