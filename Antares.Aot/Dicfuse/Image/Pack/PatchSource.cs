@@ -43,6 +43,9 @@ internal sealed unsafe class PatchSource : IPackSource
     /// <summary>What is known of an object of the tree with several names.</summary>
     private struct Linked
     {
+        /// <summary>Stands for the object: a layer may tell another node for each name.</summary>
+        public uint Node;
+
         /// <summary>The base's object that its names have led to; 0: none, or not always the same.</summary>
         public uint Old;
         public uint Names;
@@ -244,14 +247,15 @@ internal sealed unsafe class PatchSource : IPackSource
     {
         stat attributes;
         Must(_now.Attributes(now.Node, &attributes), now.Name);
-        uint linked = attributes.st_nlink > 1 ? LinkedOf(now.Node) : 0;
+        uint linked = attributes.st_nlink > 1 ? LinkedOf(attributes.st_ino, now.Node) : 0;
+        uint node = linked == 0 ? now.Node : _linked[linked].Node;
         if (!_emits)
         {
-            Note(now, old, linked);
+            Note(now, node, old, linked);
             return;
         }
 
-        if (old != 0 && IsSame(now.Node, old, linked, now.Name))
+        if (old != 0 && IsSame(node, old, linked, now.Name))
         {
             return;
         }
@@ -259,7 +263,7 @@ internal sealed unsafe class PatchSource : IPackSource
         uint built = linked == 0 ? 0 : _linked[linked].Built;
         if (built == 0)
         {
-            built = AddObject(now.Node, FileTypes.FromMode(attributes.st_mode));
+            built = AddObject(node, FileTypes.FromMode(attributes.st_mode));
             if (linked != 0)
             {
                 _linked[linked].Built = built;
@@ -270,7 +274,7 @@ internal sealed unsafe class PatchSource : IPackSource
     }
 
     /// <summary>The first walk: looks at attributes, and keeps files whose contents must be compared.</summary>
-    private void Note(in LayerEntry now, uint old, uint linked)
+    private void Note(in LayerEntry now, uint node, uint old, uint linked)
     {
         if (linked != 0)
         {
@@ -279,7 +283,7 @@ internal sealed unsafe class PatchSource : IPackSource
             names.Names++;
         }
 
-        ulong pair = Pair(now.Node, old);
+        ulong pair = Pair(node, old);
         if (old == 0 || _verdicts.TryGet(pair, out _))
         {
             return;
@@ -306,16 +310,18 @@ internal sealed unsafe class PatchSource : IPackSource
         return linked == 0 ? attributes.st_nlink == 1 : _linked[linked].Old == old && _linked[linked].Names == attributes.st_nlink;
     }
 
-    private uint LinkedOf(uint node)
+    /// <param name="number">st_ino, which tells objects apart.</param>
+    /// <param name="node">The node at hand.</param>
+    private uint LinkedOf(ulong number, uint node)
     {
-        if (_links.TryGet(node, out ulong known))
+        if (_links.TryGet(number, out ulong known))
         {
             return (uint)known;
         }
 
-        _linked.Add(default);
+        _linked.Add(new Linked { Node = node });
         uint linked = (uint)(_linked.Count - 1);
-        _links.Set(node, linked);
+        _links.Set(number, linked);
         return linked;
     }
 
