@@ -42,6 +42,60 @@ public sealed class StalledSourceMountTests
         source.Unmount();
     }
 
+    /// <summary>More data than the server keeps of those who wait for their turn: nobody is refused, the source being well.</summary>
+    [MountFact]
+    public void ManyLongWritesAtOnceAllSucceed()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir);
+        _ = Shell.Bash("for i in $(seq 150); do head -c 3M /dev/zero > f$i; done", 60, mount.Lower).Must();
+        mount.Mount();
+        ShellResult result = Shell.Bash("head -c 1M /dev/urandom > ../block; for i in $(seq 150); do dd if=../block of=f$i bs=1M count=1 conv=notrunc status=none & done; wait; for i in $(seq 150); do head -c 1M f$i | cmp ../block - || echo f$i; done", 120, mount.Root);
+        Assert.Equal("", result.Must());
+        Assert.Equal("", result.Error);
+    }
+
+    /// <summary>Who waits for a turn at a source that stands still can be killed, and the end of the mount waits for nobody's turn.</summary>
+    [MountFact]
+    public void WhoWaitsForATurnCanBeKilled()
+    {
+        const int Many = 100;
+        const int Places = 24;
+        using var below = new ScratchFolder();
+        using var scratch = new ScratchFolder();
+        using var source = new AntaresMount(below, MountKind.AntaresFolder) { Upper = null };
+        _ = Shell.Bash($"for i in $(seq {Many}); do mkdir d$i; printf x > d$i/f; done", 20, source.Lower).Must();
+        source.Mount();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir) { Lower = source.Root };
+        mount.Mount();
+        _ = Shell.Bash("ls -l . > /dev/null", 20, mount.Root).Must();
+        int server = source.ServerPid();
+        _ = Shell.Run("kill", ["-STOP", $"{server}"]).Must();
+        try
+        {
+            Process[] waiting = [.. Enumerable.Range(1, Many).Select(i => Shell.Start("stat", [$"d{i}/f"], mount.Root))];
+            for (int i = 0; i < 100 && mount.Gauge("dicfuse_requests_waiting") < Many - Places; i++)
+                Thread.Sleep(50);
+            Assert.Equal(Many - Places, mount.Gauge("dicfuse_requests_waiting"));
+            foreach (Process process in waiting)
+                process.Kill();
+            for (int i = 0; i < 100 && waiting.Count(process => !process.HasExited) > Places; i++)
+                Thread.Sleep(50);
+            Assert.InRange(waiting.Count(process => !process.HasExited), 0, Places);
+            Assert.Equal(0, mount.Gauge("dicfuse_requests_waiting"));
+            _ = Shell.Run("kill", ["-CONT", $"{server}"]).Must();
+            Assert.All(waiting, process => Assert.True(process.WaitForExit(20_000)));
+        }
+        finally
+        {
+            _ = Shell.Run("kill", ["-CONT", $"{server}"]);
+        }
+
+        _ = Probe.Check(mount.Root, "cat d1/f => 'x'\ncat d100/f => 'x'\n");
+        mount.Unmount();
+        source.Unmount();
+    }
+
     /// <summary>
     /// More requests than the mount has threads need a source that stands still: reads of files, lookups, listings, copies and waits for
     /// them. All others are answered, and those too once it goes on.

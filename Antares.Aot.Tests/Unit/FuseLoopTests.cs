@@ -46,7 +46,6 @@ public sealed unsafe class FuseLoopTests : IDisposable
     [Theory]
     [InlineData(fuse_opcode.FUSE_STATX, 24)]
     [InlineData(fuse_opcode.FUSE_SYNCFS, 8)]
-    [InlineData(fuse_opcode.FUSE_INTERRUPT, 8)]
     [InlineData(fuse_opcode.FUSE_FLUSH, 24)]
     [InlineData(fuse_opcode.FUSE_ACCESS, 8)]
     [InlineData(fuse_opcode.FUSE_POLL, 24)]

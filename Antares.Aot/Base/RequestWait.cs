@@ -82,16 +82,25 @@ public static unsafe class RequestWait
     public static SourcePlaces.Putting PutAside(void* request, nuint bytes)
     {
         SourcePlaces? full = t_full;
-        return full == null ? SourcePlaces.Putting.Refused : full.PutAside(request, bytes, t_started);
+        return full == null ? SourcePlaces.Putting.Full : full.PutAside(request, bytes, t_started);
     }
 
+    /// <summary>When the time of a request begins that waited in its thread for a place: see <see cref="SourcePlaces.TimeRunsOn"/>.</summary>
+    public static long TurnOf(long started) => t_full is { TimeRunsOn: true } ? started : Stopwatch.GetTimestamp();
+
     /// <summary>The request of the calling thread has ended: its places are given back, or go to a request that waited for one.</summary>
+    /// <param name="ended">The mount is gone: what waits is dropped.</param>
     /// <inheritdoc cref="SourcePlaces.GiveBack"/>
-    public static bool TryNext(void* buffer, nuint capacity, out nuint bytes, out long started)
+    public static bool TryNext(void* buffer, nuint capacity, bool ended, out nuint bytes, out long started)
     {
         while (t_placeCount > 0)
         {
             SourcePlaces?[] mine = t_places!;
+            if (ended)
+            {
+                mine[t_placeCount - 1]!.DropAll();
+            }
+
             if (mine[t_placeCount - 1]!.GiveBack(buffer, capacity, out bytes, out started))
             {
                 return true;

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Antares.Interop.Fuse3;
 
 namespace Antares.Aot.Base;
 
@@ -22,6 +23,9 @@ public sealed unsafe class SourcePlaces
 
     private const long MostBytesAside = 64 << 20;
 
+    // A process serves one mount, of which these are the sources.
+    private static readonly List<WeakReference<SourcePlaces>> s_all = [];
+
     private readonly Lock _lock = new();
     private readonly int _limit;
     private Aside* _first;
@@ -35,6 +39,10 @@ public sealed unsafe class SourcePlaces
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         _limit = limit;
+        lock (s_all)
+        {
+            s_all.Add(new WeakReference<SourcePlaces>(this));
+        }
     }
 
     // With the mount gone there is nobody to answer.
@@ -57,8 +65,8 @@ public sealed unsafe class SourcePlaces
         /// <summary>A place came free meanwhile: it is to be tried again.</summary>
         Free,
 
-        /// <summary>Too many wait already.</summary>
-        Refused,
+        /// <summary>So many wait that there is no room for more: it is to be offered again in a while.</summary>
+        Full,
     }
 
     /// <summary>
@@ -99,7 +107,7 @@ public sealed unsafe class SourcePlaces
 
             if (_bytes + (long)bytes > MostBytesAside)
             {
-                return Putting.Refused;
+                return Putting.Full;
             }
 
             Aside* copy;
@@ -109,7 +117,7 @@ public sealed unsafe class SourcePlaces
             }
             catch (OutOfMemoryException)
             {
-                return Putting.Refused;
+                return Putting.Full;
             }
 
             *copy = new Aside { Bytes = bytes, Started = started };
@@ -127,6 +135,45 @@ public sealed unsafe class SourcePlaces
             _bytes += (long)bytes;
             _waiting++;
             return Putting.Aside;
+        }
+    }
+
+    /// <summary>Looks for a request that waits without a thread, at any source.</summary>
+    /// <param name="unique">Its number.</param>
+    /// <param name="thread">The thread that sent it; 0: of another pid namespace.</param>
+    internal static bool TryFind(ulong unique, out uint thread)
+    {
+        bool found = false;
+        uint sender = 0;
+        Each(places => found = found || places.Look(unique, remove: false, out sender));
+        thread = sender;
+        return found;
+    }
+
+    /// <summary>Takes a request out that waits, since its process was killed: it has changed nothing.</summary>
+    /// <param name="unique">Its number.</param>
+    /// <returns>False: it has got its turn meanwhile.</returns>
+    internal static bool TryTakeOut(ulong unique)
+    {
+        bool found = false;
+        Each(places => found = found || places.Look(unique, remove: true, out _));
+        return found;
+    }
+
+    /// <summary>The mount is gone: nobody waits for an answer any more.</summary>
+    internal void DropAll()
+    {
+        lock (_lock)
+        {
+            while (_first != null)
+            {
+                Aside* next = _first->Next;
+                Forget(_first);
+                NativeMemory.Free(_first);
+                _first = next;
+            }
+
+            _last = null;
         }
     }
 
@@ -152,8 +199,7 @@ public sealed unsafe class SourcePlaces
 
             _first = next->Next;
             _last = _first == null ? null : _last;
-            _bytes -= (long)next->Bytes;
-            _waiting--;
+            Forget(next);
         }
 
         bytes = next->Bytes;
@@ -161,6 +207,70 @@ public sealed unsafe class SourcePlaces
         Buffer.MemoryCopy(next + 1, buffer, capacity, bytes);
         NativeMemory.Free(next);
         return true;
+    }
+
+    private static void Each(Action<SourcePlaces> action)
+    {
+        lock (s_all)
+        {
+            _ = s_all.RemoveAll(entry => !entry.TryGetTarget(out _)); // of mounts that are gone
+            foreach (WeakReference<SourcePlaces> entry in s_all)
+            {
+                if (entry.TryGetTarget(out SourcePlaces? places))
+                {
+                    action(places);
+                }
+            }
+        }
+    }
+
+    private bool Look(ulong unique, bool remove, out uint thread)
+    {
+        lock (_lock)
+        {
+            Aside* before = null;
+            for (Aside* at = _first; at != null; before = at, at = at->Next)
+            {
+                var header = (fuse_in_header*)(at + 1);
+                thread = header->pid;
+                if (header->unique != unique)
+                {
+                    continue;
+                }
+
+                if (remove)
+                {
+                    Unlink(before, at);
+                }
+
+                return true;
+            }
+        }
+
+        thread = 0;
+        return false;
+    }
+
+    private void Unlink(Aside* before, Aside* request)
+    {
+        if (before == null)
+        {
+            _first = request->Next;
+        }
+        else
+        {
+            before->Next = request->Next;
+        }
+
+        _last = _last == request ? before : _last;
+        Forget(request);
+        NativeMemory.Free(request);
+    }
+
+    private void Forget(Aside* request)
+    {
+        _bytes -= (long)request->Bytes;
+        _waiting--;
     }
 
     /// <summary>Before the bytes of a request that waits.</summary>

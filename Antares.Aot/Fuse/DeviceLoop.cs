@@ -275,6 +275,7 @@ internal sealed unsafe class DeviceLoop
             _ending = true;
         }
 
+        _dispatcher.End();
         _ = _parked.Release(_most); // the count before is of no interest
         _ = _watch.Set(); // cannot fail
     }

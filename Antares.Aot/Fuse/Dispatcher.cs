@@ -13,7 +13,13 @@ namespace Antares.Aot.Fuse;
 internal sealed unsafe class Dispatcher(
     fuse_session* session, RawRequests raw, OwnThreads ownThreads, FailureReporter failures, MountDiagnostics diagnostics)
 {
+    private const int LookAgainMs = 2;
+
     private readonly OpCounters _counters = diagnostics.Counters;
+    private bool _ended;
+
+    /// <summary>The mount is gone: what waits for a turn is dropped, and nothing waits any more.</summary>
+    public void End() => Volatile.Write(ref _ended, true);
 
     /// <summary>Answers the request that the calling thread has read.</summary>
     /// <param name="context">Of the calling thread; its Header points at the request.</param>
@@ -25,22 +31,28 @@ internal sealed unsafe class Dispatcher(
         do
         {
             ServeOne(context, got, started);
-            while (context->ToWait && RequestWait.PutAside(context->Header, got) is not SourcePlaces.Putting.Aside and var put)
+            while (context->ToWait && !Volatile.Read(ref _ended))
             {
-                if (put == SourcePlaces.Putting.Free)
+                SourcePlaces.Putting put = RequestWait.PutAside(context->Header, got);
+                if (put == SourcePlaces.Putting.Aside)
                 {
-                    ServeOne(context, got, started);
+                    break;
+                }
+
+                // Never refused: what was accepted from a program is done, or fails as its source does. What does not fit keeps its thread, and
+                // with no thread left the others wait with the kernel.
+                if (put == SourcePlaces.Putting.Full)
+                {
+                    Thread.Sleep(LookAgainMs);
                 }
                 else
                 {
-                    context->ToWait = false;
-                    _ = Failure.Note("source", "too many requests wait for it", Errno.ETIMEDOUT); // hands back what it was given
-                    raw.AnswerError(context, Errno.ETIMEDOUT);
-                    _counters.Record(context->Header->opcode, Errno.ETIMEDOUT, Stopwatch.GetTimestamp() - started);
+                    started = RequestWait.TurnOf(started);
+                    ServeOne(context, got, started);
                 }
             }
         }
-        while (RequestWait.TryNext(context->Header, LoopBuffer.RequestCapacity, out got, out started));
+        while (RequestWait.TryNext(context->Header, LoopBuffer.RequestCapacity, Volatile.Read(ref _ended), out got, out started));
     }
 
     private void ServeOne(RequestContext* context, nuint got, long started)

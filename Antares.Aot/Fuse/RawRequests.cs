@@ -44,9 +44,27 @@ internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures,
             case fuse_opcode.FUSE_COPY_FILE_RANGE_64 when !old:
                 CopyFileRange(context);
                 break;
+            case fuse_opcode.FUSE_INTERRUPT:
+                Interrupt(context);
+                break;
             default:
                 AnswerError(context, Errno.ENOSYS);
                 break;
+        }
+    }
+
+    /// <summary>
+    /// A process that waits for an answer got a signal. One that waits for its turn at a source and was killed is let go: its request has changed
+    /// nothing. All others go on to their end, as on a disk, where no signal makes a call fail; the interruption itself needs no answer.
+    /// </summary>
+    private void Interrupt(RequestContext* context)
+    {
+        context->Answered = true;
+        ulong unique = ((fuse_interrupt_in*)context->Body)->unique;
+        if (SourcePlaces.TryFind(unique, out uint thread) && CallerRights.IsKilled(thread) && SourcePlaces.TryTakeOut(unique))
+        {
+            var reply = new fuse_out_header { len = (uint)sizeof(fuse_out_header), error = -(int)Errno.EINTR, unique = unique };
+            _ = FileIo.Write(device, &reply, (nuint)sizeof(fuse_out_header), out _); // lost only when the mount is gone
         }
     }
 

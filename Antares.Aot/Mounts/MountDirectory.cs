@@ -209,7 +209,8 @@ public sealed class MountDirectory(StateFile state)
     private string? CutOffSilent(MountRecord record)
     {
         if (MountTable.Find(record.MountPoint) is not { IsOurs: true, IsKernelEngine: false } entry
-            || !MayBeOf(entry, record)
+            || record.Device != entry.Device
+            || MountProbe.MayBeServed(entry.Device)
             || All().Exists(mount => !mount.IsStale && mount.Record.Device == entry.Device)
             || MountProbe.Ask(record.MountPoint) != MountAnswer.Silent)
         {

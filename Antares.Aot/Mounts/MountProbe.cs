@@ -23,6 +23,7 @@ internal enum MountAnswer
 internal static unsafe class MountProbe
 {
     private const int PatienceMs = 2_000;
+    private const string FirstThread = "fuse-0";
     private const string Connections = "/sys/fs/fuse/connections";
 
     /// <summary>Asks for the size of the file system, which no kernel caches: attributes and listings may still be, and directories open without a request.</summary>
@@ -76,6 +77,57 @@ internal static unsafe class MountProbe
 
         using var owned = new OwnedFd(root);
         return Write($"/proc/self/fd/{root}/{device.Minor}/abort");
+    }
+
+    /// <summary>
+    /// True when a living server has the connection, or one that cannot be looked at might: a server of another state folder may have got the
+    /// number and the place of a mount that is gone, and be slow. It is told by its threads; who merely inherited the device has none.
+    /// </summary>
+    public static bool MayBeServed(DeviceNumber device)
+    {
+        foreach (var process in Directory.EnumerateDirectories("/proc"))
+        {
+            if (!char.IsAsciiDigit(process[^1]))
+            {
+                continue;
+            }
+
+            try
+            {
+                if (Directory.EnumerateDirectories(process + "/task").Any(task => File.ReadAllText(task + "/comm") == FirstThread + "\n")
+                    && Directory.EnumerateFiles(process + "/fd").Any(fd => HasConnection(process, fd, device)))
+                {
+                    return true;
+                }
+            }
+            catch (DirectoryNotFoundException)
+            {
+                // ended meanwhile
+            }
+            catch (FileNotFoundException)
+            {
+                // likewise
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static bool HasConnection(string process, string descriptor, DeviceNumber device)
+    {
+        const string Line = "fuse_connection:\t";
+        if (HostPath.ReadLink(descriptor, out var target) != Errno.None || target != "/dev/fuse")
+        {
+            return false;
+        }
+
+        // Linux 6.15 and later tell which; with an older one it may be this.
+        var told = File.ReadLines($"{process}/fdinfo/{Path.GetFileName(descriptor)}").FirstOrDefault(line => line.StartsWith(Line, StringComparison.Ordinal));
+        return told is null || told[Line.Length..] == device.Minor.ToString(System.Globalization.CultureInfo.InvariantCulture);
     }
 
     private static Errno Write(string path)

@@ -115,10 +115,26 @@ internal sealed unsafe class NewFile : IDisposable
                 throw MountProblem.Usage($"{given} is {Named(kind)}, no file, and would be replaced by one; give a new name or that of a file");
             }
 
+            RefusePlanted(given, path, attributes.st_uid);
             path = links < MostLinks ? Target(given, path) : throw MountProblem.Host($"{given} cannot be made", Errno.ELOOP);
         }
 
         return path; // nothing is there; or it cannot be looked at, and making it will tell
+    }
+
+    /// <summary>
+    /// Refuses a link in a folder where all may make names (/tmp) that neither we nor the folder's owner made, as the kernel does when it
+    /// follows one (fs.protected_symlinks): it could name any file of ours.
+    /// </summary>
+    private static void RefusePlanted(string given, string link, uint owner)
+    {
+        const uint StickyForAll = 0x202; // S_ISVTX, S_IWOTH
+        if (owner != Interop.Process.Geteuid()
+            && HostPath.Stat(Parent(link), out var folder) == Errno.None
+            && (folder.st_mode & StickyForAll) == StickyForAll && folder.st_uid != owner)
+        {
+            throw MountProblem.Host($"{given} is a link that another user made in {Parent(link)}, where all may; give the name that is meant");
+        }
     }
 
     /// <summary>Where a link leads, as far as folders without links.</summary>

@@ -21,10 +21,33 @@ internal static unsafe class CallerRights
     /// <summary>True for root with CAP_SYS_ADMIN, who alone is told of trusted attributes; as with <see cref="MayKeepSetId"/>.</summary>
     public static bool MaySeeTrusted(in Caller caller) => (caller.Uid == IdMap.None || caller.Uid == 0) && AsksProc(caller.Pid, CapSysAdmin);
 
+    /// <summary>True when a thread is about to end by a signal that nothing holds up any more. False also when it cannot be seen.</summary>
+    public static bool IsKilled(uint thread)
+    {
+        byte* status = stackalloc byte[StatusRoom];
+        return TryReadStatus(thread, status, out int length) && HasPendingKill(new ReadOnlySpan<byte>(status, length));
+    }
+
+    /// <summary>Reads "SigPnd:": SIGKILL is pending in each thread of a process that ends by a signal.</summary>
+    internal static bool HasPendingKill(ReadOnlySpan<byte> status)
+    {
+        const ulong Kill = 1UL << 8;
+        int pending = status.IndexOf("\nSigPnd:\t"u8);
+        ReadOnlySpan<byte> digits = pending < 0 ? default : status[(pending + 9)..];
+        return digits.Length >= 16 && ulong.TryParse(digits[..16], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong signals)
+            && (signals & Kill) != 0;
+    }
+
     private static bool AsksProc(uint thread, ulong capability)
     {
-        byte* path = stackalloc byte[32];
         byte* status = stackalloc byte[StatusRoom];
+        return TryReadStatus(thread, status, out int length) && IsRootWithRight(new ReadOnlySpan<byte>(status, length), capability);
+    }
+
+    private static bool TryReadStatus(uint thread, byte* status, out int count)
+    {
+        count = 0;
+        byte* path = stackalloc byte[32];
         var room = new Span<byte>(path, 32);
         "/proc/"u8.CopyTo(room);
         _ = Utf8Formatter.TryFormat(thread, room[6..], out int digits);
@@ -36,7 +59,8 @@ internal static unsafe class CallerRights
 
         Errno error = FileIo.Read(fd, status, StatusRoom, out nuint length);
         _ = Fd.Close(fd); // only read
-        return error == Errno.None && IsRootWithRight(new ReadOnlySpan<byte>(status, (int)length), capability);
+        count = (int)length;
+        return error == Errno.None;
     }
 
     /// <summary>Reads "Uid:" (the last of its four is the one for files) and "CapEff:".</summary>

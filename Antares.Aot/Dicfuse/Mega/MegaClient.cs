@@ -288,7 +288,7 @@ internal sealed class MegaClient : IDisposable
             HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable =>
                 new MegaRetryLater(message, (int)Math.Clamp(response.Headers.RetryAfter?.Delta?.TotalMilliseconds ?? 0, 0, LongestPauseMs)),
             HttpStatusCode.RequestTimeout => new MegaProblem(Errno.EIO, message, isTransient: true),
-            _ => new MegaProblem(Errno.EIO, message, isTransient: status >= 500),
+            _ => new MegaProblem(Errno.EIO, message, isTransient: status >= 500) { IsMissing = status is 400 or 404 },
         };
     }
 

@@ -15,6 +15,9 @@ internal class MegaProblem(Errno error, string message, bool isTransient = false
     /// <summary>The server cannot be reached at all.</summary>
     public bool IsUnreachable { get; init; }
 
+    /// <summary>The server says that there is no such thing (404, or 400 for a name that it can't have).</summary>
+    public bool IsMissing { get; init; }
+
     /// <summary>What came is not what the question was about: asking again gives the same.</summary>
     public static MegaProblem Damaged(string message) => new(Errno.EIO, message);
 }

@@ -304,12 +304,13 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         string query = $"/api/v1/tree/content-hash?path={Escape(path)}&refs={s_nowhere}";
         try
         {
-            using MegaAnswer answer = await _client.Get(query, MostListingBytes, attempts: 1, stop).ConfigureAwait(false);
+            using MegaAnswer answer = await _client.Get(query, MostListingBytes, stop).ConfigureAwait(false);
             return MegaJson.ListingOf("GET " + query, answer, MostEntries).Length == 0;
         }
         catch (MegaProblem problem) when (!problem.IsUnreachable)
         {
-            return true; // it looked for the revision, and did not find it
+            // Only "no such revision" says that it was looked for; a server in trouble may have looked for nothing.
+            return problem.IsMissing;
         }
     }
 

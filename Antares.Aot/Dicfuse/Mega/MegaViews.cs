@@ -43,7 +43,7 @@ internal readonly record struct MegaView(ObjectId Tree, ViewFlags Flags);
 internal sealed class MegaViews(ObjectStore store, string server)
 {
     private const int RecordBytes = 32;
-    private const byte Version = 2;
+    private const byte Version = 3;
 
     /// <summary>The tree of a directory at a commit.</summary>
     public bool TryFind(in ObjectId commit, string path, out MegaView view)
