@@ -28,22 +28,15 @@ public struct MergedName
 /// seen exactly once, whatever is created, removed or copied up while a reader goes through the directory.
 /// </summary>
 /// <remarks>
-/// A reader that comes to the upper's own names takes note, in its cookies, of the last one there: it is not shown what is created after
-/// that. Otherwise one who renames or makes anew what it sees would meet its own names again and again, and never come to an end.
 /// <code>
-/// bit 62 clear: bits 61..52 section: 0 "." and "..", 1..n the n-th lower part; bits 51..0 the layer's own cookie
-/// bit 62 set, the upper: bits 59..30 the last cookie to show, bits 29..0 the upper's own cookie;
-///   bit 61 set too, in a directory that has seen a thousand million names: bits 60..0 the upper's own cookie, and no end
+/// cookie bits 62..52: section: 0 "." and "..", 1..n the n-th lower part, 2000 the upper; bits 51..0: the layer's own cookie
 /// </code>
 /// </remarks>
 public sealed unsafe class MergedListing
 {
     private const int SectionShift = 52;
     private const ulong PlaceMask = (1UL << SectionShift) - 1;
-    private const ulong UpperBit = 1UL << 62;
-    private const ulong EndlessBit = 1UL << 61;
-    private const int LastShift = 30;
-    private const ulong MostNumbered = (1UL << LastShift) - 1;
+    private const ulong UpperSection = 2000;
 
     private readonly MergedTree _tree;
 
@@ -57,11 +50,6 @@ public sealed unsafe class MergedListing
     public Errno Next(ref readonly Target directory, ulong cookie, out MergedName name)
     {
         ReadOnlySpan<LowerRef> lowers = _tree.LowersOf(in directory);
-        if ((cookie & UpperBit) != 0)
-        {
-            return NextInUpper(in directory, lowers, cookie, out name);
-        }
-
         ulong section = cookie >> SectionShift;
         ulong place = cookie & PlaceMask;
         if (section == 0)
@@ -79,7 +67,18 @@ public sealed unsafe class MergedListing
             }
         }
 
-        return NextInUpper(in directory, lowers, UpperBit, out name);
+        if (section != UpperSection)
+        {
+            place = 0;
+        }
+
+        if (directory.HasUpper)
+        {
+            return NextInUpper(in directory, lowers, place, out name);
+        }
+
+        name = default;
+        return Errno.ENOENT;
     }
 
     private Errno NextInLower(ref readonly Target directory, ReadOnlySpan<LowerRef> lowers, int part, ulong place, out MergedName name)
@@ -147,35 +146,15 @@ public sealed unsafe class MergedListing
         }
     }
 
-    private Errno NextInUpper(ref readonly Target directory, ReadOnlySpan<LowerRef> lowers, ulong cookie, out MergedName name)
+    private Errno NextInUpper(ref readonly Target directory, ReadOnlySpan<LowerRef> lowers, ulong place, out MergedName name)
     {
         name = default;
-        if (!directory.HasUpper)
-        {
-            return Errno.ENOENT;
-        }
-
-        bool endless = (cookie & EndlessBit) != 0;
-        ulong place = cookie & (endless ? EndlessBit - 1 : MostNumbered);
-        ulong last = endless ? ulong.MaxValue : (cookie >> LastShift) & MostNumbered;
         while (true)
         {
             Errno error = _tree.Upper.Next(directory.Upper, place, out LayerEntry entry);
             if (error != Errno.None)
             {
                 return error;
-            }
-
-            if (last == 0)
-            {
-                // The first name of the upper's own: what is there now is what this reader sees.
-                last = _tree.Upper.Table.Listing(directory.Upper)->LastCookie;
-                last = last <= MostNumbered ? last : ulong.MaxValue;
-            }
-
-            if (entry.Cookie > last)
-            {
-                return Errno.ENOENT;
             }
 
             place = entry.Cookie;
@@ -196,7 +175,7 @@ public sealed unsafe class MergedListing
                 continue;
             }
 
-            name.Cookie = UpperBit | (last == ulong.MaxValue ? EndlessBit | entry.Cookie : (last << LastShift) | entry.Cookie);
+            name.Cookie = (UpperSection << SectionShift) | entry.Cookie;
             name.Name = entry.Name;
             name.Upper = entry.Node;
             name.Type = entry.Type;
