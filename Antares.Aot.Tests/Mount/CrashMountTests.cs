@@ -161,7 +161,7 @@ public sealed class CrashMountTests
     /// <summary>A server killed while it starts, at whatever step, leaves what list shows and umount --stale removes.</summary>
     /// <param name="step">The system call before which it dies; the first mkdirat is for the state's folder.</param>
     [MountTheory]
-    [InlineData("mkdirat:when=3"), InlineData("mkdirat:when=5"), InlineData("mount"), InlineData("eventfd2"), InlineData("flock:when=2")]
+    [InlineData("mkdirat:when=3"), InlineData("mkdirat:when=5"), InlineData("mount"), InlineData("eventfd2:when=2"), InlineData("flock:when=2")]
     public void AKillDuringTheStartIsCleanedUp(string step)
     {
         using var scratch = new ScratchFolder();

@@ -85,7 +85,7 @@ public sealed class KernelEngineMountTests
 
     /// <summary>A killed server leaves what <c>list</c> shows and <c>umount --stale</c> removes, at whatever step it died.</summary>
     [MountTheory]
-    [InlineData("fsopen:when=1"), InlineData("fsconfig:when=9"), InlineData("umount2:when=1"), InlineData("move_mount:when=1"), InlineData("eventfd2:when=1"), InlineData("flock:when=4")]
+    [InlineData("fsopen:when=1"), InlineData("fsconfig:when=9"), InlineData("umount2:when=1"), InlineData("move_mount:when=1"), InlineData("eventfd2:when=2"), InlineData("flock:when=4")]
     public void AKillDuringTheStartIsCleanedUp(string step)
     {
         using var scratch = new ScratchFolder();

@@ -15,7 +15,7 @@ public sealed class KilledRunMountTests
     {
         using var scratch = new ScratchFolder();
         using var killed = new KilledRun(scratch, s_delay);
-        Assert.True(killed.CommandEnds(10), "the command waits for ever for the mount of which it has the device open");
+        Assert.True(killed.CommandEnds(30), "the command waits for ever for the mount of which it has the device open");
         Assert.Contains("stale", killed.Try("list").Must());
         _ = killed.Try("umount", "--stale").Must();
         Assert.Empty(MountTable.Below(scratch.Path));

@@ -135,6 +135,11 @@ public sealed class MountDirectory(StateFile state)
         var all = All();
         if (entry is not null && all.Exists(mount => !mount.IsStale && mount.Record.Device == entry.Device))
         {
+            if (MountProbe.Ask(mountPoint) == MountAnswer.Silent)
+            {
+                throw MountProblem.Host($"mount point {mountPoint} is a mount of antares-aot already, whose server does not answer; antares-aot umount it first");
+            }
+
             return; // served; that it is there is told when the mount point is looked at
         }
 

@@ -29,10 +29,11 @@ internal static class PatchRules
                 throw MountProblem.Host($"image {spec}: {problem.Message}");
             }
 
-            if (!layers.Skip(i + 1).Any(layer => layer is ImageLayer below && below.PatchName == name))
+            // Anything in between would show through where the patch left out what is as in its base.
+            if (layers.Skip(i + 1).FirstOrDefault(layer => layer is not ImageLayer { IsPatch: true }) is not ImageLayer below || below.PatchName != name)
             {
                 throw MountProblem.Host(
-                    $"image {spec} is a patch, and the image that it was made for (pack --base) is not below it: antares-aot mount BASE MNT --image {spec}");
+                    $"image {spec} is a patch, and the image that it was made for (pack --base) is not the next below it: antares-aot mount BASE MNT --image {spec}");
             }
         }
     }
