@@ -8,7 +8,7 @@ namespace Antares.Aot.Fuse;
 
 /// <summary>
 /// The way of one request: check its shape, refuse our own threads, answer what libfuse does not know, hand the rest to libfuse (which
-/// calls <see cref="FuseOps"/>), count. Allocates nothing.
+/// calls <see cref="FuseOps"/>), count. Allocates nothing, but for a signal to who waits.
 /// </summary>
 internal sealed unsafe class Dispatcher(
     fuse_session* session, RawRequests raw, OwnThreads ownThreads, FailureReporter failures, MountDiagnostics diagnostics)

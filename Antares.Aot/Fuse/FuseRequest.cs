@@ -48,7 +48,7 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
-        bool tells = _server.Failures.Announce(Context, error);
+        bool tells = error != Errno.None && _server.Failures.Announce(Context, error);
         Close(error);
         Sent(Reply.fuse_reply_err(_handle, error));
         if (tells)

@@ -23,8 +23,7 @@ internal enum MountAnswer
 internal static unsafe class MountProbe
 {
     private const int PatienceMs = 2_000;
-    private const string FirstThread = "fuse-0";
-    private const string Connections = "/sys/fs/fuse/connections";
+        private const string Connections = "/sys/fs/fuse/connections";
 
     /// <summary>Asks for the size of the file system, which no kernel caches: attributes and listings may still be, and directories open without a request.</summary>
     public static MountAnswer Ask(string mountPoint) => Bounded(() =>
@@ -94,28 +93,29 @@ internal static unsafe class MountProbe
 
             try
             {
-                if (Directory.EnumerateDirectories(process + "/task").Any(task => File.ReadAllText(task + "/comm") == FirstThread + "\n")
+                if (Directory.EnumerateDirectories(process + "/task").Any(IsFirstThread)
                     && Directory.EnumerateFiles(process + "/fd").Any(fd => HasConnection(process, fd, device)))
                 {
                     return true;
                 }
             }
-            catch (DirectoryNotFoundException)
-            {
-                // ended meanwhile
-            }
-            catch (FileNotFoundException)
-            {
-                // likewise
-            }
             catch (Exception error) when (error is IOException or UnauthorizedAccessException)
             {
-                return true;
+                // It ended meanwhile, or may not be looked at.
+                if (HostPath.Exists(process))
+                {
+                    return Directory.EnumerateDirectories(process + "/task").Any(IsFirstThread);
+                }
             }
         }
 
         return false;
     }
+
+    private static ReadOnlySpan<byte> FirstThread => "fuse-0"u8;
+
+    private static bool IsFirstThread(string task) =>
+        HostPath.ReadAll(task + "/comm", out var name) == Errno.None && name.AsSpan().TrimEnd((byte)'\n').SequenceEqual(FirstThread);
 
     private static bool HasConnection(string process, string descriptor, DeviceNumber device)
     {
@@ -126,7 +126,12 @@ internal static unsafe class MountProbe
         }
 
         // Linux 6.15 and later tell which; with an older one it may be this.
-        var told = File.ReadLines($"{process}/fdinfo/{Path.GetFileName(descriptor)}").FirstOrDefault(line => line.StartsWith(Line, StringComparison.Ordinal));
+        if (HostPath.ReadAll($"{process}/fdinfo/{Path.GetFileName(descriptor)}", out var content) != Errno.None)
+        {
+            return HostPath.Exists(descriptor); // closed meanwhile, or not to be seen
+        }
+
+        var told = System.Text.Encoding.ASCII.GetString(content).Split('\n').FirstOrDefault(line => line.StartsWith(Line, StringComparison.Ordinal));
         return told is null || told[Line.Length..] == device.Minor.ToString(System.Globalization.CultureInfo.InvariantCulture);
     }
 

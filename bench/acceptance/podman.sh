@@ -30,12 +30,12 @@ tar -C "$folder/rootfs" -cf "$folder/rootfs.tar" .
 echo e > "$folder/context/extra/e"; echo d > "$folder/context/extra/d/x"
 cat > "$folder/context/Containerfile" <<'E'
 FROM localhost/base
-RUN mkdir -p /work/a/b && for i in $(seq 1 50); do echo $i > /work/a/b/f$i; done && chown 12:34 /work/a/b/f1 && chmod 4755 /work/a/b/f2 && ln /work/a/b/f3 /work/a/b/hard3 && ln -s f4 /work/a/b/soft4
-RUN rm /data/f1 /work/a/b/f10 && rm -rf /data/sub && mkdir /data/sub && echo fresh > /data/sub/n
-RUN mv /work/a /work/moved && echo more >> /work/moved/b/f5 && rm -rf /work/moved/b/f2 && mkdir /work/moved/b/f2
+RUN mkdir -p /app/a/b && for i in $(seq 1 50); do echo $i > /app/a/b/f$i; done && chown 12:34 /app/a/b/f1 && chmod 4755 /app/a/b/f2 && ln /app/a/b/f3 /app/a/b/hard3 && ln -s f4 /app/a/b/soft4
+RUN rm /data/f1 /app/a/b/f10 && rm -rf /data/sub && mkdir /data/sub && echo fresh > /data/sub/n
+RUN mv /app/a /app/moved && echo more >> /app/moved/b/f5 && rm -rf /app/moved/b/f2 && mkdir /app/moved/b/f2
 COPY extra /extra
-RUN rm -rf /extra/d && touch -d '2001-02-03 04:05:06' /extra/e && rm -rf /work/moved/b/f2 && echo again > /data/f1
-RUN rm -rf /work/moved/b && mkdir -p /work/moved/b/f7/f8 && mv /data /data2
+RUN rm -rf /extra/d && touch -d '2001-02-03 04:05:06' /extra/e && rm -rf /app/moved/b/f2 && echo again > /data/f1
+RUN rm -rf /app/moved/b && mkdir -p /app/moved/b/f7/f8 && mv /data /data2
 E
 cp "$ANTARES_BIN" "$folder/antares-aot"
 chmod 711 "$scratch" && chmod -R a+rX "$folder" && chmod 755 "$folder/antares-aot"
@@ -52,13 +52,13 @@ podman() { command podman --root "$home/$store" --runroot "$home/r/$store" --cgr
 driver=("$@") store=1 limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
 run() { podman run --network=none --cgroups=disabled "${limits[@]}" "$@"; }
 show='cd /; find bin data* extra tmp usr var work 2>/dev/null ! -type d -exec stat -c "%n %F %a %u %g %s %h" {} + | sort
-    find bin data* extra usr var work 2>/dev/null -type d -exec stat -c "%n %a %u %g" {} + | sort
-    find data* extra work 2>/dev/null -type f -exec sha256sum {} + | sort; stat -c "%n %Y" extra/e 2>/dev/null || true'
+    find bin data* extra usr var app 2>/dev/null -type d -exec stat -c "%n %a %u %g" {} + | sort
+    find data* extra app 2>/dev/null -type f -exec sha256sum {} + | sort; stat -c "%n %Y" extra/e 2>/dev/null || true'
 podman import -q ../rootfs.tar base > log
 echo "== run"; run --rm base sh -c "rm -rf /data/sub; mkdir /data/sub; echo x > /data/sub/y; chown 5:6 /data/f1; ln /data/f2 /data/h; $show"
 echo "== build"; podman build --network=host --isolation=chroot "${limits[@]}" -q --layers -t built ../context > log 2>&1 || { cat log; exit 1; }
 run --rm built sh -c "$show"
-echo "== commit"; run --name c built sh -c 'rm -rf /bin/seq /data2/sub; mkdir /data2/sub; mv /extra /extra2; echo + >> /work/moved/plus'
+echo "== commit"; run --name c built sh -c 'rm -rf /bin/seq /data2/sub; mkdir /data2/sub; mv /extra /extra2; echo + >> /app/moved/plus'
 podman commit -q c committed > log 2>&1
 run --rm committed sh -c "$show; ls /extra2 /bin"
 podman diff c | grep -v -e ' /etc' -e ' /run' | sort > diff
@@ -70,7 +70,7 @@ podman system reset --force > log 2>&1 || true
 store=1
 podman rm -fa > log 2>&1; podman rmi -fa > log 2>&1
 E
-changes=$(printf '%s\n' 'A /extra2' 'A /extra2/e' 'A /work/moved/plus' 'C /bin' 'C /data2' 'C /data2/sub' 'C /work' 'C /work/moved' 'D /bin/seq' 'D /data2/sub/n' 'D /extra')
+changes=$(printf '%s\n' 'A /app/moved/plus' 'A /extra2' 'A /extra2/e' 'C /app' 'C /app/moved' 'C /bin' 'C /data2' 'C /data2/sub' 'D /bin/seq' 'D /data2/sub/n' 'D /extra')
 for who in root user; do
     for driver in vfs antares; do
         home=$folder/${who:0:1}${driver:0:1}
