@@ -23,7 +23,7 @@ internal enum MountAnswer
 internal static unsafe class MountProbe
 {
     private const int PatienceMs = 2_000;
-        private const string Connections = "/sys/fs/fuse/connections";
+    private const string Connections = "/sys/fs/fuse/connections";
 
     /// <summary>Asks for the size of the file system, which no kernel caches: attributes and listings may still be, and directories open without a request.</summary>
     public static MountAnswer Ask(string mountPoint) => Bounded(() =>
