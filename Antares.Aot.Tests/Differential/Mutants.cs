@@ -64,9 +64,9 @@ internal static class Mutants
         new("cookie-is-a-place-in-the-list",
             new Edit(Layers + "DirectoryTable.cs",
                 "    /// <summary>The entry after a cookie, or false at the end. A removed entry is skipped.</summary>",
-                "    public bool NextByPlace(uint directory, ulong place, out uint dentry)\n    {\n        FolderListing* listing = Listing(directory);\n"
-                + "        ulong seen = 0;\n        for (uint i = 0; i < listing->Count; i++)\n        {\n            dentry = listing->Dentries[i];\n"
-                + "            if (dentry != 0 && seen++ == place)\n            {\n                return true;\n            }\n        }\n\n        dentry = 0;\n        return false;\n    }\n\n"
+                "    public bool NextByPlace(uint directory, ulong place, out uint dentry)\n    {\n        dentry = 0;\n        ulong cookie = 0;\n"
+                + "        for (ulong seen = 0; seen <= place; seen++)\n        {\n            if (!Next(directory, cookie, out dentry))\n            {\n"
+                + "                return false;\n            }\n\n            cookie = Name(dentry)->Cookie;\n        }\n\n        return true;\n    }\n\n"
                 + "    /// <summary>The entry after a cookie, or false at the end. A removed entry is skipped.</summary>"),
             new Edit(Layers + "DirectoryLayer.cs",
                 "            while (_table.Next(directory, cookie, out uint dentry))",

@@ -48,6 +48,20 @@ public sealed class DirectoryMountTests
         changescan n replace => 2000 there
         """);
 
+    /// <summary>A loop that renames each name it lists, or removes it and makes it anew, comes to its end.</summary>
+    [MountTheory, Mounts]
+    public void ALoopThatRenamesWhatItListsEnds(MountKind kind) => Parity.Check(kind, "mkdir d\nmany d s 2000\nmkdir e\nmany e s 2000\n", """
+        changescan d rename => 2000 there
+        changescan d rename => 2000 there
+        changescan d remake => 2000 there
+        changescan e remake => 2000 there
+        changescan e rename => 2000 there
+        mkdir n => ok
+        many n s 3000 => ok
+        changescan n rename => 3000 there
+        changescan n remake => 3000 there
+        """, otherTree: "how often a name is met again differs", otherKernelTree: "how often a name is met again differs");
+
     [MountTheory, Mounts]
     public void PositionsStayValid(MountKind kind) => Parity.Check(kind, "mkdir d\nmany d f 2000\nmkdir e\n", """
         telldir d => ok

@@ -108,15 +108,11 @@ public unsafe struct Dentry
     public readonly ByteName ByteName => new(Name, NameLength);
 }
 
-/// <summary>The listing of one directory: entries in cookie order, with holes where names were removed.</summary>
-public unsafe struct FolderListing
+/// <summary>The listing of one directory.</summary>
+public struct FolderListing
 {
-    public ulong* Cookies;
-    public uint* Dentries;
-    public ulong LastCookie;
-    public uint Count;
-    public uint Capacity;
-    public uint Live;
+    /// <summary>The names in the order of their cookies.</summary>
+    public ListingOrder Order;
     public uint Subdirectories;
 
     /// <summary>0 unknown, 1 no, 2 yes: the directory has a default ACL that its children inherit.</summary>
@@ -131,7 +127,7 @@ public unsafe struct FolderListing
 
 /// <summary>
 /// What a folder layer knows of its folder: nodes, names and the listings of the directories loaded so far. A loaded directory is
-/// authoritative, so that a lookup in it needs no system call. Cookies of a directory grow and are never used again.
+/// authoritative, so that a lookup in it needs no system call. The listing's order is <see cref="ListingOrder"/>'s.
 /// </summary>
 /// <remarks>Not synchronised: the layer's lock protects it. Allocates native memory only.</remarks>
 public sealed unsafe class DirectoryTable : IDisposable
@@ -140,7 +136,6 @@ public sealed unsafe class DirectoryTable : IDisposable
     public const uint WhiteoutNode = 2;
 
     private const int NamesForTrim = 1 << 15;
-    private const uint SmallListing = 64;
 
     private readonly NativeTable<FolderNode> _nodes = new();
     private readonly NativeTable<Dentry> _dentries = new();
@@ -149,6 +144,9 @@ public sealed unsafe class DirectoryTable : IDisposable
     private uint _bucketMask;
     private uint _generation;
     private int _namesFreed;
+
+    // Names may come from a hostile tree: nobody outside can choose such that fall together.
+    private readonly ulong _seed = (ulong)Random.Shared.NextInt64();
 
     public DirectoryTable()
     {
@@ -205,18 +203,13 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Takes a listing and all its names back, for a load that failed half way. The nodes must be fresh.</summary>
     public void AbandonListing(uint directory)
     {
-        FolderListing* listing = Listing(directory);
-        for (uint i = 0; i < listing->Count; i++)
+        while (Next(directory, 0, out uint dentry))
         {
-            uint dentry = listing->Dentries[i];
-            if (dentry != 0)
+            uint node = _dentries[dentry]->Node;
+            Remove(dentry);
+            if (node != WhiteoutNode && _nodes[node]->FirstName == 0)
             {
-                uint node = _dentries[dentry]->Node;
-                Remove(dentry);
-                if (node != WhiteoutNode && _nodes[node]->FirstName == 0)
-                {
-                    FreeNode(node);
-                }
+                FreeNode(node);
             }
         }
 
@@ -228,7 +221,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Finds a name in a loaded directory; 0: none.</summary>
     public uint Find(uint directory, ByteName name)
     {
-        uint hash = HashOf(directory, name);
+        uint hash = (uint)HashOf(directory, name);
         for (uint i = _buckets[hash & _bucketMask]; i != 0; i = _dentries[i]->NextInBucket)
         {
             Dentry* dentry = _dentries[i];
@@ -291,28 +284,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>The entry after a cookie, or false at the end. A removed entry is skipped.</summary>
     public bool Next(uint directory, ulong cookie, out uint dentry)
     {
-        FolderListing* listing = Listing(directory);
-        uint low = 0;
-        uint high = listing->Count;
-        while (low < high)
-        {
-            uint middle = (low + high) >> 1;
-            if (listing->Cookies[middle] <= cookie)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        while (low < listing->Count && listing->Dentries[low] == 0)
-        {
-            low++;
-        }
-
-        dentry = low < listing->Count ? listing->Dentries[low] : 0;
+        dentry = Listing(directory)->Order.After(_dentries, cookie);
         return dentry != 0;
     }
 
@@ -325,8 +297,7 @@ public sealed unsafe class DirectoryTable : IDisposable
 
         for (uint i = 1; i <= _listings.HighWater; i++)
         {
-            NativeMemory.Free(_listings[i]->Cookies);
-            NativeMemory.Free(_listings[i]->Dentries);
+            _listings[i]->Order.Free();
         }
 
         NativeMemory.Free(_buckets);
@@ -336,14 +307,16 @@ public sealed unsafe class DirectoryTable : IDisposable
         _listings.Dispose();
     }
 
-    private static uint HashOf(uint directory, ByteName name) => (uint)name.Hash(directory);
+    private ulong HashOf(uint directory, ByteName name) => name.Hash(_seed + directory);
 
     private void Attach(uint index, uint directory, uint node)
     {
         Dentry* dentry = _dentries[index];
         dentry->Parent = directory;
         dentry->Node = node;
-        dentry->Hash = HashOf(directory, dentry->ByteName);
+        ulong hash = HashOf(directory, dentry->ByteName);
+        dentry->Hash = (uint)hash;
+        dentry->Cookie = ListingOrder.CookieOf(hash);
         if (_dentries.Count > _bucketMask)
         {
             GrowBuckets();
@@ -353,16 +326,7 @@ public sealed unsafe class DirectoryTable : IDisposable
         dentry->NextInBucket = *bucket;
         *bucket = index;
 
-        FolderListing* listing = Listing(directory);
-        if (listing->Count == listing->Capacity)
-        {
-            MakeRoom(listing);
-        }
-
-        dentry->Cookie = ++listing->LastCookie;
-        listing->Cookies[listing->Count] = dentry->Cookie;
-        listing->Dentries[listing->Count++] = index;
-        listing->Live++;
+        Listing(directory)->Order.Add(_dentries, index);
         PushName(index);
         CountSubdirectory(directory, node, 1);
     }
@@ -378,37 +342,7 @@ public sealed unsafe class DirectoryTable : IDisposable
 
         *link = dentry->NextInBucket;
 
-        FolderListing* listing = Listing(dentry->Parent);
-        uint low = 0;
-        uint high = listing->Count;
-        while (low < high)
-        {
-            uint middle = (low + high) >> 1;
-            if (listing->Cookies[middle] < dentry->Cookie)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
-        }
-
-        listing->Dentries[low] = 0;
-        listing->Live--;
-        if (listing->Live == 0)
-        {
-            listing->Count = 0;
-            if (listing->Capacity > SmallListing)
-            {
-                FreeEntries(listing);
-            }
-        }
-        else if (low == listing->Count - 1)
-        {
-            listing->Count--;
-        }
-
+        Listing(dentry->Parent)->Order.Remove(_dentries, index);
         DropName(index);
         CountSubdirectory(dentry->Parent, dentry->Node, -1);
     }
@@ -455,49 +389,16 @@ public sealed unsafe class DirectoryTable : IDisposable
         }
     }
 
-    private static void MakeRoom(FolderListing* listing)
-    {
-        // Holes are squeezed out when half of the listing is holes; cookies keep their order, so a reader goes on where it was.
-        if (listing->Live * 2 < listing->Count)
-        {
-            uint kept = 0;
-            for (uint i = 0; i < listing->Count; i++)
-            {
-                if (listing->Dentries[i] != 0)
-                {
-                    listing->Cookies[kept] = listing->Cookies[i];
-                    listing->Dentries[kept++] = listing->Dentries[i];
-                }
-            }
-
-            listing->Count = kept;
-            return;
-        }
-
-        listing->Capacity = listing->Capacity == 0 ? 8 : listing->Capacity * 2;
-        listing->Cookies = (ulong*)NativeMemory.Realloc(listing->Cookies, listing->Capacity * (nuint)sizeof(ulong));
-        listing->Dentries = (uint*)NativeMemory.Realloc(listing->Dentries, listing->Capacity * (nuint)sizeof(uint));
-    }
-
     private void FreeListing(FolderNode* node)
     {
         if (node->Directory != 0)
         {
             FolderListing* listing = _listings[node->Directory];
-            FreeEntries(listing);
+            listing->Order.Free();
             *listing = default;
             _listings.Free(node->Directory);
             node->Directory = 0;
         }
-    }
-
-    private static void FreeEntries(FolderListing* listing)
-    {
-        NativeMemory.Free(listing->Cookies);
-        NativeMemory.Free(listing->Dentries);
-        listing->Cookies = null;
-        listing->Dentries = null;
-        listing->Capacity = 0;
     }
 
     private void GrowBuckets()

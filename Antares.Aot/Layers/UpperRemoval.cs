@@ -141,7 +141,7 @@ public sealed unsafe class UpperRemoval
     public Errno ClearWhiteouts(uint directory)
     {
         Errno error = _layer.Load(directory);
-        if (error != Errno.None || _table.Listing(directory)->Live == 0)
+        if (error != Errno.None || _table.Listing(directory)->Order.Count == 0)
         {
             return error;
         }
@@ -172,7 +172,7 @@ public sealed unsafe class UpperRemoval
     private Errno RemoveDirectory(int atFd, ByteName name, uint node, bool whiteout, bool keep, out OrphanHold hold)
     {
         hold = default;
-        bool holdsWhiteouts = _table.Listing(node)->Live > 0;
+        bool holdsWhiteouts = _table.Listing(node)->Order.Count > 0;
         Errno error = keep ? _orphans.HoldDirectory(node, atFd, name, out hold) : Errno.None;
         if (error != Errno.None)
         {

@@ -24,8 +24,9 @@ public struct MergedName
 
 /// <summary>
 /// The names of a merged directory in a stable order: those that a lower layer has come at their place in the topmost layer that has
-/// them, whether copied up since or not; then those that only the upper has, in the order of their creation. So a name that stays is
-/// seen exactly once, whatever is created, removed or copied up while a reader goes through the directory.
+/// them, whether copied up since or not; then those that only the upper has, each at the place that its name gives it
+/// (<see cref="ListingOrder"/>). So a name that stays is seen exactly once, whatever is created, removed or copied up while a reader
+/// goes through the directory, and a reader that renames what it lists comes to its end.
 /// </summary>
 /// <remarks>
 /// <code>
