@@ -14,7 +14,17 @@ internal sealed class SmallDisk : IDisposable
             : Shell.Bash("truncate -s \"$M\"M \"$I\" && mkfs.ext4 -q -m 0 \"$I\" && mount -o loop \"$I\" \"$P\"", environment: [("M", $"{mebibytes}"), ("I", _image), ("P", Path)]).Must();
     }
 
+    private SmallDisk(ScratchFolder scratch, string image, string name)
+    {
+        Path = scratch.Make(name);
+        _image = scratch.Join($"{name}.img");
+        _ = Shell.Bash("cp --sparse=always \"$O\" \"$I\" && mount -o loop \"$I\" \"$P\"", environment: [("O", image), ("I", _image), ("P", Path)]).Must();
+    }
+
     public string Path { get; }
+
+    /// <summary>Mounts a copy of what the disk holds at this moment, as after a power cut: what only the kernel's memory has is not in it.</summary>
+    public SmallDisk AfterAPowerCut(ScratchFolder scratch, string name) => new(scratch, _image, name);
 
     public void Remount(string options) => _ = Shell.Run("mount", ["-o", $"remount,{options}", Path]).Must();
 
