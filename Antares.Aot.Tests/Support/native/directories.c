@@ -55,7 +55,8 @@ static void check_inos(const char *path)
         count++;
         if (dotdot) continue;
         if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != entry->d_ino || (mode_t)DTTOIF(entry->d_type) != (st.st_mode & S_IFMT)) {
-            if (!wrong++) snprintf(first, sizeof first, "%s", entry->d_name);
+            /* The first by name: listings need not come in the same order. */
+            if (!wrong++ || strcmp(entry->d_name, first) < 0) snprintf(first, sizeof first, "%s", entry->d_name);
         }
     }
     closedir(dir);
