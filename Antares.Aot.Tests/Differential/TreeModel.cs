@@ -64,7 +64,8 @@ internal sealed class TreeModel
     {
         ModelNode? source = Find(from), target = Find(to);
         ModelNode? fromParent = ParentOf(from), toParent = ParentOf(to);
-        if (source == null || to.EndsWith(Texts.TooLong, StringComparison.Ordinal) || fromParent == null || toParent == null || (to + "/").StartsWith(from + "/", StringComparison.Ordinal))
+        // The root has no name that could be moved.
+        if (from == "." || to == "." || source == null || to.EndsWith(Texts.TooLong, StringComparison.Ordinal) || fromParent == null || toParent == null || (to + "/").StartsWith(from + "/", StringComparison.Ordinal))
             return false;
         if (exchange)
         {
