@@ -89,7 +89,7 @@ internal sealed class LayerGenerator(SeededRandom random, TreeModel model)
         if (kind == 3 && _mayLink.Count > 0)
         {
             string first = random.Pick(_mayLink.Order(StringComparer.Ordinal).ToList());
-            if (model.Find(first) is { } target && model.Add(path, target) != null)
+            if (model.Find(first) is { Type: 'f' } target && model.Add(path, target) != null)
                 _links.Add($"link {first} {path}");
             return;
         }

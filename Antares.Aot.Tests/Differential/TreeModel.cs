@@ -53,7 +53,7 @@ internal sealed class TreeModel
     /// <summary>Adds a name that is free.</summary>
     public ModelNode? Add(string path, ModelNode node)
     {
-        ModelNode? parent = path.EndsWith(Texts.TooLong, StringComparison.Ordinal) ? null : ParentOf(path);
+        ModelNode? parent = path == "." || path.EndsWith(Texts.TooLong, StringComparison.Ordinal) ? null : ParentOf(path);
         return parent != null && parent.Children.TryAdd(NameOf(path), node) ? node : null;
     }
 
