@@ -126,14 +126,55 @@ public sealed class MountsStateTests : IDisposable
     public void AMountThatStillListensIsNotStaleThoughItsProcessIsNotSeen()
     {
         var state = new StateFile(_folder);
-        var record = Record("elsewhere") with { Process = ProcessIdentity.Self() with { StartTicks = 1 }, Socket = state.SocketPath("elsewhere") };
+        // As a server of another pid namespace is recorded: by an id that means nobody here.
+        var record = Record("elsewhere") with { Process = ProcessIdentity.Self() with { Pid = int.MaxValue }, Socket = state.SocketPath("elsewhere") };
         state.Add(record);
         using (var control = ControlServer.Listen(record.Socket, new MountDiagnostics()))
         {
-            Assert.False(Assert.Single(new MountDirectory(state).All()).IsStale);
+            var mount = Assert.Single(new MountDirectory(state).All());
+            Assert.Equal((false, Environment.ProcessId), (mount.IsStale, mount.ServerPid));
         }
 
         Assert.True(Assert.Single(new MountDirectory(state).All()).IsStale);
+    }
+
+    /// <summary>A process that got the id of a dead server, whose socket a child of it still has open, is neither the server nor ended in its place.</summary>
+    [Fact]
+    public void AProcessThatGotTheIdOfADeadServerIsNotTheServer()
+    {
+        using var other = System.Diagnostics.Process.Start("sleep", ["100"]);
+        try
+        {
+            var identity = new ProcessIdentity(other.Id, StartOf(other.Id));
+            Assert.True(identity.IsAlive());
+            Assert.Equal(Errno.ESRCH, (identity with { StartTicks = identity.StartTicks - 1 }).Signal(Signals.SIGKILL));
+            Assert.Equal(Errno.ESRCH, (identity with { Pid = int.MaxValue }).Signal(Signals.SIGKILL));
+            Assert.False(other.WaitForExit(100), "another process was ended");
+
+            // The one that listens has the id on record, but began at another time: the record is that of a process that is gone.
+            var state = new StateFile(_folder);
+            var record = Record("dead") with { Process = ProcessIdentity.Self() with { StartTicks = 1 }, Socket = state.SocketPath("dead") };
+            state.Add(record);
+            using (ControlServer.Listen(record.Socket, new MountDiagnostics()))
+            {
+                Assert.True(Assert.Single(new MountDirectory(state).All()).IsStale);
+            }
+
+            // Whatever the list said a moment ago, who is still mounting is asked to end only if it is who is on record.
+            var starting = new KnownMount(Record("starting") with { Process = identity with { StartTicks = 1 } }, IsStale: false) { ServerPid = other.Id };
+            Assert.Contains("has ended", Assert.Throws<MountProblem>(() => Unmounter.Unmount(new MountDirectory(state), starting, lazy: true)).Message);
+            Assert.False(other.WaitForExit(100), "another process was ended");
+
+            Assert.Equal(Errno.None, identity.Signal(Signals.SIGTERM));
+            Assert.True(other.WaitForExit(10_000));
+            Assert.Equal(Errno.ESRCH, identity.Signal(Signals.SIGTERM));
+        }
+        finally
+        {
+            other.Kill();
+        }
+
+        static long StartOf(int pid) => long.Parse(File.ReadAllText($"/proc/{pid}/stat").Split(") ")[1].Split(' ')[19], System.Globalization.CultureInfo.InvariantCulture);
     }
 
     [Fact]
@@ -151,11 +192,11 @@ public sealed class MountsStateTests : IDisposable
     [Fact]
     public void ASlowClientHoldsUpNobody()
     {
-        const int Gauges = 40_000; // an answer that no socket buffers
+        const int Gauges = 1000, NameBytes = 1000; // an answer that no socket buffers
         var diagnostics = new MountDiagnostics();
         for (var i = 0; i < Gauges; i++)
         {
-            diagnostics.AddGauge($"gauge_{i}", () => 1);
+            diagnostics.AddGauge($"gauge_{i}".PadRight(NameBytes, '_'), () => 1);
         }
 
         var record = Record("1") with { Socket = Path.Combine(_folder, "1.sock") };

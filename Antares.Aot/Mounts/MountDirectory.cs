@@ -190,9 +190,10 @@ public sealed class MountDirectory(StateFile state)
             return new KnownMount(record, IsStale: false) { ServerPid = record.Process.Pid };
         }
 
-        // A child that the process left behind may still have the socket open.
+        // A child that the process left behind may still have the socket open. With the id on record it would be the process on record,
+        // which is gone: another process has got that id since.
         var listener = ControlClient.Listener(record);
-        var lives = listener is { } pid && (pid == 0 || ProcessIdentity.IsAlive(pid));
+        var lives = listener is { } pid && (pid == 0 || (pid != record.Process.Pid && ProcessIdentity.IsAlive(pid)));
         return new KnownMount(record, !lives) { ServerPid = lives ? listener ?? 0 : 0 };
     }
 

@@ -40,6 +40,44 @@ public readonly record struct ProcessIdentity(int Pid, long StartTicks)
         : !HostPath.Exists("/proc/self") && Process.Kill(pid, 0) is Errno.None or Errno.EPERM;
 
     /// <summary>
+    /// Sends a signal to this very process, never to one that has got its id since: the process that has the id is held by a descriptor before
+    /// it is compared.
+    /// </summary>
+    /// <returns>None; ESRCH: it has ended, whoever has the id now; EPERM: another user's; EMFILE, ENFILE: it could not be held.</returns>
+    public Errno Signal(int signal)
+    {
+        var error = Process.PidfdOpen(Pid, out var fd);
+        if (error is Errno.ENOSYS or Errno.EPERM)
+        {
+            // Without such descriptors a moment is left between the comparison and the signal.
+            return IsIdOfThis() ? Process.Kill(Pid, signal) : Errno.ESRCH;
+        }
+
+        if (error != Errno.None)
+        {
+            return error == Errno.EINVAL ? Errno.ESRCH : error; // EINVAL: an id that no process can have
+        }
+
+        using var held = new OwnedFd(fd);
+        if (!IsIdOfThis())
+        {
+            return Errno.ESRCH;
+        }
+
+        error = Process.PidfdSendSignal(fd, signal);
+
+        // A filter lets through the one and not the other; kill would say EPERM as well if it is another user's.
+        return error is Errno.ENOSYS or Errno.EPERM ? Process.Kill(Pid, signal) : error;
+    }
+
+    /// <summary>The process that has the id now began when this one did; also where nothing can tell.</summary>
+    private bool IsIdOfThis()
+    {
+        var now = StartTicksOf(Pid);
+        return StartTicks == 0 || now == StartTicks || (now == 0 && !HostPath.Exists("/proc/self"));
+    }
+
+    /// <summary>
     /// True for a process that SIGKILL cannot end since its first thread waits for an answer, from a mount of its own above all: it runs no
     /// instruction any more.
     /// </summary>

@@ -79,8 +79,14 @@ public static unsafe class Unmounter
     {
         if (mount.Record.Device is null && mount.ServerPid != 0)
         {
-            // Still starting: nobody uses it yet.
-            Check(mount.Record.MountPoint, null, Process.Kill(mount.ServerPid, Signals.SIGTERM));
+            // Still starting: nobody uses it yet. The start time on record keeps a process apart that only has the same id.
+            var error = (mount.Record.Process with { Pid = mount.ServerPid }).Signal(Signals.SIGTERM);
+            if (error == Errno.ESRCH)
+            {
+                throw MountProblem.Host($"the process that was mounting {mount.Record.MountPoint} has ended; antares-aot list shows what is left, umount --stale cleans up after it");
+            }
+
+            Check(mount.Record.MountPoint, null, error);
             return;
         }
 

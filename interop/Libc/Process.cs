@@ -34,6 +34,9 @@ public static unsafe partial class Process
 
     private const uint _LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
+    private const long SYS_pidfd_send_signal = 424;
+    private const long SYS_pidfd_open = 434;
+
     /// <summary>The kernel's id of the calling thread, as /proc/self/task and FUSE requests of our own name it.</summary>
     public static int Gettid() => gettid_native();
 
@@ -88,6 +91,15 @@ public static unsafe partial class Process
 
     /// <summary>Sends a signal (0: only asks). ESRCH: no such process; EPERM: another user's.</summary>
     public static Errno Kill(int pid, int signal) => Returned.Of(LibC.kill(pid, signal));
+
+    /// <summary>Opens the process that has an id now: the descriptor, close-on-exec, never means another one. It is readable once the process ended.</summary>
+    /// <returns>ESRCH: no such process; EMFILE, ENFILE; ENOSYS, EPERM: older than Linux 5.3, or a filter of a container.</returns>
+    public static Errno PidfdOpen(int pid, out int fd) => Returned.Descriptor(pidfd_open_syscall(SYS_pidfd_open, pid, 0), out fd);
+
+    /// <summary>Sends a signal (0: only asks) to the process of a descriptor from <see cref="PidfdOpen"/>.</summary>
+    /// <returns>ESRCH: it has ended; EPERM: another user's, or a filter of a container; ENOSYS: older than Linux 5.1.</returns>
+    public static Errno PidfdSendSignal(int fd, int signal) =>
+        Returned.Of(pidfd_send_signal_syscall(SYS_pidfd_send_signal, fd, signal, null, 0));
 
     /// <summary>Waits for a child; <paramref name="reaped"/> is 0 with WNOHANG while it runs. ECHILD: not a child, or reaped already.</summary>
     public static Errno Waitpid(int pid, out int status, int flags, out int reaped)
@@ -159,6 +171,12 @@ public static unsafe partial class Process
     [LibraryImport("libc", EntryPoint = "gettid")]
     [SuppressGCTransition]
     private static partial int gettid_native();
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial long pidfd_open_syscall(long number, int pid, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial long pidfd_send_signal_syscall(long number, int fd, int signal, void* info, uint flags);
 
     [LibraryImport("libc", EntryPoint = "prlimit", SetLastError = true)]
     private static partial int prlimit_native(int pid, uint resource, rlimit* wanted, rlimit* old);
