@@ -7,19 +7,17 @@ namespace Antares.Aot.Tests.Mount;
 /// <summary>The server of a <c>run</c> is killed while its command is about to look into the mount for the first time.</summary>
 public sealed class KilledRunMountTests
 {
-    private static readonly string[] s_delay = ["-f", "-e", "trace=chdir,close", "-e", "inject=chdir:delay_enter=2000000"];
-
     /// <summary>The command does not keep the connection alive by the device that it inherited: it fails, and nothing hangs.</summary>
     [MountFact]
     public void TheCommandDoesNotHoldTheDevice()
     {
         using var scratch = new ScratchFolder();
-        using var killed = new KilledRun(scratch, s_delay);
-        Assert.True(killed.CommandEnds(30), "the command waits for ever for the mount of which it has the device open");
+        using KilledRun killed = KilledRun.Start(scratch);
+        Assert.True(killed.CommandEnds(killed.DelaySeconds + 30), $"the command waits for ever for the mount of which it has the device open: {killed.Command}");
         Assert.Contains("stale", killed.Try("list").Must());
         _ = killed.Try("umount", "--stale").Must();
-        Assert.Empty(MountTable.Below(scratch.Path));
-        Assert.Empty(Directory.GetFileSystemEntries(scratch.Join("spaces")));
+        Assert.Empty(MountTable.Below(killed.Point));
+        Assert.Empty(Directory.GetFileSystemEntries(killed.Spaces));
     }
 
     /// <summary>
@@ -30,11 +28,10 @@ public sealed class KilledRunMountTests
     public void AMountThatNobodyWillAnswerIsCutOff(string verb)
     {
         using var scratch = new ScratchFolder();
-        using var killed = new KilledRun(scratch, [.. s_delay, "-e", "inject=close:retval=0:when=1"]);
-        Thread.Sleep(3000); // the command is in its chdir by now
-        Assert.False(killed.CommandEnds(0), "the device was closed: this test tests nothing");
+        using KilledRun killed = KilledRun.Start(scratch, "-e", "inject=close:retval=0:when=1");
+        Assert.True(killed.CommandWaits(killed.DelaySeconds + 30), $"the device was closed: this test tests nothing: {killed.Command}");
         Assert.Contains("stale", killed.Try("list").Must());
-        string point = Assert.Single(MountTable.Below(scratch.Path)).Point;
+        string point = Assert.Single(MountTable.Below(killed.Point)).Point;
         Assert.Equal(killed.Point, point);
         var clock = Stopwatch.StartNew();
         if (verb == "mount")
@@ -48,35 +45,75 @@ public sealed class KilledRunMountTests
             _ = killed.Try("umount", "--stale").Must();
         }
         Assert.True(clock.Elapsed.TotalSeconds < 30, $"{verb} took {clock.Elapsed.TotalSeconds:0} s");
-        Assert.Empty(MountTable.Below(scratch.Path));
+        Assert.Empty(MountTable.Below(killed.Point));
         Assert.True(killed.CommandEnds(10), "the command still waits for the mount");
     }
 
     private sealed class KilledRun : IDisposable
     {
+        private const int Chdir = 80;
+
         private readonly Process _tracer;
         private readonly int _command;
         private readonly string _state;
 
-        public KilledRun(ScratchFolder scratch, string[] tracing)
+        private KilledRun(ScratchFolder scratch, int delaySeconds, string[] tracing)
         {
-            Source = scratch.Make("base");
+            DelaySeconds = delaySeconds;
+            string name = $"{delaySeconds}";
+            Source = scratch.Make(name + "/base");
             File.WriteAllText(Path.Combine(Source, "f"), "x");
-            Point = scratch.Make("mnt");
-            string spaces = scratch.Make("spaces");
-            _state = scratch.Make("state");
-            _tracer = Shell.Start("strace", [.. tracing, "-o", scratch.Join("trace"), TestEnvironment.Binary, "run", Source, "--mount-point", Point, "--workspace-root", spaces, "--", "sleep", "100"],
+            Point = scratch.Make(name + "/mnt");
+            Spaces = scratch.Make(name + "/spaces");
+            _state = scratch.Make(name + "/state");
+            _tracer = Shell.Start("strace",
+                ["-f", "-e", "trace=chdir,close", "-e", $"inject=chdir:delay_enter={delaySeconds}000000", .. tracing, "-o", scratch.Join(name + "/trace"),
+                    TestEnvironment.Binary, "run", Source, "--mount-point", Point, "--workspace-root", Spaces, "--", "sleep", "100"],
                 environment: ("ANTARES_STATE_DIR", _state));
-            int server = Child(_tracer.Id);
-            _command = Child(server);
-            _ = Shell.Run("kill", ["-9", $"{server}"]).Must();
-            Assert.True(AntaresMount.WaitGone(server, 10), "the server does not end");
+            // The tracer has children of its own at first, by which it finds out what the kernel can do.
+            int server = Child(_tracer.Id, mustRun: new FileInfo(TestEnvironment.Binary).ResolveLinkTarget(true)?.FullName ?? TestEnvironment.Binary);
+            _command = Child(server, mustRun: null);
+            Shell.Run("kill", ["-9", $"{server}"]).Must();
+            Assert.True(AntaresMount.WaitGone(server, 30), "the server does not end");
         }
 
+        /// <summary>How long the command is held at most.</summary>
+        public int DelaySeconds { get; }
         public string Source { get; }
         public string Point { get; }
+        public string Spaces { get; }
+
+        /// <summary>What the command is doing, for whoever reads of a failure.</summary>
+        public string Command => $"{Read("comm").Trim()} {Read("status").Split('\n').FirstOrDefault(line => line.StartsWith("State:", StringComparison.Ordinal))}, in {Read("syscall").Trim()}, {Read("wchan")}";
+
+        /// <summary>
+        /// A run whose server ended while its command was held before its chdir. On a busy machine that may take longer than the command is held:
+        /// such a run shows nothing, and another one is held longer.
+        /// </summary>
+        public static KilledRun Start(ScratchFolder scratch, params string[] tracing)
+        {
+            foreach (int delaySeconds in new[] { 2, 10, 40 })
+            {
+                var killed = new KilledRun(scratch, delaySeconds, tracing);
+                if (killed.IsHeld)
+                    return killed;
+                killed.Dispose();
+                _ = killed.Try("umount", "--stale");
+            }
+
+            throw new InvalidOperationException("the command was in the mount before its server could be killed, though it was held for 40 s");
+        }
 
         public bool CommandEnds(int seconds) => AntaresMount.WaitGone(_command, seconds) || !Directory.Exists($"/proc/{_command}");
+
+        /// <summary>True once the command waits in its chdir, let go by the tracer.</summary>
+        public bool CommandWaits(int seconds)
+        {
+            return SpinWait.SpinUntil(() => Waits() && !IsAnsweredWithin(500), seconds * 1000);
+
+            bool Waits() => InChdir && !IsStopped;
+            bool IsAnsweredWithin(int ms) => SpinWait.SpinUntil(() => !Waits(), ms);
+        }
 
         public ShellResult Try(params string[] arguments) => Shell.Run(TestEnvironment.Binary, arguments, 45, environment: ("ANTARES_STATE_DIR", _state));
 
@@ -86,15 +123,52 @@ public sealed class KilledRunMountTests
             _tracer.Dispose();
         }
 
-        private static int Child(int parent)
+        private bool IsHeld => IsStopped && InChdir;
+
+        private bool IsStopped => Read("status").Contains("State:\tt", StringComparison.Ordinal);
+
+        private bool InChdir => Read("syscall").StartsWith($"{Chdir} ", StringComparison.Ordinal);
+
+        private string Read(string file)
         {
-            for (int i = 0; i < 300; i++)
+            try
             {
-                if (int.TryParse(Shell.Run("pgrep", ["-P", $"{parent}"]).Output.Split('\n')[0], CultureInfo.InvariantCulture, out int pid))
-                    return pid;
-                Thread.Sleep(20);
+                return File.ReadAllText($"/proc/{_command}/{file}");
             }
-            throw new InvalidOperationException($"process {parent} starts none");
+            catch (IOException)
+            {
+                return "gone";
+            }
+        }
+
+        /// <summary>Looks without starting anything, as the command is held for a while only.</summary>
+        private static int Child(int parent, string? mustRun)
+        {
+            int found = 0;
+            Assert.True(SpinWait.SpinUntil(() =>
+            {
+                Thread.Sleep(5);
+                foreach (string process in Directory.EnumerateDirectories("/proc").Where(path => char.IsAsciiDigit(path[^1])))
+                {
+                    try
+                    {
+                        string stat = File.ReadAllText(process + "/stat");
+                        bool isChild = int.Parse(stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[1], CultureInfo.InvariantCulture) == parent;
+                        if (isChild && (mustRun == null || File.ResolveLinkTarget(process + "/exe", false)?.FullName == mustRun))
+                        {
+                            found = int.Parse(Path.GetFileName(process), CultureInfo.InvariantCulture);
+                            return true;
+                        }
+                    }
+                    catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
+                    {
+                        // It ended meanwhile.
+                    }
+                }
+
+                return false;
+            }, 60_000), $"process {parent} starts none");
+            return found;
         }
     }
 }
