@@ -234,7 +234,7 @@ public sealed class MegaSourceTests : IDisposable
         _repository.CommitSample();
         using var origin = new OriginHost(_repository.Path);
         using var tree = new MegaTree(origin.Url + "/", _store);
-        foreach (string file in Directory.GetFiles(System.IO.Path.Combine(_store, "objects"), "*", SearchOption.AllDirectories))
+        foreach (string file in Directory.GetFiles(System.IO.Path.Combine(_store, ObjectStore.ObjectsName), "*", SearchOption.AllDirectories))
             File.Delete(file);
         Assert.Equal(MegaTree.Checkout(_repository.Path), tree.Walk());
     }

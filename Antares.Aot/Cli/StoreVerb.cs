@@ -39,7 +39,7 @@ internal static class StoreVerb
                 images += file.Kind == ObjectKind.Image ? 1 : 0;
                 imageBytes += file.Kind == ObjectKind.Image ? file.Bytes : 0;
                 return true;
-            }));
+            }, former: true));
             var ofThem = images == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"; of them images of archives and commits: {images}, {imageBytes} bytes");
             context.Out.Write(string.Create(CultureInfo.InvariantCulture, $"{store.Folder}: {objects} objects, {bytes} bytes{ofThem}\n"));
             return ExitCode.Ok;

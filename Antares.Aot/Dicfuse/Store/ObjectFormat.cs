@@ -25,7 +25,7 @@ internal enum ObjectKind : byte
 /// <remarks>
 /// <code>
 /// offset size  field
-///  0      8    Magic        "antobj2\n"; "antobj1\n" was a head without an id
+///  0      8    Magic        "antobj2\n"; "antobj1\n" was a head without an id. Another digit, another folder (ObjectStore)
 ///  8      4    Kind         ObjectKind
 /// 12      4    FrameBytes   unpacked length of each frame but the last
 /// 16      8    RawBytes     length of the content
@@ -42,7 +42,9 @@ internal unsafe struct ObjectHeader
 {
     public const int Bytes = 72;
     public const ulong MagicValue = 0x0A326A626F746E61; // "antobj2\n"
-    public const ulong FormerMagic = 0x0A316A626F746E61; // "antobj1\n"
+
+    // Where the digit of the format is in the magic.
+    private const int FormatShift = 6 * 8;
 
     public ulong Magic;
     public uint Kind;
@@ -72,6 +74,13 @@ internal unsafe struct ObjectHeader
                 value.CopyTo(new Span<byte>(bytes, ObjectId.Bytes));
             }
         }
+    }
+
+    /// <summary>True for the magic of another format of ours, former or later: nothing else of such a file is known here.</summary>
+    public static bool IsForeign(ulong magic)
+    {
+        ulong digit = (magic >> FormatShift) & 0xFF;
+        return magic != MagicValue && (magic & ~(0xFFUL << FormatShift)) == (MagicValue & ~(0xFFUL << FormatShift)) && digit is >= '1' and <= '9';
     }
 
     public static ulong ChecksumOf(ObjectHeader* header) => XXH64.DigestOf(header, Bytes - sizeof(ulong));

@@ -13,14 +13,17 @@ namespace Antares.Aot.Dicfuse.Store;
 /// </summary>
 /// <remarks>
 /// <code>
-/// format        "antares-store 1"
-/// objects/ab/…  blobs and trees (ObjectFormat)
-/// views/ab/…    what a server said about a revision and a path
-/// images/ab/…   images of archives and commits (StoredImages)
-/// sizes         sizes by id (SizeTable)
-/// locks         who fetches what (StoreLocks)
-/// tmp/          objects in the making, PID.COUNTER.RANDOM
+/// format         "antares-store 1"
+/// objects2/ab/…  blobs and trees (ObjectFormat)
+/// views2/ab/…    what a server said about a revision and a path
+/// images/ab/…    images of archives and commits (StoredImages)
+/// sizes          sizes by id (SizeTable)
+/// locks          who fetches what (StoreLocks)
+/// tmp/           objects in the making, PID.COUNTER.RANDOM
 /// </code>
+/// The number in a folder's name is that of the format of what is in it (<see cref="ObjectHeader.MagicValue"/>): programs of several versions
+/// share a store without taking each other's objects for damaged ones. Those of a former format count towards the limit and age like others;
+/// those of a later one are left alone.
 /// An object appears whole, by a rename, or not at all. Readers keep no descriptor between requests: an object that a collection removes
 /// meanwhile is fetched again. Where the disk has no room even after a collection, short objects are held in memory
 /// (<see cref="MemoryObjects"/>). All members may be called from several threads.
@@ -28,8 +31,10 @@ namespace Antares.Aot.Dicfuse.Store;
 internal sealed unsafe class ObjectStore : IDisposable
 {
     public const string FormatText = "antares-store 1\n";
-    public const string ObjectsName = "objects";
-    public const string ViewsName = "views";
+    public const string ObjectsName = "objects2";
+    public const string ViewsName = "views2";
+    public const string FormerObjectsName = "objects";
+    public const string FormerViewsName = "views";
     public const string ImagesName = "images";
     public const string TemporaryName = "tmp";
 
@@ -296,6 +301,22 @@ internal sealed unsafe class ObjectStore : IDisposable
         }
     }
 
+    /// <summary>Tells whether there is an object of this name in the format of another version of this program.</summary>
+    [SkipLocalsInit]
+    public bool IsForeign(in ObjectId id, ObjectKind kind)
+    {
+        byte* path = stackalloc byte[PathBytes];
+        WritePath(path, id, kind);
+        if (Fd.Openat(Root, path, Fcntl.O_RDONLY | Fcntl.O_NOFOLLOW | Fcntl.O_CLOEXEC, 0, out int fd) != Errno.None)
+        {
+            return false;
+        }
+
+        ulong magic;
+        using var file = new OwnedFd(fd);
+        return FileIo.ReadFull(fd, (byte*)&magic, sizeof(ulong), 0, out nuint got) == Errno.None && got == sizeof(ulong) && ObjectHeader.IsForeign(magic);
+    }
+
     /// <summary>Removes an object.</summary>
     [SkipLocalsInit]
     public void Remove(in ObjectId id, ObjectKind kind)
@@ -367,9 +388,9 @@ internal sealed unsafe class ObjectStore : IDisposable
         var room = new Span<byte>(path, PathBytes);
         ReadOnlySpan<byte> folder = kind switch
         {
-            ObjectKind.View => "views/"u8,
+            ObjectKind.View => "views2/"u8,
             ObjectKind.Image => "images/"u8,
-            _ => "objects/"u8,
+            _ => "objects2/"u8,
         };
         folder.CopyTo(room);
         Span<byte> hex = stackalloc byte[ObjectId.HexLength];
@@ -400,7 +421,7 @@ internal sealed unsafe class ObjectStore : IDisposable
         }
 
         bool sound = error == Errno.None && got == ObjectHeader.Bytes && ObjectHeader.IsSound(header, (ulong)attributes.st_size) && header->Id == id;
-        bool former = error == Errno.None && got >= sizeof(ulong) && header->Magic == ObjectHeader.FormerMagic;
+        bool foreign = error == Errno.None && got >= sizeof(ulong) && ObjectHeader.IsForeign(header->Magic);
         if (sound && header->Kind == (uint)kind)
         {
             Touch(fd, in attributes);
@@ -415,8 +436,8 @@ internal sealed unsafe class ObjectStore : IDisposable
             return Failure.Note(Layer, "read object", error);
         }
 
-        // One of a former version is as good as none: what takes its place has its name.
-        if (!sound && !former)
+        // One of another format is as good as none, and not ours to remove: the program that made it may be running.
+        if (!sound && !foreign)
         {
             GiveUp(id, kind);
         }

@@ -157,7 +157,7 @@ internal sealed class StoreCollector
             bytes += file.Bytes;
             bytesOfStep[StepOf(now - file.Used)] += file.Bytes;
             return !_store.IsClosing;
-        });
+        }, former: true);
         result = new CollectionResult(objects, bytes, 0, 0);
         if (error != Errno.None || bytes <= limit)
         {
@@ -188,7 +188,7 @@ internal sealed class StoreCollector
             }
 
             return !_store.IsClosing;
-        });
+        }, former: true);
         result = new CollectionResult(objects, bytes, removed, removedBytes);
         return error;
     }

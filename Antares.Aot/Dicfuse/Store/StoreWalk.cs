@@ -8,7 +8,7 @@ namespace Antares.Aot.Dicfuse.Store;
 /// <param name="Folder">Descriptor of the folder it is in, open during the call.</param>
 /// <param name="Name">Its name in there.</param>
 /// <param name="Id">The object's id; none in tmp/.</param>
-/// <param name="Kind">View for views/, Image for images/, Blob for objects/ (which hold trees as well), None for tmp/.</param>
+/// <param name="Kind">View for views2/, Image for images/, Blob for objects2/ (which hold trees as well), None for tmp/.</param>
 /// <param name="Bytes">Space that it takes on the disk.</param>
 /// <param name="Used">When it was last used, in seconds since 1970.</param>
 internal readonly record struct StoredFile(int Folder, string Name, ObjectId Id, ObjectKind Kind, long Bytes, long Used);
@@ -19,8 +19,9 @@ internal static unsafe class StoreWalk
     /// <summary>Visits every object, view, image and temporary file.</summary>
     /// <param name="root">Descriptor of the store's folder.</param>
     /// <param name="visit">False ends the walk.</param>
+    /// <param name="former">Also what a former version of this program keeps in folders of its own.</param>
     /// <returns>None; otherwise as the system call that failed.</returns>
-    public static Errno Files(int root, Func<StoredFile, bool> visit)
+    public static Errno Files(int root, Func<StoredFile, bool> visit, bool former = false)
     {
         Errno error = Errno.None;
         bool more = true;
@@ -29,6 +30,15 @@ internal static unsafe class StoreWalk
             if (error == Errno.None && more)
             {
                 error = Folder(root, name, ref more, (folder, prefix) => prefix.Length != 2 || Entries(folder, (at, entry) => Visit(at, entry, prefix, kind, visit)));
+            }
+        }
+
+        foreach ((string name, ObjectKind kind) in former ? (ReadOnlySpan<(string, ObjectKind)>)[(ObjectStore.FormerObjectsName, ObjectKind.Blob), (ObjectStore.FormerViewsName, ObjectKind.View)] : [])
+        {
+            if (error == Errno.None && more)
+            {
+                error = Folder(root, name, ref more, (folder, prefix) => prefix.Length != 2 || Entries(folder, (at, entry) => Visit(at, entry, prefix, kind, visit)));
+                error = error == Errno.ENOENT ? Errno.None : error; // no such version was here
             }
         }
 
