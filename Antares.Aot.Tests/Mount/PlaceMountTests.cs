@@ -44,6 +44,52 @@ public sealed class PlaceMountTests
         Assert.Equal("inner\n", File.ReadAllText(Path.Combine(mount.Upper!, "p")));
     }
 
+    /// <summary>A namespace that keeps the mount, as a container does that was started after it, is named and waited for, but not for long.</summary>
+    [MountFact]
+    public void AMountThatAnotherNamespaceKeepsIsGoneFromHere()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        int server = mount.ServerPid();
+        using Process keeper = Shell.Start("unshare", ["--mount", "--propagation", "private", "/bin/bash", "-c", "echo ready; read x; cat \"$0/kept\"; read x", mount.Root]);
+        Assert.Equal("ready", keeper.StandardOutput.ReadLine());
+        File.WriteAllText(Path.Combine(mount.Root, "kept"), "text\n");
+        var clock = Stopwatch.StartNew();
+        ShellResult result = mount.Try("umount", "--json", mount.Root);
+        string said = result.Error;
+        using (JsonDocument done = JsonDocument.Parse(result.Must()))
+            Assert.Equal("detached", done.RootElement[0].GetProperty("outcome").GetString());
+        Assert.InRange(clock.Elapsed.TotalSeconds, 10, 40);
+        Assert.Contains($"the mount namespace of {keeper.Id} (bash) still has it: waiting up to 10 s", said);
+        Assert.Contains($"served on for the mount namespace of {keeper.Id} (bash)", said);
+        Assert.Contains($"kill {server}", said);
+        Assert.Null(MountTable.Find(mount.Root));
+        Assert.Contains("  detached  ", mount.Try("list").Must());
+
+        // It goes on there, and ends with the last who has it.
+        keeper.StandardInput.Write("\n");
+        keeper.StandardInput.Flush();
+        Assert.Equal("text", keeper.StandardOutput.ReadLine());
+        keeper.StandardInput.Close();
+        Assert.True(keeper.WaitForExit(10_000));
+        Assert.True(AntaresMount.WaitGone(server, 20), "the server does not end with its last user");
+    }
+
+    /// <summary>Who lets go meanwhile is waited for.</summary>
+    [MountFact]
+    public void AMountThatAnotherNamespaceKeepsForAMomentIsWaitedFor()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        mount.Mount();
+        int server = mount.ServerPid();
+        using Process keeper = Shell.Start("unshare", ["--mount", "--propagation", "private", "/bin/bash", "-c", "echo ready; sleep 4"]);
+        Assert.Equal("ready", keeper.StandardOutput.ReadLine());
+        Assert.Equal("unmounted", JsonDocument.Parse(mount.Try("umount", "--json", mount.Root).Must()).RootElement[0].GetProperty("outcome").GetString());
+        Assert.True(AntaresMount.WaitGone(server, 1), "umount came back before the server had ended");
+    }
+
     /// <summary>A mount that was detached while in use shows as such, is not torn from its users by another umount, and ends with the last of them.</summary>
     [MountTheory, InlineData(MountKind.AntaresDir), InlineData(MountKind.AntaresKernelFolder)]
     public void ADetachedMountEndsWithItsLastUser(MountKind kind)

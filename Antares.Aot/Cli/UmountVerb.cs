@@ -93,7 +93,7 @@ internal static class UmountVerb
         {
             try
             {
-                var outcome = Unmounter.Unmount(mounts, mount, lazy);
+                var outcome = Unmounter.Unmount(mounts, mount, lazy, text => context.Error.WriteLine($"{CommandLine.ProgramName}: {text}"));
                 done.Add(new UnmountResult(mount.Record, Word(outcome)));
                 if (!json && RunVerb.KeptText(mount.Record) is { } kept)
                 {

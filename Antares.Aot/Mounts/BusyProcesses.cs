@@ -43,6 +43,29 @@ internal static class BusyProcesses
         return $"in use by {string.Join(", ", found.Take(MostShown))}{more}";
     }
 
+    /// <summary>Another mount namespace that has a mount, by the processes in it: "the mount namespace of 4711 (bash)". A container's, mostly.</summary>
+    /// <returns>Null: none that can be seen from here.</returns>
+    public static string? InOtherNamespaces(DeviceNumber device)
+    {
+        if (HostPath.ReadLink("/proc/self/ns/mnt", out var ours) != Errno.None)
+        {
+            return null;
+        }
+
+        var looked = new HashSet<string> { ours };
+        foreach (var pid in Pids())
+        {
+            if (HostPath.ReadLink($"/proc/{pid}/ns/mnt", out var theirs) == Errno.None
+                && looked.Add(theirs)
+                && MountTable.ReadOf(pid).Exists(entry => entry.Device == device))
+            {
+                return $"the mount namespace of {pid} ({Name(pid)})";
+            }
+        }
+
+        return null;
+    }
+
     private static IEnumerable<int> Pids()
     {
         if (HostPath.OpenFolder("/proc", out var fd) != Errno.None)

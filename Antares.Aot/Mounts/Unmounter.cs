@@ -21,13 +21,16 @@ public static unsafe class Unmounter
 {
     private const int PatienceMs = 300_000;
     private const int EndingPatienceMs = 1_000;
+    private const int SilentMs = 2_000;
+    private const int KeptPatienceMs = 10_000;
 
     /// <summary>Unmounts one mount and waits for its process to clean up.</summary>
     /// <param name="mounts">The state.</param>
     /// <param name="mount">The mount.</param>
     /// <param name="lazy">Take it out of sight although it is in use.</param>
+    /// <param name="tell">Hears what is waited for, when that takes long, and what goes on after it.</param>
     /// <exception cref="MountProblem">Host: busy (with who), no permission, or the process does not end.</exception>
-    public static UnmountOutcome Unmount(MountDirectory mounts, KnownMount mount, bool lazy)
+    public static UnmountOutcome Unmount(MountDirectory mounts, KnownMount mount, bool lazy, Action<string>? tell = null)
     {
         var record = mount.Record;
         if (mount.IsStale)
@@ -57,10 +60,41 @@ public static unsafe class Unmounter
             return UnmountOutcome.Detached;
         }
 
+        return WaitForEnd(record, SilentMs) ? UnmountOutcome.Done : WaitForLate(mount, tell ?? (static _ => { }));
+    }
+
+    /// <summary>
+    /// The mount is gone from here, its process is not. While another mount namespace keeps the mount that may take for ever, and nobody here can
+    /// hasten it: it is left alone after a while.
+    /// </summary>
+    /// <exception cref="MountProblem">Host: nobody has it, and still its process does not end.</exception>
+    private static UnmountOutcome WaitForLate(KnownMount mount, Action<string> tell)
+    {
+        var record = mount.Record;
+        var server = mount.ServerPid != 0 ? mount.ServerPid : record.Process.Pid;
+        if (record.Device is { } device && BusyProcesses.InOtherNamespaces(device) is { } keeper)
+        {
+            tell($"{record.MountPoint} is unmounted here, but {keeper} still has it: waiting up to {KeptPatienceMs / 1000} s for its end");
+            if (WaitForEnd(record, KeptPatienceMs))
+            {
+                return UnmountOutcome.Done;
+            }
+
+            keeper = BusyProcesses.InOtherNamespaces(device);
+            if (keeper is not null)
+            {
+                tell($"{record.MountPoint} is unmounted here, and served on for {keeper}: its process {server} ends, and its workspace and upper folder come free, when that one lets go{Ending(mount)}");
+                return UnmountOutcome.Detached;
+            }
+        }
+
+        tell($"{record.MountPoint} is unmounted; waiting for its process {server} to end: something still has a file of it open, or its workspace is being removed");
         return WaitForEnd(record, PatienceMs)
             ? UnmountOutcome.Done
-            : throw MountProblem.Host($"{record.MountPoint} is unmounted, but its process {record.Process.Pid} has not ended yet: another mount namespace (a container) still has the mount, or the workspace is still being removed");
+            : throw MountProblem.Host($"{record.MountPoint} is unmounted, but its process {server} has not ended for {PatienceMs / 1000} s: a process that cannot be seen from here (another container's) still has the mount, or the workspace is still being removed; antares-aot list shows it until then{Ending(mount)}");
     }
+
+    private static string Ending(KnownMount mount) => mount.ServerPid == 0 ? "" : $"; to end it now: kill {mount.ServerPid}";
 
     /// <summary>Unmounts a mount of this program that the state does not know.</summary>
     /// <exception cref="MountProblem">Host: as above.</exception>
