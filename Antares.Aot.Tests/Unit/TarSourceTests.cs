@@ -119,21 +119,25 @@ public sealed unsafe class TarSourceTests
         _ = Shell.Bash($"< '{tar}' {pack} > '{tar}.packed'").Must();
         byte[] archive = File.ReadAllBytes(tar + ".packed");
         byte[] whole = PackedImage.PackTar(archive);
-        int errors = 0;
+        // Whole is what lacks only the second of the two blocks of an archive's end, or gzip's own end.
+        int enough = archive.Length - (pack == "cat" ? 512 : pack == "gzip -n" ? 16 : 0);
         for (int length = 0; length < archive.Length; length++)
         {
+            if (TestEnvironment.Short && length % 11 != 0 && length % 512 is not (0 or 1 or 511) && Math.Abs(length - enough) > 1)
+            {
+                continue;
+            }
+
             try
             {
-                Assert.True(whole.AsSpan().SequenceEqual(PackedImage.PackTar(archive.AsSpan(0, length))), $"{length} of {archive.Length} bytes");
+                Assert.True(whole.AsSpan().SequenceEqual(PackedImage.PackTar(archive.AsSpan(0, length), out _, threads: 1)), $"{length} of {archive.Length} bytes");
+                Assert.True(length >= enough, $"{length} of {archive.Length} bytes were enough");
             }
             catch (ImageException)
             {
-                errors++;
+                // As it must be for all that is too short.
             }
         }
-
-        // Whole is what lacks only the second of the two blocks of an archive's end, or gzip's own end.
-        Assert.InRange(errors, archive.Length - (pack == "cat" ? 512 : pack == "gzip -n" ? 16 : 0), archive.Length);
     }
 
     [Theory]
@@ -320,8 +324,8 @@ public sealed unsafe class TarSourceTests
         byte[] archive = File.ReadAllBytes(tar);
         Random random = new(7);
         int errors = 0;
-        const int Rounds = 4000;
-        for (int i = 0; i < Rounds; i++)
+        int rounds = TestEnvironment.Short ? 1000 : 4000;
+        for (int i = 0; i < rounds; i++)
         {
             byte[] changed = [.. archive];
             for (int flips = random.Next(1, 4); flips > 0; flips--)
@@ -337,7 +341,7 @@ public sealed unsafe class TarSourceTests
 
             try
             {
-                Assert.Equal("", PackedImage.Verify(PackedImage.PackTar(changed)));
+                Assert.Equal("", PackedImage.Verify(PackedImage.PackTar(changed, out _, threads: 1)));
             }
             catch (ImageException)
             {
@@ -345,7 +349,7 @@ public sealed unsafe class TarSourceTests
             }
         }
 
-        Assert.InRange(errors, Rounds / 100, Rounds * 99 / 100);
+        Assert.InRange(errors, rounds / 100, rounds * 99 / 100);
     }
 
     private static bool TarHeaderLike(byte[] archive, int block) => archive.AsSpan(block + 257, 5).SequenceEqual("ustar"u8);
