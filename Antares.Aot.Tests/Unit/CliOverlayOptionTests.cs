@@ -187,7 +187,7 @@ public sealed class CliOverlayOptionTests
             .. ForeignOptions.Idle.SelectMany(idle => Forms(idle.Name, idle.Values)), .. ForeignOptions.Refused.SelectMany(refused => Forms(refused.Name, refused.Values)),
             "lowerdir=A:B", "lowerdir+=A", "upperdir=U", "workdir=W", "ro", "rw", "volatile", "fsync=0", "fsync=1", "sync=0", "sync=1", "allow_other", "userxattr",
             "static_nlink", "noacl", "noxattrs=1", "squash_to_root", "squash_to_uid=UID", "squash_to_gid=GID", "uidmapping=STORED:SHOWN:COUNT[:…]",
-            "gidmapping=STORED:SHOWN:COUNT[:…]", "redirect_dir=on", "redirect_dir=off", "redirect_dir=follow", "redirect_dir=nofollow", "threaded=0", "threaded=1", "whiteouts=overlay",
+            "gidmapping=STORED:SHOWN:COUNT[:…]", "redirect_dir=on", "redirect_dir=off", "redirect_dir=follow", "redirect_dir=nofollow", "threaded=0", "threaded=1", "writeback=0", "writeback=1", "whiteouts=overlay",
             "whiteouts=aufs", "fsname=NAME", "source=NAME", "auto_unmount", "sloppy",
         ];
         Assert.Equal(known.Distinct().Order(StringComparer.Ordinal), documented.Order(StringComparer.Ordinal));

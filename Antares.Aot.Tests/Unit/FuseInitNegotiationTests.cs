@@ -31,7 +31,7 @@ public unsafe class FuseInitNegotiationTests
         byte[] reply = Convert.FromHexString(RecordedReply);
         fixed (byte* bytes = reply)
         {
-            Assert.Equal(Errno.None, InitNegotiation.Patch(bytes, (nuint)reply.Length, FuseInitFlagsTests.Linux618, out ulong accepted));
+            Assert.Equal(Errno.None, InitNegotiation.Patch(bytes, (nuint)reply.Length, FuseInitFlagsTests.Linux618, 0, out ulong accepted));
             var header = (fuse_out_header*)bytes;
             var body = (fuse_init_out*)(bytes + sizeof(fuse_out_header));
             Assert.Equal(80u, header->len);
@@ -54,7 +54,7 @@ public unsafe class FuseInitNegotiationTests
         byte[] reply = Convert.FromHexString(RecordedReply);
         fixed (byte* bytes = reply)
         {
-            Assert.Equal(Errno.None, InitNegotiation.Patch(bytes, (nuint)reply.Length, FUSE_ASYNC_READ, out _));
+            Assert.Equal(Errno.None, InitNegotiation.Patch(bytes, (nuint)reply.Length, FUSE_ASYNC_READ, 0, out _));
             var body = (fuse_init_out*)(bytes + sizeof(fuse_out_header));
             Assert.Equal(128u * 1024, body->max_write);
             Assert.Equal(0, body->max_pages);
@@ -74,7 +74,7 @@ public unsafe class FuseInitNegotiationTests
         byte[] before = [.. reply];
         fixed (byte* bytes = reply)
         {
-            Assert.Equal(Errno.EPROTO, InitNegotiation.Patch(bytes, (nuint)length, ulong.MaxValue, out ulong accepted));
+            Assert.Equal(Errno.EPROTO, InitNegotiation.Patch(bytes, (nuint)length, ulong.MaxValue, 0, out ulong accepted));
             Assert.Equal(0UL, accepted);
         }
 
@@ -88,7 +88,7 @@ public unsafe class FuseInitNegotiationTests
         fixed (byte* bytes = reply)
         {
             ((fuse_out_header*)bytes)->error = -71;
-            Assert.Equal(Errno.EPROTO, InitNegotiation.Patch(bytes, (nuint)reply.Length, ulong.MaxValue, out _));
+            Assert.Equal(Errno.EPROTO, InitNegotiation.Patch(bytes, (nuint)reply.Length, ulong.MaxValue, 0, out _));
         }
     }
 
@@ -123,7 +123,7 @@ public unsafe class FuseInitNegotiationTests
         try
         {
             SendInit(kernel.Value);
-            Assert.Equal(Errno.None, InitNegotiation.Run(session, visible, out InitResult result));
+            Assert.Equal(Errno.None, InitNegotiation.Run(session, visible, 0, out InitResult result));
             Assert.Equal(minor, result.Minor);
             Assert.Equal(FuseInitFlagsTests.Linux618 & visible, result.Offered);
             Assert.Equal(InitFlags.Accept(result.Offered), result.Accepted);
@@ -157,7 +157,7 @@ public unsafe class FuseInitNegotiationTests
         {
             var header = new fuse_in_header { len = (uint)sizeof(fuse_in_header), opcode = (uint)fuse_opcode.FUSE_STATFS };
             Assert.Equal(Errno.None, FileIo.Write(kernel.Value, &header, (nuint)sizeof(fuse_in_header), out _));
-            Assert.Equal(Errno.EPROTO, InitNegotiation.Run(session, ulong.MaxValue, out _));
+            Assert.Equal(Errno.EPROTO, InitNegotiation.Run(session, ulong.MaxValue, 0, out _));
         }
         finally
         {

@@ -173,7 +173,7 @@ public sealed unsafe class FuseLoopTests : IDisposable
     {
         var body = new fuse_init_in { major = 7, minor = 45, flags = unchecked((uint)FuseInitFlagsTests.Linux618) };
         Send(FuseRequests.Make(fuse_opcode.FUSE_INIT, new ReadOnlySpan<byte>(&body, sizeof(fuse_init_in))));
-        Assert.Equal(Errno.None, InitNegotiation.Run(_session, ulong.MaxValue, out _));
+        Assert.Equal(Errno.None, InitNegotiation.Run(_session, ulong.MaxValue, 0, out _));
         _ = Receive();
     }
 

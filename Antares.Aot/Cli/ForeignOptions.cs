@@ -68,7 +68,6 @@ public static class ForeignOptions
         new("attr_timeout", "*", "as timeout"),
         new("negative_timeout", "*", "as timeout"),
         new("ac_attr_timeout", "*", "as timeout"),
-        new("writeback", "0|1", "writes go to the upper at once"),
         new("fast_ino", "0|1", "inode numbers need no search"),
         new("fast_ino_check", "0|1", "inode numbers need no search"),
         new("noxattrs", "0", "extended attributes are on"),

@@ -39,6 +39,7 @@ internal sealed class MountOptionSet
 
     private readonly Option<bool> _volatile = new("--volatile") { Description = "Skip syncs; after a crash the upper needs --recover" };
     private readonly Option<bool> _fsync = new("--fsync") { Description = "Sync each copied-up file before it shows" };
+    private readonly Option<bool> _writeback = new("--writeback") { Description = "Let the kernel collect writes: faster small writes, errors (disk full) at close" };
     private readonly Option<bool> _recover = new("--recover") { Description = "Take up an upper that a crashed --volatile mount left behind" };
     private readonly Option<string> _workspaceRoot = new("--workspace-root")
     {
@@ -82,7 +83,7 @@ internal sealed class MountOptionSet
     {
         Option[] all =
         [
-            _upper, _work, _layers, _images, _readOnly, _keep, _volatile, _fsync, _recover, _engine, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads,
+            _upper, _work, _layers, _images, _readOnly, _keep, _volatile, _fsync, _writeback, _recover, _engine, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads,
             _logLevel, _logFile, _fdCache, _initMask,
         ];
         foreach (var option in all)
@@ -180,6 +181,7 @@ internal sealed class MountOptionSet
             Keep = result.GetValue(_keep),
             Durability = isVolatile ? Durability.Volatile : fsync ? Durability.Fsync : list?.Durability ?? otherwise,
             Engine = EngineOf(result.GetValue(_engine)),
+            Writeback = request.Writeback || result.GetValue(_writeback),
             Recover = result.GetValue(_recover),
             WorkspaceRoot = result.GetValue(_workspaceRoot) ?? "/tmp",
             Job = JobId.Check(result.GetValue(_job)),

@@ -38,6 +38,9 @@ public sealed class OverlayOptionList
 
     public bool? UserXattrs { get; private set; }
 
+    /// <summary>As <c>--writeback</c>.</summary>
+    public bool Writeback { get; private set; }
+
     public string? FsName { get; private set; }
 
     /// <summary>Threads that the list asks for; null: not said.</summary>
@@ -94,6 +97,7 @@ public sealed class OverlayOptionList
         ReadOnly = request.ReadOnly || ReadOnly,
         AllowOther = request.AllowOther ?? AllowOther,
         UserXattrs = UserXattrs,
+        Writeback = Writeback,
         FsName = FsName,
         Behaviour = Behaviour,
         MountOptions = MountOptions,
@@ -187,6 +191,9 @@ public sealed class OverlayOptionList
         {
             case ("fsync" or "sync", "0" or "1"):
                 Durability = value == "0" ? Mounts.Durability.Volatile : Mounts.Durability.Fsync;
+                return true;
+            case ("writeback", "0" or "1"):
+                Writeback = value == "1";
                 return true;
             case ("threaded", "0" or "1"):
                 Threads = value == "0" ? 1 : null;

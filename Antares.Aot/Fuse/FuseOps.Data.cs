@@ -47,7 +47,7 @@ internal static unsafe partial class FuseOps
             var request = new FuseRequest(req);
             uint flags = ((fuse_write_in*)request.Context->Body)->write_flags;
             bool kill = (flags & FUSE_WRITE_KILL_SUIDGID) != 0;
-            Errno error = request.Fs.Data.Write(request.Caller, ino, (ulong)offset, data, (uint)size, kill, out uint written);
+            Errno error = request.Fs.Data.Write(request.Caller, ino, (ulong)offset, data, (uint)size, kill, (flags & FUSE_WRITE_CACHE) != 0, out uint written);
             request.AnswerWritten(error, written);
         }
         catch (Exception exception)
@@ -86,13 +86,15 @@ internal static unsafe partial class FuseOps
         }
     }
 
+    // ENOSYS where the kernel collects writes: only it knows what was written and how long the file is, and it then answers by itself.
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void Lseek(fuse_req* req, ulong ino, long offset, int whence, fuse_file_info* info)
     {
         try
         {
             var request = new FuseRequest(req);
-            Errno error = request.Fs.Data.Lseek(ino, offset, whence, out long result);
+            long result = 0;
+            Errno error = request.CollectsWrites ? Errno.ENOSYS : request.Fs.Data.Lseek(ino, offset, whence, out result);
             request.AnswerOffset(error, result);
         }
         catch (Exception exception)

@@ -30,6 +30,12 @@ public sealed record FuseOptions
     /// <summary>False: the kernel neither checks nor caches ACLs.</summary>
     public bool Acls { get; init; } = true;
 
+    /// <summary>
+    /// The kernel collects writes and hands them over when the file is closed, synced, or later (FUSE_WRITEBACK_CACHE). Size and times of
+    /// regular files are then the kernel's while it keeps the node.
+    /// </summary>
+    public bool Writeback { get; init; }
+
     /// <summary>Further options as <c>mount -o</c> takes them, one each ("noexec", "nosuid"); they win over ours.</summary>
     public string[] ExtraMountOptions { get; init; } = [];
 

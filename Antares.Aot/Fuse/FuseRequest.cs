@@ -25,6 +25,9 @@ internal readonly unsafe ref struct FuseRequest
 
     public OverlayFs Fs => _server.FileSystem;
 
+    /// <summary>The kernel keeps what is written for a while (<see cref="FuseOptions.Writeback"/>).</summary>
+    public bool CollectsWrites => (_server.Init.Accepted & Flags.FUSE_WRITEBACK_CACHE) != 0;
+
     /// <summary>Caller of an operation whose body has no umask.</summary>
     public Caller Caller => Context->Caller();
 

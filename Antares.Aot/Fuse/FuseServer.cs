@@ -127,6 +127,11 @@ public sealed unsafe class FuseServer
         // unmount has overtaken.
         Session.fuse_session_exit(_session);
         FileSystem.Data.ModeChanged = DropAttributes;
+        if ((Init.Accepted & Flags.FUSE_WRITEBACK_CACHE) != 0)
+        {
+            FileSystem.ExpectCollectedWrites();
+        }
+
         FileSystem.Data.WriteOut = WriteOut;
         FileSystem.AttributesCorrected = DropAttributes;
         bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
@@ -248,7 +253,8 @@ public sealed unsafe class FuseServer
 
     private Errno Negotiate()
     {
-        Errno error = InitNegotiation.Run(_session, (Options.InitMask ?? ulong.MaxValue) & (Options.Acls ? ulong.MaxValue : ~Flags.FUSE_POSIX_ACL), out InitResult result);
+        ulong visible = (Options.InitMask ?? ulong.MaxValue) & (Options.Acls ? ulong.MaxValue : ~Flags.FUSE_POSIX_ACL);
+        Errno error = InitNegotiation.Run(_session, visible, Options.Writeback ? Flags.FUSE_WRITEBACK_CACHE : 0, out InitResult result);
         Init = result;
         _diagnostics.Log.Debug($"INIT: kernel 7.{result.Minor}, offered {result.Offered:x}, accepted {result.Accepted:x}: {InitFlags.Describe(result.Accepted)}");
         return error;

@@ -36,7 +36,7 @@ public static class InitFlags
         new("DO_READDIRPLUS", FUSE_DO_READDIRPLUS, true, "a listing brings the attributes that the next stat would ask for one by one"),
         new("READDIRPLUS_AUTO", FUSE_READDIRPLUS_AUTO, false, "sends only the first batch of a directory as plus; attributes cost us nothing, requests do"),
         new("ASYNC_DIO", FUSE_ASYNC_DIO, true, "the parts of a large O_DIRECT read or write go side by side"),
-        new("WRITEBACK_CACHE", FUSE_WRITEBACK_CACHE, false, "the kernel would own size and mtime and ignore ours; off until proven clean by the differential tests"),
+        new("WRITEBACK_CACHE", FUSE_WRITEBACK_CACHE, false, "only when asked for: a full disk would show at close, not at write, and each close costs a request for attributes"),
         new("NO_OPEN_SUPPORT", FUSE_NO_OPEN_SUPPORT, false, "news from the kernel: ENOSYS to OPEN is what switches it on"),
         new("PARALLEL_DIROPS", FUSE_PARALLEL_DIROPS, true, "lookups and listings in one directory do not wait for each other"),
         new("HANDLE_KILLPRIV", FUSE_HANDLE_KILLPRIV, false, "first version, which clears set-id bits even where the VFS would not; V2 is taken"),
@@ -66,9 +66,11 @@ public static class InitFlags
     ];
 
     /// <summary>What we answer to an offer: of its bits those that the table has on. Bits that the table does not know are off.</summary>
-    public static ulong Accept(ulong offered)
+    /// <param name="offered">The kernel's offer.</param>
+    /// <param name="asked">Bits that the mount's options ask for although the table has them off.</param>
+    public static ulong Accept(ulong offered, ulong asked = 0)
     {
-        ulong accepted = 0;
+        ulong accepted = offered & asked;
         foreach (InitFlag flag in Table)
         {
             if (flag.On)

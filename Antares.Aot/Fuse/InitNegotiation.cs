@@ -38,9 +38,10 @@ internal static unsafe class InitNegotiation
     /// <summary>Reads INIT from the session's descriptor and answers it; the descriptor is what it was, afterwards.</summary>
     /// <param name="session">Mounted, nothing read from it yet.</param>
     /// <param name="visible">INIT flags that may be seen (<see cref="FuseOptions.InitMask"/>).</param>
+    /// <param name="asked">Those that are taken only when asked for, and are.</param>
     /// <param name="result">What was agreed.</param>
     /// <returns>None; EPROTO: the kernel speaks something else, or libfuse refused; ENODEV: unmounted already; errno of the plumbing.</returns>
-    public static Errno Run(fuse_session* session, ulong visible, out InitResult result)
+    public static Errno Run(fuse_session* session, ulong visible, ulong asked, out InitResult result)
     {
         result = default;
         int device = Session.fuse_session_fd(session);
@@ -69,7 +70,7 @@ internal static unsafe class InitNegotiation
             return error;
         }
 
-        error = Exchange(session, real, readEnd.Value, visible, out result);
+        error = Exchange(session, real, readEnd.Value, visible, asked, out result);
 
         // Also after a failure: whoever cleans up must find the device, not a pipe.
         Errno restored = Fd.Dup3(real, device, Fcntl.O_CLOEXEC);
@@ -99,9 +100,10 @@ internal static unsafe class InitNegotiation
     /// <param name="reply">The reply with its header.</param>
     /// <param name="length">Bytes of it.</param>
     /// <param name="offered">What the kernel offered, masked.</param>
+    /// <param name="asked">What is taken only when asked for, and is.</param>
     /// <param name="accepted">What the reply says now.</param>
     /// <returns>None; EPROTO: no reply to INIT of protocol 7.23 or later, or an error of libfuse's. The reply is unchanged then.</returns>
-    internal static Errno Patch(byte* reply, nuint length, ulong offered, out ulong accepted)
+    internal static Errno Patch(byte* reply, nuint length, ulong offered, ulong asked, out ulong accepted)
     {
         accepted = 0;
         var header = (fuse_out_header*)reply;
@@ -116,7 +118,7 @@ internal static unsafe class InitNegotiation
             return Errno.EPROTO;
         }
 
-        accepted = InitFlags.Accept(offered);
+        accepted = InitFlags.Accept(offered, asked);
         body->flags = (uint)accepted;
         body->flags2 = (accepted & FUSE_INIT_EXT) != 0 ? (uint)(accepted >> 32) : 0;
         bool large = (accepted & FUSE_MAX_PAGES) != 0;
@@ -131,7 +133,7 @@ internal static unsafe class InitNegotiation
         return Errno.None;
     }
 
-    private static Errno Exchange(fuse_session* session, int real, int pipe, ulong visible, out InitResult result)
+    private static Errno Exchange(fuse_session* session, int real, int pipe, ulong visible, ulong asked, out InitResult result)
     {
         result = default;
         byte* request = stackalloc byte[(int)FUSE_MIN_READ_BUFFER];
@@ -168,7 +170,7 @@ internal static unsafe class InitNegotiation
             return error;
         }
 
-        Errno patched = Patch(reply, length, offered, out ulong accepted);
+        Errno patched = Patch(reply, length, offered, asked, out ulong accepted);
         error = FileIo.Write(real, reply, length, out _); // the device takes a reply whole or not at all
         result = new InitResult(minor, offered, accepted);
         return patched == Errno.None ? error : patched;

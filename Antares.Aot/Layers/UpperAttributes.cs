@@ -88,7 +88,7 @@ public sealed unsafe class UpperAttributes
     }
 
     /// <summary>Writes through a lent descriptor; what got to the file counts, an error that lasts comes with the next write.</summary>
-    public static Errno Write(int fd, ulong offset, byte* data, uint size, bool killSetId, out uint written)
+    public static Errno Write(int fd, ulong offset, byte* data, uint size, bool killSetId, bool whole, out uint written)
     {
         written = 0;
         Errno error = killSetId ? KillSetId(fd, out _) : Errno.None;
@@ -103,7 +103,7 @@ public sealed unsafe class UpperAttributes
             written += (uint)put;
         }
 
-        return written > 0 ? Errno.None : Failure.Note("upper", "pwrite", error);
+        return written > 0 && !(whole && written < size) ? Errno.None : Failure.Note("upper", "pwrite", error);
     }
 
     /// <summary>The mode after a change by somebody who may not keep set-id bits (setattr_should_drop_suidgid of Linux).</summary>

@@ -78,6 +78,7 @@ internal sealed class FuseEngine : IMountEngine
             ReadOnly = plan.Request.ReadOnly || isLower,
             Threads = plan.Request.Threads,
             InitMask = plan.Request.InitMask,
+            Writeback = plan.Request.Writeback && !plan.Request.ReadOnly && !isLower,
             Acls = plan.Request.Behaviour is { Acls: true, Xattrs: true },
             MaxThreads = ThreadsOfTheUpper + plan.Lowers.Sum(lower => lower.Spec.Kind switch
             {

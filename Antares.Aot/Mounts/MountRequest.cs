@@ -36,6 +36,9 @@ public sealed record MountRequest
 
     public EngineWish Engine { get; init; }
 
+    /// <summary>Let the kernel collect writes (FUSE engine; the kernel's overlay always does).</summary>
+    public bool Writeback { get; init; }
+
     /// <summary>Take up an upper that a crashed volatile mount left behind.</summary>
     public bool Recover { get; init; }
 

@@ -56,6 +56,14 @@ public sealed unsafe class OverlayFs : IDisposable
 
     public LowerExchange Exchange { get; }
 
+    /// <summary>Told when the kernel collects writes, before the first request.</summary>
+    public void ExpectCollectedWrites()
+    {
+        var order = new CollectedWrites();
+        Data.Collected = order;
+        Attributes.Collected = order;
+    }
+
     /// <summary>Starts what goes on beside the requests, when the mount is up. Once.</summary>
     public void StartOthers()
     {

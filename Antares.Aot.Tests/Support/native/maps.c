@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 static struct { char name[16]; char *at; size_t length; } maps[32];
 static sigjmp_buf out_of_range;
@@ -15,9 +16,45 @@ static __attribute__((noinline)) int find(const char *name)
     return -1;
 }
 
+/* The last page is changed through a mapping while a write makes the file longer and another process has it written out: both must be there. */
+static void check_tail(const char *path, long rounds)
+{
+    enum { HEAD = 2703, TAIL = 207 };
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), end = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0 || end < 0) { say_errno(); return; }
+    pid_t syncer = fork();
+    if (syncer == 0) for (;;) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    char head[HEAD], tail[TAIL], got[HEAD + TAIL];
+    memset(head, 'h', HEAD);
+    memset(tail, 't', TAIL);
+    long wrong = 0;
+    for (long i = 0; i < rounds; i++) {
+        if (ftruncate(fd, 0) < 0 || pwrite(fd, head, HEAD, 0) != HEAD) break;
+        char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (map == MAP_FAILED) break;
+        map[100] = 'x';
+        bool written = write(end, tail, TAIL) == TAIL;
+        bool lost = memcmp(map + HEAD, tail, TAIL) != 0;
+        munmap(map, 4096);
+        if (i % 16 == 0) { fsync(fd); posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
+        lost |= pread(fd, got, sizeof got, 0) != sizeof got || memcmp(got + HEAD, tail, TAIL) || got[100] != 'x';
+        wrong += lost || !written;
+    }
+    kill(syncer, SIGKILL);
+    waitpid(syncer, NULL, 0);
+    close(fd);
+    close(end);
+    say("%ld wrong", wrong);
+}
+
 bool map_command(const Line *line)
 {
     const char *a = arg(line, 1);
+    if (is(line, "tail")) {
+        /* tail PATH ROUNDS */
+        check_tail(a, number(line, 2, 0));
+        return true;
+    }
     if (is(line, "mmap")) {
         /* mmap NAME FD LENGTH r|rw|rx shared|private [OFFSET] */
         int prot = (strchr(arg(line, 4), 'r') ? PROT_READ : 0) | (strchr(arg(line, 4), 'w') ? PROT_WRITE : 0) | (strchr(arg(line, 4), 'x') ? PROT_EXEC : 0);

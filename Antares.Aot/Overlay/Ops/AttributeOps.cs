@@ -23,6 +23,9 @@ public sealed unsafe class AttributeOps
         _gids = options.Gids;
     }
 
+    /// <summary>Set where the kernel collects writes.</summary>
+    internal CollectedWrites? Collected { get; set; }
+
     /// <summary>Attributes of an object.</summary>
     /// <returns>None; ESTALE; EIO: the layer that has it could not be read.</returns>
     public Errno Getattr(ulong nodeId, stat* attributes)
@@ -65,6 +68,19 @@ public sealed unsafe class AttributeOps
             return Failure.Note("overlay", "id not mapped", Errno.EOVERFLOW);
         }
 
+        if (Collected is not { } order || (request.Fields & SetattrFields.ModifyTime) == 0)
+        {
+            return SetattrUnderGate(nodeId, in request, uid, gid, attributes);
+        }
+
+        lock (order.Of(nodeId))
+        {
+            return SetattrUnderGate(nodeId, in request, uid, gid, attributes);
+        }
+    }
+
+    private Errno SetattrUnderGate(ulong nodeId, in SetattrRequest request, uint uid, uint gid, stat* attributes)
+    {
         lock (_tree.Gate)
         {
             Errno error;

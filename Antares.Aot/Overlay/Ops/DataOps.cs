@@ -20,6 +20,9 @@ public sealed unsafe partial class DataOps
         _copyUp = copyUp;
     }
 
+    /// <summary>Set where the kernel collects writes; null: what it hands over late is only what mappings changed.</summary>
+    internal CollectedWrites? Collected { get; set; }
+
     /// <summary>
     /// Told of a file that lost its set-id bits to a write, before the write is answered and with no lock held: who keeps modes must drop this
     /// one, or the changed program would still be run with them.
@@ -65,9 +68,12 @@ public sealed unsafe partial class DataOps
     /// <param name="data">Bytes.</param>
     /// <param name="size">Their number.</param>
     /// <param name="killSuidGid">True when set-id bits must go with this write.</param>
+    /// <param name="late">
+    /// What the kernel hands over some time after it was written (FUSE_WRITE_CACHE): all or an error, since nobody waits for a count any more.
+    /// </param>
     /// <param name="written">Bytes written: <paramref name="size"/>, or fewer when the disk became full.</param>
     /// <returns>None; EROFS; ENOSPC, EDQUOT, EFBIG, EIO.</returns>
-    public Errno Write(in Caller caller, ulong nodeId, ulong offset, byte* data, uint size, bool killSuidGid, out uint written)
+    public Errno Write(in Caller caller, ulong nodeId, ulong offset, byte* data, uint size, bool killSuidGid, bool late, out uint written)
     {
         _ = caller;
         written = 0;
@@ -76,6 +82,20 @@ public sealed unsafe partial class DataOps
             return Errno.EFBIG;
         }
 
+        if (!late || Collected is not { } order)
+        {
+            return WriteNow(nodeId, offset, data, size, killSuidGid, late, keepsTime: false, out written);
+        }
+
+        lock (order.Of(nodeId))
+        {
+            return WriteNow(nodeId, offset, data, size, killSuidGid, late, keepsTime: true, out written);
+        }
+    }
+
+    private Errno WriteNow(ulong nodeId, ulong offset, byte* data, uint size, bool killSuidGid, bool late, bool keepsTime, out uint written)
+    {
+        written = 0;
         Errno error = PinForWriting(nodeId, CopyUp.Whole, out FdLease lease);
         if (error != Errno.None)
         {
@@ -84,7 +104,17 @@ public sealed unsafe partial class DataOps
 
         bool changed = false;
         error = killSuidGid ? UpperAttributes.KillSetId(lease.Fd, out changed) : Errno.None;
-        error = error == Errno.None ? UpperAttributes.Write(lease.Fd, offset, data, size, false, out written) : error;
+        stat before = default;
+        error = error == Errno.None && keepsTime ? Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(lease.Fd, &before)) : error;
+        error = error == Errno.None ? UpperAttributes.Write(lease.Fd, offset, data, size, false, late, out written) : error;
+        if (error == Errno.None && keepsTime)
+        {
+            timespec* times = stackalloc timespec[2];
+            times[0] = new timespec { tv_nsec = StatMode.UTIME_OMIT };
+            times[1] = before.st_mtim;
+            error = Failure.Note("upper", "futimens", Antares.Interop.Attributes.Futimens(lease.Fd, times));
+        }
+
         _tree.Upper.Access.Cache.Release(lease);
         TellMode(nodeId, changed);
         return error;
