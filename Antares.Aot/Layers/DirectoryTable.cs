@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Antares.Aot.Base;
 using Antares.Interop;
@@ -145,8 +146,10 @@ public sealed unsafe class DirectoryTable : IDisposable
     private uint _generation;
     private int _namesFreed;
 
-    // Names may come from a hostile tree: nobody outside can choose such that fall together.
+    // Names may be a hostile tree's or user's, who sees the cookies: with two secrets they do not tell which names would fall together. Where
+    // some do all the same, it costs time in proportion to their number (ListingOrder).
     private readonly ulong _seed = (ulong)Random.Shared.NextInt64();
+    private readonly ulong _otherSeed = (ulong)Random.Shared.NextInt64();
 
     public DirectoryTable()
     {
@@ -316,7 +319,10 @@ public sealed unsafe class DirectoryTable : IDisposable
         dentry->Node = node;
         ulong hash = HashOf(directory, dentry->ByteName);
         dentry->Hash = (uint)hash;
-        dentry->Cookie = ListingOrder.CookieOf(hash);
+        dentry->Cookie = ListingOrder.CookieOf(hash ^ BitOperations.RotateLeft(dentry->ByteName.Hash(_otherSeed - directory) * 0x9E3779B97F4A7C15UL, 29));
+
+        // Both may find no memory: before the name can be found.
+        Listing(directory)->Order.Add(_dentries, index);
         if (_dentries.Count > _bucketMask)
         {
             GrowBuckets();
@@ -325,8 +331,6 @@ public sealed unsafe class DirectoryTable : IDisposable
         uint* bucket = &_buckets[dentry->Hash & _bucketMask];
         dentry->NextInBucket = *bucket;
         *bucket = index;
-
-        Listing(directory)->Order.Add(_dentries, index);
         PushName(index);
         CountSubdirectory(directory, node, 1);
     }
@@ -342,9 +346,9 @@ public sealed unsafe class DirectoryTable : IDisposable
 
         *link = dentry->NextInBucket;
 
-        Listing(dentry->Parent)->Order.Remove(_dentries, index);
         DropName(index);
         CountSubdirectory(dentry->Parent, dentry->Node, -1);
+        Listing(dentry->Parent)->Order.Remove(_dentries, index);
     }
 
     private void PushName(uint index)

@@ -14,7 +14,8 @@ namespace Antares.Aot.Layers;
 ///   home of an entry = the upper bits of its cookie; it lies at its home or behind, and no free slot lies between
 ///   [0 .. capacity)  homes        [capacity .. length)  room for what is pushed past the last home; the last slot is always free
 /// </code>
-/// Adding, removing and finding the place after a cookie cost the same whatever the number of names. Not synchronised; native memory only.
+/// Adding, removing and finding the place after a cookie cost the same whatever the number of names; names whose cookies lie close together
+/// cost more, and the table never grows for them by more than their number. Not synchronised; native memory only.
 /// </remarks>
 public unsafe struct ListingOrder
 {
@@ -23,7 +24,7 @@ public unsafe struct ListingOrder
 
     private const uint Smallest = 8;
     private const uint KeptWhenEmpty = 64;
-    private const uint Spill = 64;
+    private const uint LeastSpill = 8;
 
     private uint* _slots;
     private uint _capacity;
@@ -50,12 +51,7 @@ public unsafe struct ListingOrder
             Resize(names, _capacity == 0 ? Smallest : _capacity * 2);
         }
 
-        ulong cookie = names[dentry]->Cookie;
-        while (!TryAdd(names, dentry, ref cookie))
-        {
-            Resize(names, _capacity * 2);
-        }
-
+        Place(names, dentry);
         Count++;
     }
 
@@ -125,9 +121,9 @@ public unsafe struct ListingOrder
 
     private readonly uint Home(ulong cookie) => (uint)(cookie >> (CookieBits - (int)uint.Log2(_capacity)));
 
-    // False when the end of the table was reached.
-    private bool TryAdd(NativeTable<Dentry> names, uint dentry, ref ulong cookie)
+    private void Place(NativeTable<Dentry> names, uint dentry)
     {
+        ulong cookie = names[dentry]->Cookie;
         uint slot = Home(cookie);
         while (_slots[slot] != 0 && names[_slots[slot]]->Cookie <= cookie)
         {
@@ -149,7 +145,7 @@ public unsafe struct ListingOrder
 
         if (end == _length - 1)
         {
-            return false;
+            Lengthen();
         }
 
         for (; end > slot; end--)
@@ -160,24 +156,28 @@ public unsafe struct ListingOrder
         _slots[slot] = dentry;
         names[dentry]->Cookie = cookie;
         _first = Math.Min(_first, slot);
-        return true;
+    }
+
+    // More room behind the last home.
+    private void Lengthen()
+    {
+        uint length = _length + (_length - _capacity);
+        _slots = (uint*)NativeMemory.Realloc(_slots, length * (nuint)sizeof(uint));
+        NativeMemory.Clear(_slots + _length, (length - _length) * (nuint)sizeof(uint));
+        _length = length;
     }
 
     private void Resize(NativeTable<Dentry> names, uint capacity)
     {
-        ListingOrder larger = default;
-        while (!larger.TryFill(names, in this, capacity))
-        {
-            capacity *= 2;
-        }
-
+        ListingOrder other = default;
+        other.Fill(names, in this, capacity);
         NativeMemory.Free(_slots);
-        this = larger;
+        this = other;
     }
 
-    private bool TryFill(NativeTable<Dentry> names, ref readonly ListingOrder old, uint capacity)
+    private void Fill(NativeTable<Dentry> names, ref readonly ListingOrder old, uint capacity)
     {
-        uint length = capacity + Math.Min(capacity, Spill) + 1;
+        uint length = capacity + LeastSpill + 1;
         _slots = (uint*)NativeMemory.AllocZeroed(length, sizeof(uint));
         _capacity = capacity;
         _length = length;
@@ -190,10 +190,9 @@ public unsafe struct ListingOrder
             if (dentry != 0)
             {
                 uint slot = Math.Max(free, Home(names[dentry]->Cookie));
-                if (slot == length - 1)
+                if (slot == _length - 1)
                 {
-                    Free();
-                    return false;
+                    Lengthen();
                 }
 
                 _slots[slot] = dentry;
@@ -201,7 +200,5 @@ public unsafe struct ListingOrder
                 free = slot + 1;
             }
         }
-
-        return true;
     }
 }
