@@ -118,4 +118,43 @@ public sealed class WritebackMountTests
         mount.Unmount();
         Assert.Equal(shown, Shell.Bash("stat -c '%n %s %y' low f*", directory: mount.Upper!).Must());
     }
+
+    /// <summary>The kernel hands over the times of what was removed or linked too: nothing is copied for that.</summary>
+    [MountTheory, MemberData(nameof(Kinds))]
+    public void WhatIsRemovedIsNotCopied(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind, s_option);
+        _ = Probe.Check(mount.Lower, "gen a 1000000 1\ngen b 1000000 2\nlink b b2\ngen c 1000000 3\nmkdir d\ngen d/e 1000000 4\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, """
+            cat a => *
+            stat b => *
+            unlink a => ok
+            unlink b => ok
+            put new x => ok
+            rename new c => ok
+            rmtree d => ok
+            st b2 => *
+            """);
+        Assert.Equal(0, mount.Stats().GetProperty("gauges").GetProperty("copied_up").GetInt64());
+        mount.Unmount();
+        Assert.Equal(["c"], Directory.GetFiles(mount.Upper!).Select(Path.GetFileName).Where(n => new FileInfo(Path.Combine(mount.Upper!, n!)).Length > 0));
+    }
+
+    /// <summary>Whoever may write somebody else's file gets no error for its time, which it may not choose.</summary>
+    [MountFact]
+    public void AFileOfSomebodyElseCanBeWritten()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresDir, s_option)
+        {
+            Wrapper = ["setpriv", "--bounding-set=-fowner", "--inh-caps=-fowner"],
+        };
+        _ = Shell.Bash("echo -n old > theirs; chmod 666 theirs; chown 1234 theirs", directory: mount.Upper!).Must();
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "open f theirs RDWR => ok\nwrite f new => ok\nfsync f => ok\nclose f => ok\ntruncate theirs 2 => ok\n");
+        mount.Unmount();
+        Assert.Equal("ne", File.ReadAllText(Path.Combine(mount.Upper!, "theirs")));
+    }
 }

@@ -5,7 +5,10 @@ namespace Antares.Aot.Overlay;
 /// (SETATTR). They may come in either order, and a WRITE must not leave the time at which it happened to be handed over. So a WRITE puts
 /// back the time that it found, and no SETATTR of that file comes in between.
 /// </summary>
-/// <remarks>Taken before the gate, never after it, and never held over a reply. Files share a lock by chance.</remarks>
+/// <remarks>
+/// Taken before the gate, never after it, and only for a file that the upper has: nothing of a source is waited for with it held. Not held
+/// over a reply. Files share a lock by chance.
+/// </remarks>
 public sealed class CollectedWrites
 {
     private const int Count = 256;

@@ -68,14 +68,51 @@ public sealed unsafe class AttributeOps
             return Failure.Note("overlay", "id not mapped", Errno.EOVERFLOW);
         }
 
-        if (Collected is not { } order || (request.Fields & SetattrFields.ModifyTime) == 0)
+        if (Collected is not { } order || (request.Fields & (SetattrFields.ModifyTime | SetattrFields.Size)) == 0)
         {
             return SetattrUnderGate(nodeId, in request, uid, gid, attributes);
+        }
+
+        Errno error = BeforeTheOrder(nodeId, in request, attributes, out bool done, out bool isFile);
+        if (error != Errno.None || done || !isFile)
+        {
+            return error != Errno.None || done ? error : SetattrUnderGate(nodeId, in request, uid, gid, attributes);
         }
 
         lock (order.Of(nodeId))
         {
             return SetattrUnderGate(nodeId, in request, uid, gid, attributes);
+        }
+    }
+
+    // What may take long is done before the lock of collected writes is taken. And the kernel hands over the times of a lower file also when
+    // only its ctime moved, by an unlink or a link, where nothing is to be copied: the time of change is the one that it has.
+    private Errno BeforeTheOrder(ulong nodeId, in SetattrRequest request, stat* attributes, out bool done, out bool isFile)
+    {
+        const SetattrFields TimeOfChange = SetattrFields.ModifyTime | SetattrFields.ChangeTime;
+        lock (_tree.Gate)
+        {
+            Errno error;
+            do
+            {
+                done = false;
+                error = _tree.Resolve(nodeId, out Target target);
+                isFile = error == Errno.None && _tree.TypeOf(in target) == FileType.Regular;
+                if (error == Errno.None && isFile && !target.HasUpper && (request.Fields & ~TimeOfChange) == 0)
+                {
+                    error = _attributes.Get(in target, attributes);
+                    done = error == Errno.None && attributes->st_mtim.tv_sec == request.ModifyTime.tv_sec
+                        && attributes->st_mtim.tv_nsec == request.ModifyTime.tv_nsec;
+                }
+
+                if (error == Errno.None && isFile && !done)
+                {
+                    error = _copyUp.Ensure(ref target, (request.Fields & SetattrFields.Size) != 0 ? request.Size : CopyUp.Whole, out _);
+                }
+            }
+            while (_tree.Lowers.LoadLacking(ref error));
+
+            return error;
         }
     }
 
@@ -165,7 +202,7 @@ public sealed unsafe class AttributeOps
         SetattrFields fields = request.Fields;
         if ((fields & SetattrFields.Size) != 0)
         {
-            error = request.Size > long.MaxValue ? Errno.EFBIG : change.Truncate(node, (long)request.Size);
+            error = request.Size > long.MaxValue ? Errno.EFBIG : Truncate(node, (long)request.Size, fields);
         }
 
         if (error == Errno.None && (fields & SetattrFields.KillSuidGid) != 0 && (fields & SetattrFields.Mode) == 0)
@@ -193,9 +230,42 @@ public sealed unsafe class AttributeOps
             times[0] = TimeOf(fields, SetattrFields.AccessTime, SetattrFields.AccessTimeNow, request.AccessTime);
             times[1] = TimeOf(fields, SetattrFields.ModifyTime, SetattrFields.ModifyTimeNow, request.ModifyTime);
             error = change.Utimens(node, times);
+            if (error == Errno.EPERM && Collected is not null && MayBeNow(in request))
+            {
+                // Handed over by the kernel for a file that somebody else owns: who may write it may only say "now", of both times.
+                times[0].tv_nsec = StatMode.UTIME_NOW;
+                times[1].tv_nsec = StatMode.UTIME_NOW;
+                error = change.Utimens(node, times);
+            }
         }
 
         return error;
+    }
+
+    // Where the kernel collects writes it also keeps the time of change, and hands it over itself if the size changed it.
+    private Errno Truncate(uint node, long size, SetattrFields fields)
+    {
+        bool keepsTime = Collected is not null && (fields & (SetattrFields.ModifyTime | SetattrFields.ModifyTimeNow)) == 0;
+        stat before = default;
+        Errno error = keepsTime ? _tree.Upper.Access.Stat(node, &before) : Errno.None;
+        error = error == Errno.None ? _tree.Upper.Truncate(node, size) : error;
+        if (error != Errno.None || !keepsTime)
+        {
+            return error;
+        }
+
+        timespec* times = stackalloc timespec[2];
+        times[0] = new timespec { tv_nsec = StatMode.UTIME_OMIT };
+        times[1] = before.st_mtim;
+        error = _tree.Upper.Utimens(node, times);
+        return error == Errno.EPERM ? Errno.None : error;
+    }
+
+    private static bool MayBeNow(in SetattrRequest request)
+    {
+        const long Near = 60;
+        return (request.Fields & ~(SetattrFields.ModifyTime | SetattrFields.ChangeTime)) == 0
+            && Math.Abs(request.ModifyTime.tv_sec - DateTimeOffset.UtcNow.ToUnixTimeSeconds()) < Near;
     }
 
     private Errno KillSetId(uint node)

@@ -82,20 +82,6 @@ public sealed unsafe partial class DataOps
             return Errno.EFBIG;
         }
 
-        if (!late || Collected is not { } order)
-        {
-            return WriteNow(nodeId, offset, data, size, killSuidGid, late, keepsTime: false, out written);
-        }
-
-        lock (order.Of(nodeId))
-        {
-            return WriteNow(nodeId, offset, data, size, killSuidGid, late, keepsTime: true, out written);
-        }
-    }
-
-    private Errno WriteNow(ulong nodeId, ulong offset, byte* data, uint size, bool killSuidGid, bool late, bool keepsTime, out uint written)
-    {
-        written = 0;
         Errno error = PinForWriting(nodeId, CopyUp.Whole, out FdLease lease);
         if (error != Errno.None)
         {
@@ -104,20 +90,41 @@ public sealed unsafe partial class DataOps
 
         bool changed = false;
         error = killSuidGid ? UpperAttributes.KillSetId(lease.Fd, out changed) : Errno.None;
-        stat before = default;
-        error = error == Errno.None && keepsTime ? Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(lease.Fd, &before)) : error;
-        error = error == Errno.None ? UpperAttributes.Write(lease.Fd, offset, data, size, false, late, out written) : error;
-        if (error == Errno.None && keepsTime)
+        if (error == Errno.None && late && Collected is { } order)
         {
-            timespec* times = stackalloc timespec[2];
-            times[0] = new timespec { tv_nsec = StatMode.UTIME_OMIT };
-            times[1] = before.st_mtim;
-            error = Failure.Note("upper", "futimens", Antares.Interop.Attributes.Futimens(lease.Fd, times));
+            lock (order.Of(nodeId))
+            {
+                error = WriteKeepingTime(lease.Fd, offset, data, size, out written);
+            }
+        }
+        else if (error == Errno.None)
+        {
+            error = UpperAttributes.Write(lease.Fd, offset, data, size, false, late, out written);
         }
 
         _tree.Upper.Access.Cache.Release(lease);
         TellMode(nodeId, changed);
         return error;
+    }
+
+    private static Errno WriteKeepingTime(int fd, ulong offset, byte* data, uint size, out uint written)
+    {
+        written = 0;
+        stat before;
+        Errno error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(fd, &before));
+        error = error == Errno.None ? UpperAttributes.Write(fd, offset, data, size, false, whole: true, out written) : error;
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        timespec* times = stackalloc timespec[2];
+        times[0] = new timespec { tv_nsec = StatMode.UTIME_OMIT };
+        times[1] = before.st_mtim;
+        error = Antares.Interop.Attributes.Futimens(fd, times);
+
+        // Who may write a file need not be allowed to choose its times. The data are there.
+        return error is Errno.EPERM or Errno.EACCES ? Errno.None : Failure.Note("upper", "futimens", error);
     }
 
     /// <summary>Makes a file's data durable. A lower file is so already; a volatile mount promises nothing.</summary>
