@@ -322,9 +322,9 @@ public sealed class MegaMountTests : IDisposable
         string told = Try("store", "stat", "--store", _store).Must();
         Assert.Contains(" objects, ", told);
         // What was used in the last minutes stays, so the limit shows later.
-        _ = Shell.Bash($"find {_store}/objects -type f -exec touch -d '1 hour ago' {{}} +").Must();
+        _ = Shell.Bash($"find {_store}/objects2 -type f -exec touch -d '1 hour ago' {{}} +").Must();
         Try("store", "gc", "--store", _store, "--store-limit", "16M").Must();
-        long left = long.Parse(Shell.Bash($"du -s --block-size=1 {_store}/objects | cut -f1").Must());
+        long left = long.Parse(Shell.Bash($"du -s --block-size=1 {_store}/objects2 | cut -f1").Must());
         Assert.True(left < 17 << 20, $"{left} bytes left");
         SameAsCheckout();
     }

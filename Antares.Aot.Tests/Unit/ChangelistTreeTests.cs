@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Antares.Aot.Diagnostics;
-using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Mega.Changes;
 using Antares.Aot.Dicfuse.Tree;
 using Antares.Aot.Layers;

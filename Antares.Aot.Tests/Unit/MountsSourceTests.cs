@@ -18,6 +18,9 @@ public sealed class MountsSourceTests
     [InlineData("mega:", SourceKind.Mega, "")]
     [InlineData("git:repo@v1", SourceKind.Git, "repo@v1")]
     [InlineData("tar:a:b.tar", SourceKind.Tar, "a:b.tar")]
+    [InlineData("https://host/image", SourceKind.Remote, "https://host/image")]
+    [InlineData("http://host:1/image", SourceKind.Remote, "http://host:1/image")]
+    [InlineData("./http:image", SourceKind.Folder, "./http:image")]
     [InlineData("-x", SourceKind.Folder, "-x")]
     [InlineData("a b\nc", SourceKind.Folder, "a b\nc")]
     public void AFolderIsReadAsMeant(string text, SourceKind kind, string path)
@@ -30,8 +33,6 @@ public sealed class MountsSourceTests
     [Theory]
     [InlineData("git:", "nothing")]
     [InlineData("tar:", "nothing")]
-    [InlineData("https://host/image", "https:")]
-    [InlineData("http://host/image", "http:")]
     [InlineData("", "nothing")]
     [InlineData("dir:", "nothing")]
     [InlineData("/a/\uFFFD", "UTF-8")]

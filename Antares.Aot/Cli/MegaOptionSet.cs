@@ -6,7 +6,7 @@ using Antares.Aot.Mounts;
 
 namespace Antares.Aot.Cli;
 
-/// <summary>The options of <c>mega:</c> sources, and how they become a <see cref="MegaRequest"/>.</summary>
+/// <summary>The options of sources on servers (<c>mega:</c>, <c>https:</c>), and how they become a <see cref="MegaRequest"/>.</summary>
 internal sealed class MegaOptionSet
 {
     private readonly Option<string?> _baseUrl = new("--base-url") { Description = "Server of mega:/PATH, which names none (default: $SCORPIO_BASE_URL)", HelpName = "URL" };
@@ -22,17 +22,22 @@ internal sealed class MegaOptionSet
     private readonly Option<string?> _headerFile = new("--header-file") { Description = "File with further headers, NAME: VALUE on each line (default: $ANTARES_HEADERS)", HelpName = "FILE" };
     private readonly Option<string[]> _prefetch = new("--prefetch")
     {
-        Description = "What to fetch of a mega: source before it is asked for, with all below it: names below MNT with *, ? and **, or a file of such, its path beginning with / or ./; repeatable",
+        Description = "What to fetch of a mega: or https: source before it is asked for, with all below it: names below MNT with *, ? and **, or a file of such, its path beginning with / or ./; repeatable",
         HelpName = "GLOB|FILE",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
 
-    private readonly Option<string?> _record = new("--record") { Description = "Write at the end what was looked up and read of a mega: source", HelpName = "FILE" };
+    private readonly Option<string?> _record = new("--record") { Description = "Write at the end what was looked up and read of a mega: or https: source", HelpName = "FILE" };
     private readonly Option<string?> _replay = new("--replay") { Description = "Fetch what such a list names, in its order; may be the file of --record", HelpName = "FILE" };
     private readonly Option<string?> _caFile = new("--ca-file") { Description = "Certificates to trust instead of the system's, as PEM", HelpName = "FILE" };
 
-    private Option[] All => [_baseUrl, _path, _revision, _cl, _clPath, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile, _prefetch, _record, _replay];
+    private readonly Option<bool> _download = new("--download") { Description = "Fetch an https: image whole before it is mounted, also from a server that sends no parts of files" };
+
+    private Option[] All => [_baseUrl, _path, _revision, _cl, _clPath, _store, _storeLimit, _offline, _onDrift, _tokenFile, _headerFile, _caFile, _download, _prefetch, _record, _replay];
+
+    /// <summary>Those that an image on a server has.</summary>
+    private Option[] OfImages => [_store, _storeLimit, _offline, _tokenFile, _headerFile, _caFile, _download, _prefetch, _record, _replay];
 
     /// <summary><c>--cl-path</c>, which <c>cl set</c> has too.</summary>
     public static Option<string?> ClPathOption() =>
@@ -58,7 +63,7 @@ internal sealed class MegaOptionSet
     }
 
     /// <summary>Those of mounts alone: fetching what nobody has asked for yet, and changelists.</summary>
-    private Option[] Ahead => [_cl, _clPath, _prefetch, _record, _replay];
+    private Option[] Ahead => [_cl, _clPath, _download, _prefetch, _record, _replay];
 
     /// <param name="command">The verb.</param>
     /// <param name="looksAhead">False: it reads everything anyway.</param>
@@ -77,16 +82,21 @@ internal sealed class MegaOptionSet
     /// <exception cref="MountProblem">Usage: options of mega: sources, and no such source.</exception>
     public void Check(ParseResult result, IReadOnlyList<SourceSpec> lowers, bool keepsImages = true)
     {
-        if (lowers.Any(lower => lower.Kind == SourceKind.Mega))
-        {
-            return;
-        }
-
-        Option[] ofStore = keepsImages && lowers.Any(lower => lower.Kind is SourceKind.Git or SourceKind.Tar) ? [_store, _storeLimit] : [];
-        var given = All.Except(ofStore).Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name).ToList();
+        var hasImages = lowers.Any(lower => lower.Kind == SourceKind.Remote);
+        IEnumerable<Option> fitting = lowers.Any(lower => lower.Kind == SourceKind.Mega) ? All.Except([_download]) : [];
+        fitting = hasImages ? fitting.Concat(OfImages) : fitting;
+        fitting = keepsImages && lowers.Any(lower => lower.Kind is SourceKind.Git or SourceKind.Tar) ? fitting.Concat([_store, _storeLimit]) : fitting;
+        var given = All.Except(fitting).Where(option => result.GetResult(option) is { Implicit: false }).ToList();
         if (given.Count > 0)
         {
-            throw MountProblem.Usage($"{string.Join(", ", given)}: only for mega: sources, and there is none here; leave {(given.Count == 1 ? "it" : "them")} out, or give mega:URL/PATH");
+            var kind = given.Contains(_download) ? "https: images" : "mega: sources";
+            var example = given.Contains(_download) ? "https://HOST/TREE.dic" : "mega:URL/PATH";
+            throw MountProblem.Usage($"{string.Join(", ", given.Select(option => option.Name))}: only for {kind}, and there is none here; leave {(given.Count == 1 ? "it" : "them")} out, or give {example}");
+        }
+
+        if (result.GetValue(_download) && result.GetValue(_offline))
+        {
+            throw MountProblem.Usage("--download and --offline exclude each other: one asks the server for everything, the other for nothing");
         }
     }
 
@@ -111,6 +121,7 @@ internal sealed class MegaOptionSet
             Store = result.GetValue(_store),
             StoreLimit = result.GetValue(_storeLimit) is { } text ? Limit(text) : StoreFolder.DefaultLimit,
             Offline = result.GetValue(_offline),
+            Download = result.GetValue(_download),
             OnDrift = result.GetValue(_onDrift) switch
             {
                 null or "fail" => OnDrift.Fail,

@@ -22,7 +22,7 @@ internal sealed class MountOptionSet
 
     private readonly Option<string[]> _images = new("--image")
     {
-        Description = "Image, git:REPO[@REV] or tar:FILE stacked over SOURCE, below every --layer; repeatable, the first is on top",
+        Description = "Image, https://… of one, git:REPO[@REV] or tar:FILE stacked over SOURCE, below every --layer; repeatable, the first is on top",
         HelpName = "IMAGE",
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,
@@ -198,9 +198,9 @@ internal sealed class MountOptionSet
     private static SourceSpec ImageOf(string text)
     {
         var spec = SourceSpec.Parse(text);
-        return spec.Kind is SourceKind.Folder or SourceKind.Git or SourceKind.Tar
+        return spec.Kind is SourceKind.Folder or SourceKind.Git or SourceKind.Tar or SourceKind.Remote
             ? spec with { Kind = spec.Kind == SourceKind.Folder ? SourceKind.Image : spec.Kind }
-            : throw MountProblem.Usage($"--image {text}: give an image file, git:REPO or tar:FILE; a folder goes on top with --layer");
+            : throw MountProblem.Usage($"--image {text}: give an image file or its https: address, git:REPO or tar:FILE; a folder goes on top with --layer");
     }
 
     private static void CheckChangelist(MegaRequest mega, IReadOnlyList<SourceSpec> lowers)

@@ -13,7 +13,7 @@ internal static class MountVerb
     {
         var source = new Argument<string?>("SOURCE")
         {
-            Description = "A folder or an image, used as it is; dir:FOLDER, loaded lazily into memory; git:REPO[@REV] or tar:FILE, packed into the store once; or mega:URL/PATH[@REV], a directory of a monorepo server",
+            Description = "A folder or an image, used as it is; https://HOST/IMAGE, fetched as it is read; dir:FOLDER, loaded lazily into memory; git:REPO[@REV] or tar:FILE, packed into the store once; or mega:URL/PATH[@REV], a directory of a monorepo server",
             Arity = ArgumentArity.ZeroOrOne,
         };
         var mountPoint = new Argument<string?>("MNT")

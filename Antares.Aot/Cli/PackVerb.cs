@@ -13,6 +13,9 @@ internal static class PackVerb
     public const string Name = "pack";
 
     private const int MostThreads = 64;
+    private const int LeastFrame = 16 << 10;
+    private const int LargestFrame = 1 << 20;
+    private const int PageBytes = 4096;
 
     public static Command Create(CommandContext context)
     {
@@ -29,6 +32,11 @@ internal static class PackVerb
             HelpName = "N",
             DefaultValueFactory = _ => new PackOptions().Level,
         };
+        var frame = new Option<string?>("--frame")
+        {
+            Description = "Most bytes of a frame, the unit of reading, 16K to 1M: smaller ones are larger together, and less is fetched of an image on a server (default: 512K)",
+            HelpName = "SIZE",
+        };
         var excludes = new Option<string[]>("--exclude")
         {
             Description = "Leave out what matches: a name, or with '/' in it a path; *, ? and ** as usual; repeatable",
@@ -39,7 +47,7 @@ internal static class PackVerb
         var mtime = new Option<string?>("--mtime") { Description = "One modification time for everything, in seconds since 1970", HelpName = "SECONDS" };
         var owner = new Option<string?>("--owner") { Description = "One owner for everything, as numbers", HelpName = "UID:GID" };
         var threads = new Option<int?>("--threads") { Description = "Threads that compress (default: one per processor); the image is the same", HelpName = "N" };
-        var command = new Command(Name, "Make an image of a tree: one file that is mounted in milliseconds") { source, output, patched, level, excludes, mtime, owner, threads };
+        var command = new Command(Name, "Make an image of a tree: one file that is mounted in milliseconds") { source, output, patched, level, frame, excludes, mtime, owner, threads };
         var mega = new MegaOptionSet();
         mega.AddTo(command, looksAhead: false);
         command.SetAction(result =>
@@ -54,6 +62,7 @@ internal static class PackVerb
             var options = new PackOptions
             {
                 Level = InRange("--level", result.GetValue(level), 19),
+                FrameBytes = FrameOf(result.GetValue(frame)),
                 Excludes = result.GetValue(excludes) ?? [],
                 Mtime = MtimeOf(result.GetValue(mtime)),
                 Owner = OwnerOf(result.GetValue(owner)),
@@ -70,6 +79,21 @@ internal static class PackVerb
             return ExitCode.Ok;
         });
         return command;
+    }
+
+    private static int FrameOf(string? text)
+    {
+        if (text is null)
+        {
+            return new PackOptions().FrameBytes;
+        }
+
+        var unit = text.Length > 0 ? "KM".IndexOf(char.ToUpperInvariant(text[^1])) : -1;
+        var isNumber = int.TryParse(unit >= 0 ? text[..^1] : text, NumberStyles.None, CultureInfo.InvariantCulture, out var number);
+        var bytes = isNumber && number <= LargestFrame ? (long)number << (10 * (unit + 1)) : 0;
+        return bytes is >= LeastFrame and <= LargestFrame && bytes % PageBytes == 0
+            ? (int)bytes
+            : throw MountProblem.Usage($"--frame '{text}': give 16K to 1M, in steps of 4K");
     }
 
     private static timespec? MtimeOf(string? text) => text switch

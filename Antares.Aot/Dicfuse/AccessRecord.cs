@@ -1,5 +1,4 @@
 using Antares.Aot.Dicfuse.Store;
-using Antares.Aot.Dicfuse.Tree;
 using Antares.Aot.Layers;
 
 namespace Antares.Aot.Dicfuse;
@@ -43,30 +42,38 @@ internal sealed class AccessRecord
     }
 
     /// <summary>The list as <see cref="AccessList"/> reads it.</summary>
-    /// <param name="nodes">The tree.</param>
+    /// <param name="tree">The tree.</param>
     /// <returns>Null: no memory.</returns>
-    public NativeBody? ToText(NodeStore nodes)
+    public NativeBody? ToText(INamedTree tree)
     {
         var text = new NativeBody();
         bool room = text.TryAppend(AccessList.Header);
-        var parts = new List<uint>();
+        var parts = new List<byte[]>();
         lock (_lock)
         {
             foreach (uint node in _order)
             {
                 parts.Clear();
-                unsafe
+                bool isTold = true;
+                for (uint at = node; at != ILayer.RootNode && isTold;)
                 {
-                    for (uint at = node; at != ILayer.RootNode; at = nodes[at]->Parent)
+                    isTold = tree.TryGetName(at, out uint directory, out Base.ByteName name);
+                    if (isTold)
                     {
-                        parts.Add(at);
+                        parts.Add(name.Span.ToArray());
+                        at = directory;
                     }
+                }
 
-                    room = room && text.TryAppend(nodes[node]->IsDirectory ? "D "u8 : "F "u8) && (parts.Count > 0 || text.TryAppend("/"u8));
-                    for (int i = parts.Count - 1; i >= 0 && room; i--)
-                    {
-                        room = text.TryAppend("/"u8) && AccessList.TryAppendName(text, nodes.NameOf(nodes[parts[i]]).Span);
-                    }
+                if (!isTold)
+                {
+                    continue;
+                }
+
+                room = room && text.TryAppend(tree.IsDirectory(node) ? "D "u8 : "F "u8) && (parts.Count > 0 || text.TryAppend("/"u8));
+                for (int i = parts.Count - 1; i >= 0 && room; i--)
+                {
+                    room = text.TryAppend("/"u8) && AccessList.TryAppendName(text, parts[i]);
                 }
 
                 room = room && text.TryAppend("\n"u8);

@@ -1,5 +1,6 @@
 using Antares.Aot.Base;
 using Antares.Aot.Dicfuse.Image;
+using Antares.Aot.Dicfuse.Image.Remote;
 using Antares.Aot.Layers;
 using Antares.Aot.Mounts;
 using Antares.Interop;
@@ -28,10 +29,19 @@ internal static class ImageFiles
     /// <exception cref="ImageException">What is wrong with it.</exception>
     public static ImageLayer OpenStrict(string path)
     {
+        if (ImageAddress.IsMeant(path))
+        {
+            throw RefuseServer(ImageAddress.WithoutSecrets(path), "this command");
+        }
+
         SourceSpec.CheckPath("image", path);
         var error = HostPath.Open(path, Fcntl.O_RDONLY | Fcntl.O_NONBLOCK, 0, out var fd);
         return error == Errno.None ? Open(fd) : throw MountProblem.Host($"image {path}", error);
     }
+
+    /// <summary>What reads an image whole, or writes one, works on files.</summary>
+    public static MountProblem RefuseServer(string address, string who) =>
+        MountProblem.Usage($"{address}: {who} takes an image from a file, not from a server: fetch it first (curl -O), or mount it (antares-aot mount {address} MNT)");
 
     /// <summary>Makes a layer of an open file, which is taken over, or closed when it is no image.</summary>
     /// <exception cref="ImageException">What is wrong with it.</exception>

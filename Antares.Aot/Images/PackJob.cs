@@ -57,6 +57,7 @@ internal static class PackJob
         SourceKind.Git => PackSources.OpenGit(source, PackSources.FindRevision(source), progress),
         SourceKind.Tar when unpacked is not null => PackSources.OpenTar(source, PackSources.OpenArchive(source, out _), unpacked.Fd, progress),
         SourceKind.Mega => OpenServer(source, mega, log),
+        SourceKind.Remote => throw ImageFiles.RefuseServer(source.ToString(), "pack"),
         _ => OpenFolder(source, target),
     };
 

@@ -192,7 +192,7 @@ public sealed unsafe class DicfuseLayer : ILayer
         {
             var source = new MegaSource(name, store!, pinned);
             var tree = new DicfuseTree(name, store!, source, places: options.Places);
-            source.Prefetcher = ahead is null ? null : new Prefetcher(tree, source, ahead, pinned.Options.Concurrency, log);
+            source.Prefetcher = ahead is null ? null : new Prefetcher(new MegaAhead(tree, source), ahead, pinned.Options.Concurrency, log);
             layer = new DicfuseLayer(name, tree, options);
         }
 

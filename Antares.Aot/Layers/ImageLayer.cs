@@ -1,5 +1,10 @@
 using Antares.Aot.Base;
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse;
 using Antares.Aot.Dicfuse.Image;
+using Antares.Aot.Dicfuse.Image.Remote;
+using Antares.Aot.Dicfuse.Mega;
+using Antares.Aot.Dicfuse.Store;
 using Antares.Interop;
 
 namespace Antares.Aot.Layers;
@@ -18,18 +23,30 @@ public sealed unsafe class ImageLayer : ILayer
     private readonly IdMap _uids;
     private readonly IdMap _gids;
     private readonly ulong _numberMark;
+    private readonly RemoteFrames? _remote;
+    private readonly AccessRecord? _record;
+    private readonly Action<NativeBody>? _recorded;
+    private readonly Prefetcher? _prefetcher;
+    private bool _started;
     private bool _disposed;
 
     /// <param name="image">Disposed with the layer.</param>
     /// <param name="uids">Users of the image as the mount shows them.</param>
     /// <param name="gids">Groups of the image as the mount shows them.</param>
     /// <param name="numberMark">Bits set in each st_ino.</param>
-    internal ImageLayer(ImageFile image, IdMap uids, IdMap gids, ulong numberMark)
+    /// <param name="remote">Where the rest of it is; null: all is here.</param>
+    internal ImageLayer(ImageFile image, IdMap uids, IdMap gids, ulong numberMark, RemoteParts? remote = null)
     {
         _numberMark = numberMark;
         _image = image;
         _tree = new ImageTree(image);
-        _content = new ImageContent(image);
+        _recorded = remote?.Recorded;
+        _record = _recorded is null ? null : new AccessRecord();
+        _remote = remote?.Pinned is { } pinned ? new RemoteFrames(pinned, image, remote.Places) : null;
+        _content = new ImageContent(image, _remote);
+        _prefetcher = _remote is not null && remote?.Ahead is { } plan
+            ? new Prefetcher(new RemoteAhead(this, _remote), plan, _remote.Client.Options.Concurrency, remote.Log)
+            : null;
         _xattrs = new ImageXattrs(image);
         _uids = uids;
         _gids = gids;
@@ -67,6 +84,12 @@ public sealed unsafe class ImageLayer : ILayer
     /// <exception cref="ImageException">Damaged.</exception>
     internal string? PatchedName => ImageProvenance.Read(_image).Find(line => line.Key == ImageProvenance.BaseKey).Value;
 
+    /// <summary>Brings what is not here; null: all is here.</summary>
+    internal RemoteFrames? Remote => _remote;
+
+    /// <summary>Fetches before somebody asks; null: nothing does.</summary>
+    internal Prefetcher? Prefetcher => _prefetcher;
+
     internal ImageTree Tree => _tree;
 
     internal ImageContent Content => _content;
@@ -81,8 +104,26 @@ public sealed unsafe class ImageLayer : ILayer
     /// <param name="gids">Groups of the image as the mount shows them.</param>
     /// <param name="layerNumber">0 for the bottom of the stack; else the place in it, 1 to 255, the same at each mount.</param>
     /// <exception cref="ImageException">What is wrong with it.</exception>
-    public static ImageLayer Open(int fd, IdMap uids, IdMap gids, uint layerNumber = 0) =>
-        new(ImageFile.Open(fd), uids, gids, layerNumber == 0 ? 0 : FolderNumbers.NumberMark(layerNumber));
+    public static ImageLayer Open(int fd, IdMap uids, IdMap gids, uint layerNumber = 0) => Open(fd, uids, gids, layerNumber, null);
+
+    /// <inheritdoc cref="Open(int, IdMap, IdMap, uint)"/>
+    /// <param name="fd">As above; of a part that is here open for writing too.</param>
+    /// <param name="uids">As above.</param>
+    /// <param name="gids">As above.</param>
+    /// <param name="layerNumber">As above.</param>
+    /// <param name="remote">Of an image on a server; on success the layer owns what is in it.</param>
+    internal static ImageLayer Open(int fd, IdMap uids, IdMap gids, uint layerNumber, RemoteParts? remote) =>
+        new(ImageFile.Open(fd), uids, gids, layerNumber == 0 ? 0 : FolderNumbers.NumberMark(layerNumber), remote);
+
+    /// <summary>To be called before somebody is waited for who may be asking the server: as <see cref="RequestWait.Enter"/>.</summary>
+    public Errno EnterSource() => _remote?.Enter() ?? Errno.None;
+
+    /// <summary>Starts what goes on beside the requests, when the mount is up. Once.</summary>
+    public void StartOthers()
+    {
+        _started = true;
+        _prefetcher?.Start();
+    }
 
     /// <summary>True when a file begins as an image does.</summary>
     /// <param name="fd">A regular file, open for reading.</param>
@@ -90,12 +131,36 @@ public sealed unsafe class ImageLayer : ILayer
 
     public Errno Find(uint directory, ByteName name, out uint node)
     {
+        Errno error = FindUnrecorded(directory, name, out node);
+        if (error is Errno.None or Errno.ENOENT)
+        {
+            _record?.Touch(directory);
+        }
+
+        return error;
+    }
+
+    public Errno Next(uint directory, ulong cookie, out LayerEntry entry)
+    {
+        Errno error = NextUnrecorded(directory, cookie, out entry);
+        if (error is Errno.None or Errno.ENOENT)
+        {
+            _record?.Touch(directory);
+        }
+
+        return error;
+    }
+
+    /// <inheritdoc cref="Find"/>
+    internal Errno FindUnrecorded(uint directory, ByteName name, out uint node)
+    {
         node = 0;
         Errno error = _tree.Find(directory, name, out uint child);
         return _image.Sound(error == Errno.None ? _tree.GetObject(child, out node, out _) : error);
     }
 
-    public Errno Next(uint directory, ulong cookie, out LayerEntry entry)
+    /// <inheritdoc cref="Next"/>
+    internal Errno NextUnrecorded(uint directory, ulong cookie, out LayerEntry entry)
     {
         entry = default;
         Errno error = _tree.Directory(directory, out ImageNode record);
@@ -147,7 +212,7 @@ public sealed unsafe class ImageLayer : ILayer
     public uint ObjectOf(uint node) => _tree.GetObject(node, out uint found, out _) == Errno.None ? found : node;
 
     /// <inheritdoc/>
-    /// <remarks>An image is on this machine: there is nothing to load.</remarks>
+    /// <remarks>The metadata of an image are on this machine: there is nothing to load.</remarks>
     public bool IsLoaded(uint node, LayerPart part) => true;
 
     public Errno Load(uint node, LayerPart part) => Errno.None;
@@ -218,7 +283,7 @@ public sealed unsafe class ImageLayer : ILayer
     public Errno Read(uint node, ulong offset, byte* buffer, uint size, out uint got)
     {
         got = 0;
-        Errno error = _tree.GetObject(node, out _, out ImageNode record);
+        Errno error = _tree.GetObject(node, out uint found, out ImageNode record);
         FileType type = ImageTree.TypeOf(record);
         if (error == Errno.None && type != FileType.Regular)
         {
@@ -238,6 +303,11 @@ public sealed unsafe class ImageLayer : ILayer
         uint wanted = (uint)Math.Min(size, record.Size - offset);
         error = _image.Sound(_content.Read(record, offset, buffer, wanted));
         got = error == Errno.None ? wanted : 0;
+        if (error == Errno.None)
+        {
+            _record?.Touch(found);
+        }
+
         return error;
     }
 
@@ -298,8 +368,30 @@ public sealed unsafe class ImageLayer : ILayer
         if (!_disposed)
         {
             _disposed = true;
+            _prefetcher?.Stop();
+
+            // A mount that did not come to be leaves the list of an earlier one.
+            if (_started && _record?.ToText(_tree) is { } text)
+            {
+                using (text)
+                {
+                    _recorded!(text);
+                }
+            }
+
+            _remote?.BreakOff();
+            _prefetcher?.Join();
             _content.Dispose();
             _image.Dispose();
+            _remote?.Dispose();
         }
     }
 }
+
+/// <summary>What an image on a server needs beside its file.</summary>
+/// <param name="Pinned">The server; null: all of the image is here.</param>
+/// <param name="Places">How many requests may wait for it.</param>
+/// <param name="Recorded">Takes the list of what was touched (<see cref="AccessRecord"/>) when the layer is closed; null: none is kept.</param>
+/// <param name="Ahead">What to fetch before somebody asks; null: nothing.</param>
+/// <param name="Log">Hears of that.</param>
+internal sealed record RemoteParts(PinnedImage? Pinned, SourcePlaces? Places, Action<NativeBody>? Recorded, PrefetchPlan? Ahead, Log Log);

@@ -82,7 +82,7 @@ internal sealed class FuseEngine : IMountEngine
             Acls = plan.Request.Behaviour is { Acls: true, Xattrs: true },
             MaxThreads = ThreadsOfTheUpper + plan.Lowers.Sum(lower => lower.Spec.Kind switch
             {
-                SourceKind.Mega => SourcePlaces.OfServer,
+                SourceKind.Mega or SourceKind.Remote => SourcePlaces.OfServer,
                 SourceKind.Dicfuse => SourcePlaces.OfFolder,
                 _ => 0,
             }),

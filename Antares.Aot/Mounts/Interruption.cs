@@ -47,7 +47,7 @@ internal sealed unsafe class Interruption : IDisposable
         _next = _clock.ElapsedMilliseconds + PauseMs;
         if (_report is { IsGone: true } || HasSignal())
         {
-            throw MountProblem.Host("interrupted while the source was being packed; nothing was mounted");
+            throw MountProblem.Host("interrupted while the source was being packed or fetched; nothing was mounted");
         }
     }
 

@@ -4,6 +4,7 @@ using Antares.Aot.Dicfuse;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Mega.Changes;
+using Antares.Aot.Dicfuse.Store;
 using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
 using Antares.Interop;
@@ -102,12 +103,23 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
             return OpenServer(lower, index);
         }
 
-        if (lower.Root is not { } opened)
+        if (lower is { IsPart: true, Remote: null })
+        {
+            // A layer took the server over and closed it; an engine that begins anew asks once more.
+            lower.Remote = ImageSetup.Pin(lower.Spec, plan.Request.Mega, plan.StorePath, diagnostics.Log, static () => { });
+        }
+
+        if ((lower.Remote?.File ?? lower.Root) is not { } opened)
         {
             throw MountProblem.Host($"source {lower.Spec} was not opened");
         }
 
         var error = Fd.DupCloexec(opened.Value, out var root); // another engine may have to begin anew
+        if (opened != lower.Root)
+        {
+            opened.Dispose();
+        }
+
         if (error != Errno.None)
         {
             throw MountProblem.Host($"source {lower.Spec} cannot be opened once more", error);
@@ -167,13 +179,12 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
 
         // Contents are in the store, and what was read is in the kernel's cache: a third copy in memory gains nothing.
         var request = plan.Request.Mega;
-        var isFirst = !plan.Lowers.Take(index).Any(above => above.Spec.Kind == SourceKind.Mega);
         var options = new DicfuseOptions
         {
             Slot = (uint)index + 1,
             MemoryLimitBytes = 0,
-            Places = new SourcePlaces(SourcePlaces.OfServer) { TimeRunsOn = MegaSetup.KernelLimitSeconds() > 0 },
-            Recorded = isFirst && request.Record is { } file ? text => LookAhead.Write(file, text, diagnostics.Log) : null,
+            Places = PlacesOfServer(),
+            Recorded = Recorded(index),
         };
         var error = DicfuseLayer.OpenServer("mega", lower.Mega, options, LookAhead.Plan(request, diagnostics.Log), diagnostics.Log, out var layer);
         if (error != Errno.None || layer is null)
@@ -201,13 +212,26 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         return layer;
     }
 
+    private static SourcePlaces PlacesOfServer() => new(SourcePlaces.OfServer) { TimeRunsOn = MegaSetup.KernelLimitSeconds() > 0 };
+
+    /// <summary>Of several sources on servers the topmost is recorded.</summary>
+    private Action<NativeBody>? Recorded(int index) =>
+        plan.Request.Mega.Record is { } file && !plan.Lowers.Take(index).Any(above => above.Spec.Kind is SourceKind.Mega or SourceKind.Remote)
+            ? text => LookAhead.Write(file, text, diagnostics.Log)
+            : null;
+
+    private RemoteParts? RemoteOf(int index) => plan.Lowers[index].Spec.Kind != SourceKind.Remote
+        ? null
+        : new RemoteParts(plan.Lowers[index].Remote, PlacesOfServer(), Recorded(index), LookAhead.Plan(plan.Request.Mega, diagnostics.Log), diagnostics.Log);
+
     /// <summary>Opens an image; where it is topmost, an upper that is ours gets its root's attributes.</summary>
     private ImageLayer OpenImage(int index, int file)
     {
         ImageLayer image;
         try
         {
-            image = ImageLayer.Open(file, plan.Uids, plan.Gids, index == plan.Lowers.Count - 1 ? 0 : (uint)index + 1);
+            image = ImageLayer.Open(file, plan.Uids, plan.Gids, index == plan.Lowers.Count - 1 ? 0 : (uint)index + 1, RemoteOf(index));
+            plan.Lowers[index].Remote = null; // the layer's from here on
         }
         catch (ImageException problem)
         {

@@ -2,7 +2,7 @@ using Antares.Aot.Dicfuse.Mega;
 
 namespace Antares.Aot.Mounts;
 
-/// <summary>What a user asks of a <c>mega:</c> source beside its address: nothing checked yet.</summary>
+/// <summary>What a user asks of a source on a server (<c>mega:</c>, <c>https:</c>) beside its address: nothing checked yet.</summary>
 public sealed record MegaRequest
 {
     /// <summary>Server for an address without one.</summary>
@@ -23,6 +23,9 @@ public sealed record MegaRequest
     public bool Offline { get; init; }
 
     public OnDrift OnDrift { get; init; }
+
+    /// <summary>Of an image: all of it is fetched before it is mounted.</summary>
+    public bool Download { get; init; }
 
     /// <summary>File whose first line is the bearer token.</summary>
     public string? TokenFile { get; init; }

@@ -3,6 +3,7 @@ using System.Text;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Store;
+using Antares.Aot.Dicfuse.Web;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -75,9 +76,9 @@ internal static class MegaSetup
             Uid = Process.Geteuid(),
             Gid = Process.Getegid(),
         };
-        if (SendsSecretsOpenly(options))
+        if (!options.Offline)
         {
-            log.Warn($"the token or headers for {address.Base} are sent unencrypted, for everybody on the way to read; use https: if the server has it");
+            WarnOfOpenSecrets(address.Base, options.Token is not null || options.Headers.Count > 0, log);
         }
 
         try
@@ -106,9 +107,14 @@ internal static class MegaSetup
         return Pin(address, request, workspaceStore, log);
     }
 
-    private static bool SendsSecretsOpenly(MegaOptions options) =>
-        !options.Offline && (options.Token is not null || options.Headers.Count > 0)
-        && Uri.TryCreate(options.Address.Base, UriKind.Absolute, out var server) && server.Scheme == Uri.UriSchemeHttp && !server.IsLoopback;
+    /// <summary>Warns of secrets that go over the net as they are.</summary>
+    internal static void WarnOfOpenSecrets(string server, bool hasSecrets, Log log)
+    {
+        if (hasSecrets && Uri.TryCreate(server, UriKind.Absolute, out var uri) && uri.Scheme == Uri.UriSchemeHttp && !uri.IsLoopback)
+        {
+            log.Warn($"the token or headers for {server} are sent unencrypted, for everybody on the way to read; use https: if the server has it");
+        }
+    }
 
     /// <summary>An address as it may be shown: without the user name and password that somebody wrote into it.</summary>
     private static string WithoutSecrets(string text)
@@ -142,7 +148,9 @@ internal static class MegaSetup
         return Math.Min(least, ushort.MaxValue);
     }
 
-    private static string? Token(string? file)
+    /// <summary>The bearer token; null: none.</summary>
+    /// <exception cref="MountProblem">Usage or Host.</exception>
+    internal static string? Token(string? file)
     {
         var token = file is null ? Environment.GetEnvironmentVariable(TokenVariable) : Lines("--token-file", file).FirstOrDefault();
         if (string.IsNullOrWhiteSpace(token))
@@ -156,7 +164,9 @@ internal static class MegaSetup
             : throw MountProblem.Usage("the token has characters in it that no token has; it must be one line of printable ASCII");
     }
 
-    private static List<KeyValuePair<string, string>> Headers(string? file)
+    /// <summary>Further headers.</summary>
+    /// <exception cref="MountProblem">Usage or Host.</exception>
+    internal static List<KeyValuePair<string, string>> Headers(string? file)
     {
         var lines = file is not null ? Lines("--header-file", file) : (Environment.GetEnvironmentVariable(HeadersVariable) ?? "").Split('\n');
         var result = new List<KeyValuePair<string, string>>();
@@ -172,7 +182,7 @@ internal static class MegaSetup
                 throw MountProblem.Usage($"a line of {from} is no header: write NAME: VALUE");
             }
 
-            if (!MegaClient.CanSend(name, value))
+            if (!WebClient.CanSend(name, value))
             {
                 throw MountProblem.Usage($"the header {name} of {from} cannot go with a question: it describes content or the connection, or its value is not printable ASCII");
             }
@@ -197,7 +207,9 @@ internal static class MegaSetup
             : Encoding.UTF8.GetString(content).Split('\n');
     }
 
-    private static string CheckedCaFile(string file)
+    /// <summary>A file of certificates.</summary>
+    /// <exception cref="MountProblem">Usage or Host.</exception>
+    internal static string CheckedCaFile(string file)
     {
         SourceSpec.CheckPath("--ca-file", file);
         var error = HostPath.ReadAll(file, out var content);

@@ -1,5 +1,7 @@
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Mega;
+using Antares.Aot.Dicfuse.Store;
+using Antares.Aot.Dicfuse.Web;
 using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
 
@@ -27,6 +29,13 @@ internal static class MountGauges
             diagnostics.AddGauge("image_frame_hits", () => image.FrameHits);
             diagnostics.AddGauge("image_frame_loads", () => image.FrameLoads);
             diagnostics.AddGauge("image_frame_failures", () => image.FrameFailures);
+            if (image.Remote is { } remote)
+            {
+                diagnostics.AddGauge("image_frames_fetched", () => remote.Fetched);
+                diagnostics.AddGauge("image_requests_waiting", () => remote.RequestsWaiting);
+                AddServer(diagnostics, remote.Client, remote.Store);
+                AddAhead(diagnostics, image.Prefetcher);
+            }
         }
 
         foreach (DicfuseLayer tree in lowers.OfType<DicfuseLayer>())
@@ -48,25 +57,35 @@ internal static class MountGauges
             diagnostics.AddGauge("dicfuse_source_changes", () => tree.SourceChanges);
             if (tree.Tree.Source is MegaSource mega)
             {
-                diagnostics.AddGauge("server_requests", () => mega.Client.Requests);
-                diagnostics.AddGauge("server_retries", () => mega.Client.Retries);
-                diagnostics.AddGauge("server_bytes", () => mega.Client.ReceivedBytes);
+                AddServer(diagnostics, mega.Client.Web, mega.Store);
                 diagnostics.AddGauge("changelist_names", () => tree.Tree.Edits?.All.Length ?? 0);
                 diagnostics.AddGauge("server_drifts", () => mega.Trees.Drifts);
-                diagnostics.AddGauge("store_reads", () => mega.Store.Hits);
-                diagnostics.AddGauge("store_written_bytes", () => mega.Store.WrittenBytes);
-                diagnostics.AddGauge("store_damaged", () => mega.Store.Damaged);
-                diagnostics.AddGauge("store_memory_bytes", () => mega.Store.Room.Memory.Bytes);
                 diagnostics.AddGauge("sizes_corrected", () => mega.SizesCorrected);
-                if (mega.Prefetcher is { } ahead)
-                {
-                    diagnostics.AddGauge("prefetched_files", () => ahead.Files);
-                    diagnostics.AddGauge("prefetched_bytes", () => ahead.Bytes);
-                    diagnostics.AddGauge("prefetched_directories", () => ahead.Directories);
-                    diagnostics.AddGauge("prefetch_failures", () => ahead.Failed);
-                    diagnostics.AddGauge("prefetch_waiting", () => ahead.Waiting);
-                }
+                AddAhead(diagnostics, mega.Prefetcher);
             }
+        }
+    }
+
+    private static void AddServer(MountDiagnostics diagnostics, WebClient client, ObjectStore store)
+    {
+        diagnostics.AddGauge("server_requests", () => client.Requests);
+        diagnostics.AddGauge("server_retries", () => client.Retries);
+        diagnostics.AddGauge("server_bytes", () => client.ReceivedBytes);
+        diagnostics.AddGauge("store_reads", () => store.Hits);
+        diagnostics.AddGauge("store_written_bytes", () => store.WrittenBytes);
+        diagnostics.AddGauge("store_damaged", () => store.Damaged);
+        diagnostics.AddGauge("store_memory_bytes", () => store.Room.Memory.Bytes);
+    }
+
+    private static void AddAhead(MountDiagnostics diagnostics, Prefetcher? ahead)
+    {
+        if (ahead is not null)
+        {
+            diagnostics.AddGauge("prefetched_files", () => ahead.Files);
+            diagnostics.AddGauge("prefetched_bytes", () => ahead.Bytes);
+            diagnostics.AddGauge("prefetched_directories", () => ahead.Directories);
+            diagnostics.AddGauge("prefetch_failures", () => ahead.Failed);
+            diagnostics.AddGauge("prefetch_waiting", () => ahead.Waiting);
         }
     }
 }

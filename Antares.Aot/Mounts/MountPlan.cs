@@ -1,6 +1,7 @@
 using System.Globalization;
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Image.Remote;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
@@ -10,18 +11,24 @@ namespace Antares.Aot.Mounts;
 
 /// <summary>A lower layer with its root opened.</summary>
 /// <param name="Spec">As asked for, with its kind as found.</param>
-/// <param name="RealPath">A folder or file without links; of a server the address with the revision that is mounted.</param>
-/// <param name="Root">Descriptor of the folder, or of the image file, of which layers have duplicates; null: the source is a server, or not packed yet.</param>
+/// <param name="RealPath">A folder or file without links; of a server the address, with the revision that is mounted or without what may be a secret.</param>
+/// <param name="Root">Descriptor of the folder, or of the image file, of which layers have duplicates; null: the source is a server, or not packed or fetched yet.</param>
 public sealed record PlannedLower(SourceSpec Spec, string RealPath, OwnedFd? Root)
 {
     /// <summary>The server, once it was asked; the layer takes it over.</summary>
     internal PinnedMega? Mega { get; set; }
 
+    /// <summary>The server of an image, once it was asked; the layer takes it over.</summary>
+    internal PinnedImage? Remote { get; set; }
+
+    /// <summary>A part of the image only is here: it is of no use without its server.</summary>
+    internal bool IsPart { get; init; }
+
     /// <summary>What becomes an image before it is mounted; null: nothing.</summary>
     internal PackedSource? Packed { get; set; }
 
     /// <summary>The root is, or will be, an image file.</summary>
-    public bool IsImage => Spec.Kind is SourceKind.Image or SourceKind.Git or SourceKind.Tar;
+    public bool IsImage => Spec.Kind is SourceKind.Image or SourceKind.Git or SourceKind.Tar or SourceKind.Remote;
 }
 
 /// <summary>
@@ -110,7 +117,7 @@ public sealed class MountPlan : IDisposable
             plan.PlaceWorkspace(log);
             announce?.Invoke(plan);
             plan.MakeWorkspace(log);
-            plan.AskServers(log);
+            plan.AskServers(log, report);
             plan.PackSources(log, report);
             plan.CopyRootAttributes(log);
             plan.OpenWork();
@@ -181,6 +188,8 @@ public sealed class MountPlan : IDisposable
             lower.Root?.Dispose();
             lower.Mega?.Dispose();
             lower.Mega = null; // a layer may have it instead
+            lower.Remote?.Dispose();
+            lower.Remote = null; // as above
             lower.Packed?.Dispose();
         }
     }
@@ -221,6 +230,12 @@ public sealed class MountPlan : IDisposable
                 continue;
             }
 
+            if (spec.Kind == SourceKind.Remote)
+            {
+                _lowers.Add(new PlannedLower(spec, ImageSetup.Address(spec).Shown, null));
+                continue;
+            }
+
             if (spec.Kind is SourceKind.Git or SourceKind.Tar)
             {
                 var packed = PackedSource.Find(spec);
@@ -238,9 +253,9 @@ public sealed class MountPlan : IDisposable
             _lowers.Add(new PlannedLower(spec, HostPath.RealPathOf(fd, spec.Path), new OwnedFd(fd)));
         }
 
-        if (Request.Mega.LooksAhead && !_lowers.Exists(lower => lower.Spec.Kind == SourceKind.Mega))
+        if (Request.Mega.LooksAhead && !_lowers.Exists(lower => lower.Spec.Kind is SourceKind.Mega or SourceKind.Remote))
         {
-            throw MountProblem.Usage("--prefetch, --record and --replay need a mega: source: others are at hand as they are");
+            throw MountProblem.Usage("--prefetch, --record and --replay need a mega: or https: source: others are at hand as they are");
         }
     }
 
@@ -374,7 +389,7 @@ public sealed class MountPlan : IDisposable
     }
 
     /// <summary>Servers are asked when all that can be checked here has been, and before anything is mounted.</summary>
-    private void AskServers(Log log)
+    private void AskServers(Log log, ReadyReport? report)
     {
         for (var i = 0; i < _lowers.Count; i++)
         {
@@ -384,7 +399,24 @@ public sealed class MountPlan : IDisposable
                 var address = pinned.Options.Address with { Revision = pinned.Trees.Commit.Id.ToString() };
                 _lowers[i] = _lowers[i] with { RealPath = address.ToString(), Mega = pinned };
             }
+
+            if (_lowers[i].Spec.Kind == SourceKind.Remote)
+            {
+                using var interruption = new Interruption(report, progress: null);
+                AskForImage(_lowers[i].Spec, i, log, interruption);
+            }
         }
+    }
+
+    private void AskForImage(SourceSpec spec, int index, Log log, Interruption interruption)
+    {
+        var pinned = ImageSetup.Pin(spec, Request.Mega, StorePath, log, () => interruption.Tell(default));
+        if (pinned.IsWhole)
+        {
+            pinned.Dispose(); // nothing will be asked of it
+        }
+
+        _lowers[index] = _lowers[index] with { Root = pinned.File, Remote = pinned.IsWhole ? null : pinned, IsPart = !pinned.IsWhole };
     }
 
     /// <summary>Makes images of what is none, or finds those that were made before.</summary>

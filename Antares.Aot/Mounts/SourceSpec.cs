@@ -1,3 +1,5 @@
+using Antares.Aot.Dicfuse.Image.Remote;
+
 namespace Antares.Aot.Mounts;
 
 /// <summary>How a source becomes a layer.</summary>
@@ -20,6 +22,9 @@ public enum SourceKind
 
     /// <summary><c>tar:FILE</c>: an archive, packed into an image.</summary>
     Tar,
+
+    /// <summary><c>https://…</c> or <c>http://…</c>: an image on a server, of which parts are fetched when they are touched.</summary>
+    Remote,
 }
 
 /// <summary>SOURCE of the command line: where the tree of a mount comes from.</summary>
@@ -32,11 +37,8 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
     private const string GitPrefix = "git:";
     private const string TarPrefix = "tar:";
 
-    /// <summary>Prefixes of the grammar that this build does not serve. A folder of such a name is written with "./" before it.</summary>
-    private static readonly string[] s_unsupported = ["https:", "http:"];
-
-    /// <summary>Reads SOURCE. Only the known prefixes mean anything: a bare path may have colons.</summary>
-    /// <exception cref="MountProblem">Usage: empty, not a file name, or a kind of source that this build does not serve.</exception>
+    /// <summary>Reads SOURCE. Only the known prefixes mean anything: a bare path may have colons. A folder of such a name is written with "./" before it.</summary>
+    /// <exception cref="MountProblem">Usage: empty, or not a file name.</exception>
     public static SourceSpec Parse(string text)
     {
         var spec = text switch
@@ -45,17 +47,9 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
             _ when text.StartsWith(MegaPrefix, StringComparison.Ordinal) => new SourceSpec(SourceKind.Mega, text[MegaPrefix.Length..]),
             _ when text.StartsWith(GitPrefix, StringComparison.Ordinal) => new SourceSpec(SourceKind.Git, text[GitPrefix.Length..]),
             _ when text.StartsWith(TarPrefix, StringComparison.Ordinal) => new SourceSpec(SourceKind.Tar, text[TarPrefix.Length..]),
+            _ when text.StartsWith("https:", StringComparison.Ordinal) || text.StartsWith("http:", StringComparison.Ordinal) => new SourceSpec(SourceKind.Remote, text),
             _ => new SourceSpec(SourceKind.Folder, text),
         };
-        foreach (var prefix in s_unsupported)
-        {
-            if (text.StartsWith(prefix, StringComparison.Ordinal))
-            {
-                throw MountProblem.Usage(
-                    $"source '{text}': sources of the kind '{prefix}' are not supported by this build; give a folder, an image, dir:FOLDER, git:REPO, tar:FILE or mega:URL/PATH"
-                    + $" (a folder whose name begins so is written ./{text})");
-            }
-        }
 
         if (spec.Path.Length == 0 && spec.Kind != SourceKind.Mega)
         {
@@ -93,6 +87,7 @@ public sealed record SourceSpec(SourceKind Kind, string Path)
         SourceKind.Mega => MegaPrefix + Path,
         SourceKind.Git => GitPrefix + Path,
         SourceKind.Tar => TarPrefix + Path,
+        SourceKind.Remote => ImageAddress.WithoutSecrets(Path),
         _ => Path,
     };
 }

@@ -154,7 +154,12 @@ public sealed unsafe class LowerLayers
 
     /// <summary>To be called before a wait for somebody who works on a node, which may need the node's source.</summary>
     /// <returns>None; <see cref="RequestWait.NoPlace"/>.</returns>
-    public Errno EnterSource(LowerRef node) => this[node.Slot] is DicfuseLayer tree ? tree.EnterSource() : Errno.None;
+    public Errno EnterSource(LowerRef node) => this[node.Slot] switch
+    {
+        DicfuseLayer tree => tree.EnterSource(),
+        ImageLayer image => image.EnterSource(),
+        _ => Errno.None,
+    };
 
     private Errno TypeOf(LowerRef node, out FileType type)
     {

@@ -71,6 +71,11 @@ public sealed unsafe class OverlayFs : IDisposable
         {
             layer.StartOthers();
         }
+
+        foreach (ImageLayer image in _options.Lowers.OfType<ImageLayer>())
+        {
+            image.StartOthers();
+        }
     }
 
     /// <summary>To be told the object of which other attributes were shown than it has. Called by threads that serve requests.</summary>

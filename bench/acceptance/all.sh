@@ -27,5 +27,6 @@ run fsx
 run crash-loop
 run workloads "$tree"
 run suites
+! command -v nginx > /dev/null || run image-http "$tree"
 ! command -v podman > /dev/null || run podman
 [ $failed -eq 0 ] || { echo "$failed failed"; exit 1; }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Antares.Aot.Dicfuse.Image.Remote;
 using Antares.Aot.Dicfuse.Tree;
 using Antares.Interop;
 using K4os.Hash.xxHash;
@@ -96,29 +97,38 @@ internal sealed unsafe class FrameReader(ImageFile image)
         return Errno.None;
     }
 
-    /// <summary>Reads and unpacks a frame that is not all zeros.</summary>
+    /// <summary>Reads the packed bytes of a frame that is not all zeros, and compares them with their checksum.</summary>
     /// <param name="place">From <see cref="Find"/> or <see cref="Get"/>.</param>
-    /// <param name="raw">Receives the frame's raw bytes; room for the image's frame size.</param>
-    /// <param name="unpacker">Used by nobody else meanwhile.</param>
-    /// <returns>None; EIO: cut short, wrong checksum or no zstd frame of this length; else as pread(2).</returns>
-    public Errno Read(in FramePlace place, byte* raw, FrameDecoder unpacker)
+    /// <param name="packed">Room for them.</param>
+    /// <returns>None; EBADMSG, not noted: cut short, or others than were written; EIO: pread(2) failed.</returns>
+    public Errno ReadPacked(in FramePlace place, byte* packed)
     {
-        bool stored = place.PackedBytes == place.RawBytes;
-        byte* packed = stored ? raw : unpacker.Packed;
         Errno error = FileIo.ReadFull(image.Fd, packed, place.PackedBytes, (long)place.Offset, out nuint got);
         if (error != Errno.None)
         {
             return Diagnostics.Failure.Note(ImageFile.LayerName, "pread", Errno.EIO);
         }
 
-        if (got != place.PackedBytes)
-        {
-            return ImageFile.Note("contents: cut short");
-        }
+        return got == place.PackedBytes && XXH64.DigestOf(packed, (int)place.PackedBytes) == place.Checksum ? Errno.None : Errno.EBADMSG;
+    }
 
-        if (XXH64.DigestOf(packed, (int)place.PackedBytes) != place.Checksum)
+    /// <summary>Reads and unpacks a frame that is not all zeros.</summary>
+    /// <param name="place">From <see cref="Find"/> or <see cref="Get"/>.</param>
+    /// <param name="raw">Receives the frame's raw bytes; room for the image's frame size.</param>
+    /// <param name="unpacker">Used by nobody else meanwhile.</param>
+    /// <param name="remote">Where the frame may be held, since the disk had no room for it; null: it is in the file.</param>
+    /// <returns>None; EBADMSG, not noted: cut short or wrong checksum; EIO: no zstd frame of this length; else as pread(2).</returns>
+    public Errno Read(in FramePlace place, byte* raw, FrameDecoder unpacker, RemoteFrames? remote)
+    {
+        bool stored = place.PackedBytes == place.RawBytes;
+        byte* packed = stored ? raw : unpacker.Packed;
+        if (remote?.Keeper.TryReadHeld(place, packed) != true)
         {
-            return ImageFile.Note("contents: checksum");
+            Errno error = ReadPacked(place, packed);
+            if (error != Errno.None)
+            {
+                return error;
+            }
         }
 
         return stored || unpacker.TryUnpack(packed, place.PackedBytes, raw, place.RawBytes)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Antares.Aot.Base;
+using Antares.Aot.Dicfuse.Image.Remote;
 using Antares.Aot.Dicfuse.Tree;
 using Antares.Interop;
 
@@ -15,7 +16,9 @@ namespace Antares.Aot.Dicfuse.Image;
 /// </remarks>
 internal sealed unsafe class ImageContent : IDisposable
 {
-    private const int Places = 8;
+    // Of frames of the usual size eight are kept; smaller ones in the same room.
+    private const int LeastPlaces = 8;
+    private const int MostPlaces = 64;
     private const uint Free = uint.MaxValue;
 
     // In files of more frames it is remembered what they came to, by the number of the blob.
@@ -24,11 +27,12 @@ internal sealed unsafe class ImageContent : IDisposable
     private readonly ImageFile _image;
     private readonly FrameReader _frames;
     private readonly SectionPlace _blobs;
+    private readonly RemoteFrames? _remote;
     private readonly object _gate = new();
-    private readonly Place[] _places = new Place[Places];
+    private readonly Place[] _places;
     private readonly Lock _zerosGate = new();
     private readonly NativeMap _zeros = new();
-    private readonly FrameDecoder?[] _decoders = new FrameDecoder?[Places];
+    private readonly FrameDecoder?[] _decoders;
     private int _idleDecoders;
     private int _waiting;
     private ulong _clock;
@@ -36,12 +40,18 @@ internal sealed unsafe class ImageContent : IDisposable
     private long _loads;
     private long _failures;
 
-    public ImageContent(ImageFile image)
+    /// <param name="image">The image.</param>
+    /// <param name="remote">Brings frames that the file lacks; null: all are there.</param>
+    public ImageContent(ImageFile image, RemoteFrames? remote = null)
     {
         _image = image;
+        _remote = remote;
         _frames = new FrameReader(image);
         _blobs = image.Header[ImageSection.Blobs];
-        for (int i = 0; i < Places; i++)
+        int places = (int)Math.Clamp(LeastPlaces * (ulong)ImageFormat.FrameBytes / image.Header.FrameBytes, LeastPlaces, MostPlaces);
+        _places = new Place[places];
+        _decoders = new FrameDecoder?[places];
+        for (int i = 0; i < places; i++)
         {
             _places[i].Frame = Free;
         }
@@ -101,7 +111,7 @@ internal sealed unsafe class ImageContent : IDisposable
     /// <param name="offset">Byte offset.</param>
     /// <param name="buffer">Receives exactly <paramref name="size"/> bytes.</param>
     /// <param name="size">offset + size is not past the end.</param>
-    /// <returns>None; EIO: damaged; ENOMEM.</returns>
+    /// <returns>None; EIO: damaged; ENOMEM; of an image on a server as <see cref="RemoteFrames.Need(ulong, uint, ulong, bool)"/>.</returns>
     public Errno Read(in ImageNode record, ulong offset, byte* buffer, uint size)
     {
         if (size == 0)
@@ -116,7 +126,21 @@ internal sealed unsafe class ImageContent : IDisposable
         }
 
         error = IsInside(record, blob);
+        if (error == Errno.None && _remote != null)
+        {
+            error = _remote.Need(blob.Start + offset, size, blob.Start + record.Size, isStart: offset == 0);
+        }
+
         return error == Errno.None ? ReadStream(blob.Start + offset, buffer, size) : error;
+    }
+
+    /// <summary>Where the content of a file that is not empty lies in the stream of contents.</summary>
+    /// <returns>None; EIO: damaged.</returns>
+    public Errno StartOf(in ImageNode record, out ulong start)
+    {
+        Errno error = Blob(record.Body, out ImageBlob blob);
+        start = blob.Start;
+        return error == Errno.None ? IsInside(record, blob) : error;
     }
 
     /// <summary>Bytes of a file that lie in frames of zeros.</summary>
@@ -231,6 +255,28 @@ internal sealed unsafe class ImageContent : IDisposable
 
     private Errno ReadFrame(in FramePlace frame, uint within, byte* buffer, uint size)
     {
+        // A frame that was brought may be given up again before it is read.
+        const int Tries = 3;
+        for (int attempt = 1; ; attempt++)
+        {
+            // Before a place is taken: who waits for a server holds up nobody who does not.
+            Errno error = _remote == null ? Errno.None : _remote.Need(frame, isKnownBad: attempt > 1);
+            error = error == Errno.None ? ReadLocal(frame, within, buffer, size) : error;
+            if (error != Errno.EBADMSG)
+            {
+                return error;
+            }
+
+            if (_remote == null || attempt == Tries)
+            {
+                return ImageFile.Note(_remote == null ? "contents: checksum" : "the store gives frames up as fast as they come; raise --store-limit");
+            }
+        }
+    }
+
+    /// <returns>As <see cref="Read"/>; EBADMSG, not noted: the file has other bytes than the frame.</returns>
+    private Errno ReadLocal(in FramePlace frame, uint within, byte* buffer, uint size)
+    {
         Errno error = Pin(frame, out int index, out FrameDecoder? decoder, out bool load);
         if (error != Errno.None)
         {
@@ -244,12 +290,17 @@ internal sealed unsafe class ImageContent : IDisposable
             try
             {
                 decoder ??= FrameDecoder.TryMake(_image.Header.FrameBytes);
-                error = decoder == null ? Errno.ENOMEM : _frames.Read(frame, raw, decoder);
+                error = decoder == null ? Errno.ENOMEM : _frames.Read(frame, raw, decoder, _remote);
             }
             finally
             {
                 // Whatever a frame of somebody else's makes the unpacker do: the others that wait for it must hear.
                 Loaded(index, decoder, error);
+            }
+
+            if (error == Errno.None)
+            {
+                _remote?.Keeper.NoteHere(frame.Index);
             }
         }
 
@@ -356,7 +407,7 @@ internal sealed unsafe class ImageContent : IDisposable
 
     private int IndexOf(uint frame)
     {
-        for (int i = 0; i < Places; i++)
+        for (int i = 0; i < _places.Length; i++)
         {
             if (_places[i].Frame == frame)
             {
@@ -370,7 +421,7 @@ internal sealed unsafe class ImageContent : IDisposable
     private int LeastRecentlyUsed()
     {
         int found = -1;
-        for (int i = 0; i < Places; i++)
+        for (int i = 0; i < _places.Length; i++)
         {
             if (_places[i].Users == 0 && (found < 0 || _places[i].Used < _places[found].Used))
             {

@@ -13,7 +13,7 @@ namespace Antares.Aot.Dicfuse.Image;
 /// Every walk ends, whatever the image says: children have greater indices than their directory, a directory a smaller one than what is
 /// in it, and the further names of an object follow each other in rising order. No member takes a lock or allocates.
 /// </remarks>
-internal sealed unsafe class ImageTree
+internal sealed unsafe class ImageTree : INamedTree
 {
     private const uint MostNanoseconds = 999_999_999;
 
@@ -102,6 +102,19 @@ internal sealed unsafe class ImageTree
             ? ImageFile.Note("names: not a name")
             : Errno.None;
     }
+
+    /// <inheritdoc/>
+    /// <remarks>A walk up ends, since a directory has a smaller index than what is in it.</remarks>
+    public bool TryGetName(uint node, out uint directory, out ByteName name)
+    {
+        name = default;
+        directory = 0;
+        bool told = Contains(node) && Get(node, out ImageNode record) == Errno.None && NameOf(record, out name) == Errno.None
+            && (directory = record.Parent) != 0 && directory < node;
+        return told;
+    }
+
+    public bool IsDirectory(uint node) => GetObject(node, out _, out ImageNode record) == Errno.None && TypeOf(record) == FileType.Directory;
 
     /// <summary>Finds a name among the children of a directory.</summary>
     /// <param name="node">The directory's index.</param>

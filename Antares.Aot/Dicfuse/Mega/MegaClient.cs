@@ -1,63 +1,52 @@
 using System.Buffers;
 using System.Globalization;
-using System.Net;
-using System.Net.Http.Headers;
-using System.Net.Security;
-using System.Net.Sockets;
-using System.Security.Authentication;
-using System.Security.Cryptography.X509Certificates;
 using Antares.Aot.Dicfuse.Store;
+using Antares.Aot.Dicfuse.Web;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Mega;
 
-/// <summary>
-/// HTTP to one server: a bounded number of requests at a time over connections that are kept, each tried a few times with growing
-/// pauses, no answer longer than its bound, no wait without an end.
-/// </summary>
-/// <remarks>
-/// Nothing of HTTP is touched before the first request. Redirects are followed within the server only, so that neither token nor headers go
-/// elsewhere. Every failure is a <see cref="MegaProblem"/> whose message names the request without its headers.
-/// </remarks>
+/// <summary>What is asked of a monorepo server, over <see cref="WebClient"/>.</summary>
+/// <remarks>Redirects are followed within the server only.</remarks>
 internal sealed class MegaClient : IDisposable
 {
-    private const int MostRedirects = 5;
-    private const int FirstPauseMs = 100;
-    private const int LongestPauseMs = 5_000;
-    private const int ConnectMs = 5_000;
     private const int BufferBytes = 64 << 10;
-    private const int ErrorTextBytes = 64 << 10;
+    private const int NotFound = 404;
 
     /// <summary>Longest content that is taken when nobody has told its length.</summary>
     private const int MostUntold = 64 << 20;
 
-    /// <summary>A server that is away for longer is not waited for by each request any more.</summary>
-    private const int OutageMs = 10_000;
-
     private readonly MegaOptions _options;
-    private readonly MegaTurns _turns;
-    private readonly Lazy<HttpClient> _http;
-    private readonly CancellationTokenSource _closing = new();
-    private long _requests;
-    private long _retries;
-    private long _received;
-    private long _awaySince;
+    private readonly WebClient _web;
 
     public MegaClient(MegaOptions options)
     {
         _options = options;
-        _turns = new MegaTurns(options.Concurrency);
-        _http = new Lazy<HttpClient>(MakeHttp);
+        _web = new WebClient(new WebOptions
+        {
+            Base = options.Address.Base,
+            Token = options.Token,
+            Headers = options.Headers,
+            CaFile = options.CaFile,
+            Concurrency = options.Concurrency,
+            Attempts = options.Attempts,
+            AnswerMs = options.AnswerMs,
+            StallMs = options.StallMs,
+            Refusal = RefusalText,
+        });
     }
 
-    /// <summary>Requests sent, each try counted.</summary>
-    public long Requests => Volatile.Read(ref _requests);
+    /// <summary>HTTP.</summary>
+    public WebClient Web => _web;
 
-    /// <summary>Tries beyond the first.</summary>
-    public long Retries => Volatile.Read(ref _retries);
+    /// <inheritdoc cref="WebClient.Requests"/>
+    public long Requests => _web.Requests;
 
-    /// <summary>Bytes of answers, without heads.</summary>
-    public long ReceivedBytes => Volatile.Read(ref _received);
+    /// <inheritdoc cref="WebClient.Retries"/>
+    public long Retries => _web.Retries;
+
+    /// <inheritdoc cref="WebClient.ReceivedBytes"/>
+    public long ReceivedBytes => _web.ReceivedBytes;
 
     /// <summary>Called with the length that the server tells before the content of a blob comes; it is not verified yet.</summary>
     public delegate Task BlobStarted(long length);
@@ -75,16 +64,16 @@ internal sealed class MegaClient : IDisposable
     /// <param name="attempts">Tries, the first included.</param>
     /// <param name="stop">As above.</param>
     public Task<MegaAnswer> Get(string path, int most, int attempts, CancellationToken stop) =>
-        Try(HttpMethod.Get, path, isLong: false, attempts, async (response, _, token) =>
+        _web.Ask(new WebQuestion(HttpMethod.Get, path) { Attempts = attempts }, async (response, _, token) =>
         {
-            NativeBody body = await ReadBody(path, response, most, token).ConfigureAwait(false);
+            NativeBody body = await _web.ReadBody(path, response, most, token).ConfigureAwait(false);
             return new MegaAnswer(body, response.Content.Headers.ContentType?.MediaType ?? "");
         }, stop);
 
     /// <summary>Length of a blob as the server tells it: nothing proves it before the content is here.</summary>
     /// <exception cref="MegaProblem">Whatever went wrong.</exception>
     public Task<long> Head(ObjectId id, CancellationToken stop) =>
-        Try(HttpMethod.Head, BlobPath(id), isLong: false, _options.Attempts, (response, _, _) =>
+        _web.Ask(new WebQuestion(HttpMethod.Head, BlobPath(id)), (response, _, _) =>
         {
             string what = $"HEAD {BlobPath(id)}";
             CheckIsContent(what, response);
@@ -112,7 +101,8 @@ internal sealed class MegaClient : IDisposable
         {
             try
             {
-                return await Try(HttpMethod.Get, BlobPath(id), expected > MegaTurns.LongBytes, _options.Attempts, (response, turn, token) => inMemory
+                var question = new WebQuestion(HttpMethod.Get, BlobPath(id)) { IsLong = expected > WebTurns.LongBytes };
+                return await _web.Ask(question, (response, turn, token) => inMemory
                     ? ReceiveWhole(id, store, response, started, token)
                     : Receive(id, expected, store, response, started, turn, token), stop).ConfigureAwait(false);
             }
@@ -129,260 +119,25 @@ internal sealed class MegaClient : IDisposable
         }
     }
 
-    /// <summary>True for a header that goes with a question: not one that describes content or the connection.</summary>
-    public static bool CanSend(string name, string value)
-    {
-        using var request = new HttpRequestMessage();
-        return !value.Any(c => c is < ' ' or > '~') && !string.Equals(name, "Transfer-Encoding", StringComparison.OrdinalIgnoreCase)
-            && request.Headers.TryAddWithoutValidation(name, value);
-    }
-
-    public void Dispose()
-    {
-        _closing.Cancel();
-        if (_http.IsValueCreated)
-        {
-            _http.Value.Dispose();
-        }
-    }
+    public void Dispose() => _web.Dispose();
 
     /// <summary>The one blob of no bytes.</summary>
     public static ObjectId EmptyBlob { get; } = GitHash.Of(ObjectKind.Blob, default);
 
     private static string BlobPath(ObjectId id) => $"/api/v1/file/blob/{id}";
 
-    private async Task<T> Try<T>(
-        HttpMethod method, string path, bool isLong, int attempts, Func<HttpResponseMessage, MegaTurns.Turn, CancellationToken, Task<T>> use, CancellationToken stop)
+    private static string RefusalText(string path, int status, ReadOnlySpan<byte> content)
     {
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(stop, _closing.Token);
-        for (int attempt = 1; ; attempt++)
-        {
-            MegaProblem problem;
-            int pauseMs = 0;
-            MegaTurns.Turn turn = await _turns.Enter(isLong, both.Token).ConfigureAwait(false);
-            try
-            {
-                return await Once(method, path, (response, token) => use(response, turn, token), both.Token).ConfigureAwait(false);
-            }
-            catch (BecameLong)
-            {
-                // Asked again when it is the turn of a long one; nothing has failed.
-                isLong = true;
-                attempt--;
-                continue;
-            }
-            catch (MegaProblem told)
-            {
-                problem = told;
-                pauseMs = told is MegaRetryLater later ? later.PauseMs : 0;
-            }
-            finally
-            {
-                turn.Dispose();
-            }
-
-            if (!problem.IsTransient || attempt >= attempts || (problem.IsUnreachable && IsAwayForLong()))
-            {
-                throw attempt > 1 && problem.IsTransient
-                    ? new MegaProblem(problem.Error, $"{problem.Message} ({attempt} tries)", isTransient: true) { IsUnreachable = problem.IsUnreachable }
-                    : problem;
-            }
-
-            // Only a counter for people.
-            _ = Interlocked.Increment(ref _retries);
-            int growing = Math.Min(FirstPauseMs << (2 * (attempt - 1)), LongestPauseMs);
-            await Task.Delay(Math.Min(LongestPauseMs, Math.Max(pauseMs, (growing / 2) + Random.Shared.Next(growing))), both.Token).ConfigureAwait(false);
-        }
-    }
-
-    private bool IsAwayForLong()
-    {
-        long now = Environment.TickCount64;
-        long since = Interlocked.CompareExchange(ref _awaySince, now, 0);
-        return since != 0 && now - since > OutageMs;
-    }
-
-    private async Task<T> Once<T>(
-        HttpMethod method, string path, Func<HttpResponseMessage, CancellationToken, Task<T>> use, CancellationToken stop)
-    {
-        // Only a counter for people.
-        _ = Interlocked.Increment(ref _requests);
-        using var time = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        time.CancelAfter(_options.AnswerMs);
-        try
-        {
-            using HttpResponseMessage response = await Ask(method, path, time.Token).ConfigureAwait(false);
-            time.CancelAfter(Timeout.Infinite);
-            Volatile.Write(ref _awaySince, 0);
-            if (response.StatusCode != HttpStatusCode.OK)
-            {
-                throw await Refused(method, path, response, stop).ConfigureAwait(false);
-            }
-
-            return await use(response, stop).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
-        {
-            throw new MegaProblem(Errno.ETIMEDOUT, $"{method} {path}: no answer within {_options.AnswerMs / 1000} s", isTransient: true);
-        }
-        catch (HttpRequestException error)
-        {
-            throw Explain(method, path, error);
-        }
-        catch (Exception error) when (error is IOException or SocketException)
-        {
-            throw new MegaProblem(Errno.EIO, $"{method} {path}: the connection broke off", isTransient: true);
-        }
-    }
-
-    private async Task<HttpResponseMessage> Ask(HttpMethod method, string path, CancellationToken stop)
-    {
-        var target = new Uri(_options.Address.Base + path);
-        for (int hops = 0; ; hops++)
-        {
-            using var request = new HttpRequestMessage(method, target) { Version = HttpVersion.Version11, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
-            HttpResponseMessage response = await _http.Value.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).ConfigureAwait(false);
-            if ((int)response.StatusCode is not (301 or 302 or 303 or 307 or 308) || response.Headers.Location is not { } place)
-            {
-                return response;
-            }
-
-            response.Dispose();
-            var next = new Uri(target, place);
-            if (next.Scheme != target.Scheme || next.Authority != target.Authority)
-            {
-                throw MegaProblem.Damaged($"{method} {path}: redirected to another server, {next.GetLeftPart(UriPartial.Authority)}; mount that one if it is meant");
-            }
-
-            if (hops == MostRedirects)
-            {
-                throw MegaProblem.Damaged($"{method} {path}: more than {MostRedirects} redirects");
-            }
-
-            target = next;
-        }
-    }
-
-    /// <summary>The error of an answer other than 200, with what the server says.</summary>
-    private async Task<MegaProblem> Refused(HttpMethod method, string path, HttpResponseMessage response, CancellationToken stop)
-    {
-        int status = (int)response.StatusCode;
-        string said = "";
-        try
-        {
-            using NativeBody body = await ReadBody(path, response, ErrorTextBytes, stop).ConfigureAwait(false);
-            said = MegaJson.ErrorOf(body.Span);
-        }
-        catch (MegaProblem)
-        {
-            // What it says is a help, no more.
-        }
+        string said = MegaJson.ErrorOf(content);
 
         // The first question: a monorepo server has a head, and says by itself which revision it does not find.
-        bool isForeign = response.StatusCode == HttpStatusCode.NotFound && path.StartsWith(MegaTrees.CommitQuery, StringComparison.Ordinal)
+        bool isForeign = status == NotFound && path.StartsWith(MegaTrees.CommitQuery, StringComparison.Ordinal)
             && (said.Length == 0 || !path.Contains("&refs=", StringComparison.Ordinal));
-        string message = $"{method} {path}: {status}{(said.Length > 0 ? " " + said : "")}{(isForeign ? "; is it a monorepo (Mega) server?" : "")}";
-        return response.StatusCode switch
-        {
-            HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden => new MegaProblem(Errno.EACCES, message),
-            HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable =>
-                new MegaRetryLater(message, (int)Math.Clamp(response.Headers.RetryAfter?.Delta?.TotalMilliseconds ?? 0, 0, LongestPauseMs)),
-            HttpStatusCode.RequestTimeout => new MegaProblem(Errno.EIO, message, isTransient: true),
-            _ => new MegaProblem(Errno.EIO, message, isTransient: status >= 500) { IsMissing = status is 400 or 404 },
-        };
-    }
-
-    private MegaProblem Explain(HttpMethod method, string path, HttpRequestException error)
-    {
-        string what = $"{method} {path}";
-        string server = _options.Address.Base;
-        for (Exception? inner = error; inner is not null; inner = inner.InnerException)
-        {
-            switch (inner)
-            {
-                case SocketException socket when error.HttpRequestError == HttpRequestError.NameResolutionError:
-                    return new MegaProblem(Errno.EIO, $"{what}: the name of {server} cannot be resolved ({socket.SocketErrorCode})", isTransient: true) { IsUnreachable = true };
-                case SocketException socket when error.HttpRequestError == HttpRequestError.ConnectionError:
-                    return new MegaProblem(Errno.EIO, $"{what}: cannot connect to {server} ({socket.SocketErrorCode})", isTransient: true) { IsUnreachable = true };
-                case AuthenticationException:
-                    return MegaProblem.Damaged($"{what}: the certificate of {server} is not trusted (--ca-file names those to trust), or it speaks no TLS there (then its address begins with http:)");
-                default:
-                    break;
-            }
-        }
-
-        return error.HttpRequestError switch
-        {
-            HttpRequestError.InvalidResponse => MegaProblem.Damaged($"{what}: the answer is no HTTP"),
-            HttpRequestError.ConnectionError => new MegaProblem(Errno.ETIMEDOUT, $"{what}: cannot connect to {server} within {ConnectMs / 1000} s", isTransient: true) { IsUnreachable = true },
-            HttpRequestError.SecureConnectionError => MegaProblem.Damaged($"{what}: no TLS with {server}; if it speaks none there, its address begins with http:"),
-            HttpRequestError.ProxyTunnelError => MegaProblem.Damaged($"{what}: the proxy refuses to connect to {server}"),
-            _ => new MegaProblem(Errno.EIO, $"{what}: the connection broke off ({error.HttpRequestError})", isTransient: true),
-        };
-    }
-
-    /// <summary>Reads with a bound for each pause.</summary>
-    private async ValueTask<int> ReadSome(string path, Stream stream, Memory<byte> buffer, CancellationTokenSource time, CancellationToken stop)
-    {
-        time.CancelAfter(_options.StallMs);
-        try
-        {
-            int got = await stream.ReadAsync(buffer, time.Token).ConfigureAwait(false);
-            // Only a counter for people.
-            _ = Interlocked.Add(ref _received, got);
-            return got;
-        }
-        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
-        {
-            throw new MegaProblem(Errno.ETIMEDOUT, $"GET {path}: the answer stopped for {_options.StallMs / 1000} s", isTransient: true);
-        }
-        catch (Exception error) when (error is HttpIOException or IOException)
-        {
-            throw new MegaProblem(Errno.EIO, $"GET {path}: the answer is cut off", isTransient: true);
-        }
-    }
-
-    private async Task<NativeBody> ReadBody(string path, HttpResponseMessage response, int most, CancellationToken stop)
-    {
-        if (response.Content.Headers.ContentLength > most)
-        {
-            throw MegaProblem.Damaged($"GET {path}: an answer of {response.Content.Headers.ContentLength} bytes, more than {most}");
-        }
-
-        var body = new NativeBody();
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
-        try
-        {
-            using var time = CancellationTokenSource.CreateLinkedTokenSource(stop);
-            using Stream stream = await response.Content.ReadAsStreamAsync(stop).ConfigureAwait(false);
-            while (await ReadSome(path, stream, buffer, time, stop).ConfigureAwait(false) is var got and > 0)
-            {
-                if (got > most - body.Length)
-                {
-                    throw MegaProblem.Damaged($"GET {path}: an answer of more than {most} bytes");
-                }
-
-                if (!body.TryAppend(buffer.AsSpan(0, got)))
-                {
-                    throw new MegaProblem(Errno.ENOMEM, $"GET {path}: no memory for the answer");
-                }
-            }
-
-            return body;
-        }
-        catch
-        {
-            body.Dispose();
-            throw;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-        }
+        return $"{(said.Length > 0 ? " " + said : "")}{(isForeign ? "; is it a monorepo (Mega) server?" : "")}";
     }
 
     private async Task<long> Receive(
-        ObjectId id, long expected, ObjectStore store, HttpResponseMessage response, BlobStarted started, MegaTurns.Turn turn, CancellationToken stop)
+        ObjectId id, long expected, ObjectStore store, HttpResponseMessage response, BlobStarted started, WebTurns.Turn turn, CancellationToken stop)
     {
         string path = BlobPath(id);
         if ((response.Content.Headers.ContentLength ?? (expected > MostUntold ? expected : -1)) is not (>= 0 and var told))
@@ -395,15 +150,15 @@ internal sealed class MegaClient : IDisposable
             throw MegaProblem.Damaged(string.Create(CultureInfo.InvariantCulture, $"GET {path}: {told} bytes, more than the {_options.LargestBlob} that a file may have here"));
         }
 
-        if (told > MegaTurns.LongBytes)
+        if (told > WebTurns.LongBytes)
         {
             CheckIsContent($"GET {path}", response);
         }
 
         await started(told).ConfigureAwait(false);
-        if (told > MegaTurns.LongBytes && !turn.TryBecomeLong())
+        if (told > WebTurns.LongBytes && !turn.TryBecomeLong())
         {
-            throw new BecameLong();
+            throw new WebClient.BecameLong();
         }
 
         Check(store.Begin(ObjectKind.Blob, out ObjectWriter? writer), store, path, told);
@@ -415,7 +170,7 @@ internal sealed class MegaClient : IDisposable
         long got = 0;
         try
         {
-            while (await ReadSome(path, stream, buffer, time, stop).ConfigureAwait(false) is var more and > 0)
+            while (await _web.ReadSome(path, stream, buffer, time, stop).ConfigureAwait(false) is var more and > 0)
             {
                 got += more;
                 if (got > told)
@@ -449,7 +204,7 @@ internal sealed class MegaClient : IDisposable
         ObjectId id, ObjectStore store, HttpResponseMessage response, BlobStarted started, CancellationToken stop)
     {
         string path = BlobPath(id);
-        using NativeBody body = await ReadBody(path, response, MostUntold, stop).ConfigureAwait(false);
+        using NativeBody body = await _web.ReadBody(path, response, MostUntold, stop).ConfigureAwait(false);
         Require(GitHash.Of(ObjectKind.Blob, body.Span) == id, path);
         Check(store.Add(id, ObjectKind.Blob, body.Span), store, path, body.Length);
         store.Sizes.Add(id, body.Length);
@@ -486,52 +241,6 @@ internal sealed class MegaClient : IDisposable
             throw new MegaProblem(error == Errno.ENOMEM ? error : Errno.EIO, $"GET {path}: cannot be kept in the store ({error})");
         }
     }
-
-    private HttpClient MakeHttp()
-    {
-        var handler = new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            AutomaticDecompression = DecompressionMethods.None,
-            ConnectTimeout = TimeSpan.FromMilliseconds(ConnectMs),
-            MaxConnectionsPerServer = _options.Concurrency,
-            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(60),
-            PooledConnectionLifetime = TimeSpan.FromMinutes(10),
-            MaxResponseHeadersLength = 64,
-            ResponseDrainTimeout = TimeSpan.FromSeconds(1),
-        };
-        if (_options.CaFile is { } file)
-        {
-            handler.SslOptions = Trusting(file);
-        }
-
-        var http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
-        if (_options.Token is { } token)
-        {
-            http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
-        }
-
-        foreach ((string name, string value) in _options.Headers)
-        {
-            _ = http.DefaultRequestHeaders.TryAddWithoutValidation(name, value); // CanSend was asked when they were read
-        }
-
-        _ = http.DefaultRequestHeaders.TryAddWithoutValidation("User-Agent", "antares-aot"); // a constant
-        return http;
-    }
-
-    private static SslClientAuthenticationOptions Trusting(string file)
-    {
-        var roots = new X509Certificate2Collection();
-        roots.ImportFromPemFile(file);
-        var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
-        policy.CustomTrustStore.AddRange(roots);
-        return new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
-    }
-
-    /// <summary>Content turned out to be long when enough of those were under way.</summary>
-    private sealed class BecameLong : Exception;
 
     private sealed class StoreFullProblem(string message, long length) : MegaProblem(Errno.EIO, message)
     {

@@ -1,6 +1,6 @@
-using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Store;
+using Antares.Aot.Dicfuse.Web;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Mega;
@@ -12,7 +12,7 @@ namespace Antares.Aot.Dicfuse.Mega;
 internal sealed class MegaFetcher : IDisposable
 {
     /// <summary>Up to this length content is fetched with the length, without anybody wanting it yet.</summary>
-    public const long TakenAlongBytes = MegaTurns.LongBytes;
+    public const long TakenAlongBytes = WebTurns.LongBytes;
 
     private const int FewLengths = 8;
     private const int WantedMs = 1_000;
@@ -422,26 +422,7 @@ internal sealed class MegaFetcher : IDisposable
 
     private Errno Wait(Task flight, string what) => Wait(flight, what, _options.RequestMs);
 
-    private Errno Wait(Task flight, string what, int waitMs)
-    {
-        if (!flight.IsCompleted)
-        {
-            RequestWait.Announce();
-            if (Task.WaitAny([flight], waitMs < 0 ? waitMs : RequestWait.LeftOf(waitMs)) < 0)
-            {
-                return Failure.Note(_layer, $"{what}: not here within {waitMs / 1000} s; it is still being fetched", Errno.ETIMEDOUT);
-            }
-        }
-
-        return flight.Exception?.InnerException switch
-        {
-            null when flight.IsCanceled => Failure.Note(_layer, $"{what}: given up", Errno.EIO),
-            null => Errno.None,
-            MegaProblem problem => Failure.Note(_layer, problem.Message, problem.Error),
-            NobodyWantsIt => Errno.EIO,
-            Exception other => Failure.Note(_layer, $"{what}: {other.GetType().Name}", Errno.EIO),
-        };
-    }
+    private Errno Wait(Task flight, string what, int waitMs) => FlightWait.For(_layer, flight, what, waitMs);
 
     /// <summary>A long blob of which only the length was wanted.</summary>
     private sealed class NobodyWantsIt : Exception;

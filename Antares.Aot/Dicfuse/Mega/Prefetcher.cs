@@ -26,8 +26,7 @@ internal sealed unsafe class Prefetcher
     private const int StackBytes = 512 << 10;
     private const int FailuresTold = 5;
 
-    private readonly DicfuseTree _tree;
-    private readonly MegaSource _source;
+    private readonly IAheadTree _tree;
     private readonly PrefetchPlan _plan;
     private readonly Log _log;
     private readonly object _lock = new();
@@ -43,14 +42,12 @@ internal sealed unsafe class Prefetcher
     private long _failed;
 
     /// <param name="tree">The tree; outlives the threads.</param>
-    /// <param name="source">Its source.</param>
     /// <param name="plan">What to fetch.</param>
     /// <param name="turns">Turns that the server's client has.</param>
     /// <param name="log">Hears of failures, and of the end.</param>
-    public Prefetcher(DicfuseTree tree, MegaSource source, PrefetchPlan plan, int turns, Log log)
+    public Prefetcher(IAheadTree tree, PrefetchPlan plan, int turns, Log log)
     {
         _tree = tree;
-        _source = source;
         _plan = plan;
         _log = log;
         _threads = new Thread[Math.Max(1, turns / ShareOfTurns)];
@@ -332,7 +329,7 @@ internal sealed unsafe class Prefetcher
     {
         // Only a counter for people, as those below.
         _ = Interlocked.Increment(ref _directories);
-        Errno error = _tree.Load(directory, LayerPart.Names);
+        Errno error = _tree.LoadNames(directory);
         if (error != Errno.None)
         {
             NoteFailure(directory, error);
@@ -343,7 +340,7 @@ internal sealed unsafe class Prefetcher
 
     private void Fetch(uint node)
     {
-        Errno error = _source.Prefetch(node, out long fetched);
+        Errno error = _tree.Fetch(node, out long fetched);
         if (error != Errno.None)
         {
             NoteFailure(node, error);
@@ -374,7 +371,7 @@ internal sealed unsafe class Prefetcher
 
         if (Interlocked.Increment(ref _failed) <= FailuresTold)
         {
-            _log.Warn($"prefetch of {_source.PathOf(node)}: {reason}");
+            _log.Warn($"prefetch of {_tree.PathOf(node)}: {reason}");
         }
     }
 

@@ -19,6 +19,9 @@ internal enum ObjectKind : byte
 
     /// <summary>An image, in a form of its own, named by a hash of what it was made of.</summary>
     Image = 4,
+
+    /// <summary>An image of a server, as much of it as was read; in a form of its own, named by a hash of its address and its header.</summary>
+    Remote = 5,
 }
 
 /// <summary>Head of an object file, 72 bytes, little-endian. The frames follow, then the table.</summary>

@@ -16,7 +16,8 @@ namespace Antares.Aot.Dicfuse.Store;
 /// format         "antares-store 1"
 /// objects2/ab/…  blobs and trees (ObjectFormat)
 /// views2/ab/…    what a server said about a revision and a path
-/// images/ab/…    images of archives and commits (StoredImages)
+/// images/ab/…    images of archives and commits, and those of servers that were fetched whole (StoredImages)
+/// remote/ab/…    images of servers, as much of them as was read (RemoteFrames)
 /// sizes          sizes by id (SizeTable)
 /// locks          who fetches what (StoreLocks)
 /// tmp/           objects in the making, PID.COUNTER.RANDOM
@@ -36,6 +37,7 @@ internal sealed unsafe class ObjectStore : IDisposable
     public const string FormerObjectsName = "objects";
     public const string FormerViewsName = "views";
     public const string ImagesName = "images";
+    public const string RemoteName = "remote";
     public const string TemporaryName = "tmp";
 
     internal const int PathBytes = 64;
@@ -117,7 +119,7 @@ internal sealed unsafe class ObjectStore : IDisposable
         {
             error = StoreOpening.CheckOwner(rootFd, ref problem);
             error = error == Errno.None ? StoreOpening.CheckFormat(rootFd, ref problem) : error;
-            foreach (string name in (ReadOnlySpan<string>)[ObjectsName, ViewsName, ImagesName, TemporaryName])
+            foreach (string name in (ReadOnlySpan<string>)[ObjectsName, ViewsName, ImagesName, RemoteName, TemporaryName])
             {
                 error = error == Errno.None ? StoreOpening.MakeFolder(rootFd, name, ref problem) : error;
             }
@@ -390,6 +392,7 @@ internal sealed unsafe class ObjectStore : IDisposable
         {
             ObjectKind.View => "views2/"u8,
             ObjectKind.Image => "images/"u8,
+            ObjectKind.Remote => "remote/"u8,
             _ => "objects2/"u8,
         };
         folder.CopyTo(room);

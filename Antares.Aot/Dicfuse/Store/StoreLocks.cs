@@ -23,6 +23,19 @@ internal sealed class StoreLocks(OwnedFd file) : IDisposable
         _ = Fd.UnlockRange(_file.Value, id.Place, 1);
     }
 
+    /// <summary>Locks parts of an object, each of which another process may fetch.</summary>
+    /// <param name="id">The object.</param>
+    /// <param name="first">First part.</param>
+    /// <param name="count">At least 1.</param>
+    /// <returns>As <see cref="TryLock"/>; EAGAIN: another process has one of them.</returns>
+    public Errno TryLockPart(in ObjectId id, uint first, uint count) => Fd.TryLockRange(_file.Value, id.Place + 1 + first, count);
+
+    public void UnlockPart(in ObjectId id, uint first, uint count)
+    {
+        // As above.
+        _ = Fd.UnlockRange(_file.Value, id.Place + 1 + first, count);
+    }
+
     public Errno TryLockCollection() => Fd.TryLockRange(_file.Value, CollectionPlace, 1);
 
     public void UnlockCollection()

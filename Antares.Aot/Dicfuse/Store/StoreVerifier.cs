@@ -1,4 +1,5 @@
 using Antares.Aot.Dicfuse.Image;
+using Antares.Aot.Dicfuse.Image.Remote;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Store;
@@ -69,6 +70,11 @@ internal static unsafe class StoreVerifier
             return CheckImage(store, file, out sound, out read);
         }
 
+        if (file.Kind == ObjectKind.Remote)
+        {
+            return CheckPart(store, file, out sound, out read);
+        }
+
         foreach (ObjectKind kind in file.Kind == ObjectKind.View ? (ReadOnlySpan<ObjectKind>)[ObjectKind.View] : [ObjectKind.Blob, ObjectKind.Tree])
         {
             if (!store.TryStat(file.Id, kind, out long length))
@@ -103,6 +109,20 @@ internal static unsafe class StoreVerifier
         }
 
         return Errno.None;
+    }
+
+    private static Errno CheckPart(ObjectStore store, in StoredFile file, out bool sound, out long read)
+    {
+        sound = false;
+        read = 0;
+        Errno error = new StoredImages(store, ObjectKind.Remote).Open(file.Id, out int fd);
+        if (error == Errno.None)
+        {
+            using var part = new OwnedFd(fd);
+            sound = RemoteFiles.PartIsSound(fd, store, file.Id, out read);
+        }
+
+        return error;
     }
 
     private static Errno CheckImage(ObjectStore store, in StoredFile file, out bool sound, out long read)

@@ -8,7 +8,7 @@ namespace Antares.Aot.Dicfuse.Store;
 /// <param name="Folder">Descriptor of the folder it is in, open during the call.</param>
 /// <param name="Name">Its name in there.</param>
 /// <param name="Id">The object's id; none in tmp/.</param>
-/// <param name="Kind">View for views2/, Image for images/, Blob for objects2/ (which hold trees as well), None for tmp/.</param>
+/// <param name="Kind">View for views2/, Image for images/, Remote for remote/, Blob for objects2/ (which hold trees as well), None for tmp/.</param>
 /// <param name="Bytes">Space that it takes on the disk.</param>
 /// <param name="Used">When it was last used, in seconds since 1970.</param>
 internal readonly record struct StoredFile(int Folder, string Name, ObjectId Id, ObjectKind Kind, long Bytes, long Used);
@@ -16,7 +16,7 @@ internal readonly record struct StoredFile(int Folder, string Name, ObjectId Id,
 /// <summary>Goes through the files of a store. Files that come and go meanwhile are seen or not.</summary>
 internal static unsafe class StoreWalk
 {
-    /// <summary>Visits every object, view, image and temporary file.</summary>
+    /// <summary>Visits every object, view, image, part of an image, and temporary file.</summary>
     /// <param name="root">Descriptor of the store's folder.</param>
     /// <param name="visit">False ends the walk.</param>
     /// <param name="former">Also what a former version of this program keeps in folders of its own.</param>
@@ -25,7 +25,7 @@ internal static unsafe class StoreWalk
     {
         Errno error = Errno.None;
         bool more = true;
-        foreach ((string name, ObjectKind kind) in (ReadOnlySpan<(string, ObjectKind)>)[(ObjectStore.ObjectsName, ObjectKind.Blob), (ObjectStore.ViewsName, ObjectKind.View), (ObjectStore.ImagesName, ObjectKind.Image)])
+        foreach ((string name, ObjectKind kind) in (ReadOnlySpan<(string, ObjectKind)>)[(ObjectStore.ObjectsName, ObjectKind.Blob), (ObjectStore.ViewsName, ObjectKind.View), (ObjectStore.ImagesName, ObjectKind.Image), (ObjectStore.RemoteName, ObjectKind.Remote)])
         {
             if (error == Errno.None && more)
             {

@@ -6,7 +6,7 @@ using Antares.Interop;
 namespace Antares.Aot.Dicfuse.Tree;
 
 /// <summary>The nodes and their names: what a tree is made of, and what a source reads to know where a node lies.</summary>
-internal sealed unsafe class NodeStore : IDisposable
+internal sealed unsafe class NodeStore : INamedTree, IDisposable
 {
     private NodeStore(TreeArena nodes, NameHeap names)
     {
@@ -52,6 +52,15 @@ internal sealed unsafe class NodeStore : IDisposable
     /// <summary>Name of a node; of the root the empty one. Valid as long as the store.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ByteName NameOf(NodeRecord* record) => new(Names.At(record->Name), record->NameLength);
+
+    public bool TryGetName(uint node, out uint directory, out ByteName name)
+    {
+        directory = this[node]->Parent;
+        name = NameOf(this[node]);
+        return true;
+    }
+
+    public bool IsDirectory(uint node) => this[node]->IsDirectory;
 
     /// <summary>What the source keeps with a node (<see cref="DirectoryListing.PayloadBytes"/>); the root has none.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -6,12 +6,13 @@ using K4os.Hash.xxHash;
 namespace Antares.Aot.Dicfuse.Image.Pack;
 
 /// <summary>
-/// Reads the contents of all files in the order of their nodes and gives them to the cutter; equal contents once. Equal means compared: the
-/// hash only tells which to compare.
+/// Reads the contents of all files in the order of <see cref="ContentOrder"/> and gives them to the cutter; equal contents once. Equal means
+/// compared: the hash only tells which to compare.
 /// </summary>
 internal sealed unsafe class ContentFeed : IDisposable
 {
     private const int CompareBytes = 128 << 10;
+    private const int PieceBytes = ImageFormat.LargestFrameBytes;
 
     /// <summary>From this size on a file with fewer blocks than its size says is asked where its holes are.</summary>
     private const ulong LeastSparse = 1 << 20;
@@ -24,12 +25,14 @@ internal sealed unsafe class ContentFeed : IDisposable
     private readonly NativeMap _byChecksum = new();
     private readonly NativeMap _largeSizes = new();
     private readonly NativeMap _byId = new();
-    private readonly byte* _small = (byte*)NativeMemory.Alloc(ImageFormat.FrameBytes);
+    private readonly int _frameBytes;
+    private readonly byte* _small = (byte*)NativeMemory.Alloc(PieceBytes);
     private readonly byte* _other = (byte*)NativeMemory.Alloc(CompareBytes);
     private ulong _read;
 
-    public ContentFeed(IPackSource source, PackedTree tree, StreamCutter cutter, Action<PackProgress> progress)
+    public ContentFeed(IPackSource source, PackedTree tree, StreamCutter cutter, int frameBytes, Action<PackProgress> progress)
     {
+        _frameBytes = frameBytes;
         _source = source;
         _tree = tree;
         _cutter = cutter;
@@ -41,18 +44,17 @@ internal sealed unsafe class ContentFeed : IDisposable
     public void Run()
     {
         uint count = (uint)_tree.Nodes.Count;
-        Announce();
-        for (uint node = ImageFormat.RootNode + 1; node < count; node++)
+        using NativeList<uint> order = ContentOrder.Of(_tree);
+        Announce(order);
+        for (long i = 0; i < order.Count; i++)
         {
-            ImageNode record = _tree.Nodes[node];
-            if (HasContent(record))
-            {
-                uint blob = Add(node, record.Size);
-                _tree.Nodes[node].Body = blob;
-                _tree.Nodes[node].Flags |= _contents[blob].IsSparse ? ImageNode.Sparse : (byte)0;
-                _read += record.Size;
-                _progress(new PackProgress(count - 1, (long)_read, (long)_tree.FileSizes));
-            }
+            uint node = order[i];
+            ulong size = _tree.Nodes[node].Size;
+            uint blob = Add(node, size);
+            _tree.Nodes[node].Body = blob;
+            _tree.Nodes[node].Flags |= _contents[blob].IsSparse ? ImageNode.Sparse : (byte)0;
+            _read += size;
+            _progress(new PackProgress(count - 1, (long)_read, (long)_tree.FileSizes));
         }
 
         _cutter.Flush();
@@ -68,21 +70,14 @@ internal sealed unsafe class ContentFeed : IDisposable
         NativeMemory.Free(_other);
     }
 
-    private static bool HasContent(in ImageNode record) =>
-        FileTypes.FromMode(record.Mode) == FileType.Regular && (record.Flags & ImageNode.Alias) == 0 && record.Size != 0;
-
     /// <summary>Tells the source what it will be asked for; of files that it knows to be equal the first.</summary>
-    private void Announce()
+    private void Announce(NativeList<uint> order)
     {
         using NativeList<uint> nodes = new();
         using NativeMap seen = new();
-        for (uint node = ImageFormat.RootNode + 1; node < _tree.Nodes.Count; node++)
+        for (long i = 0; i < order.Count; i++)
         {
-            if (!HasContent(_tree.Nodes[node]))
-            {
-                continue;
-            }
-
+            uint node = order[i];
             ulong id = _source.ContentId(_tree.Sources[node]);
             if (id == 0 || !seen.TryGet(id, out _))
             {
@@ -106,7 +101,7 @@ internal sealed unsafe class ContentFeed : IDisposable
             return (uint)known;
         }
 
-        uint blob = size <= ImageFormat.FrameBytes ? AddSmall(node, size, isNew: id != 0) : AddLarge(node, size, isNew: id != 0);
+        uint blob = size <= (ulong)_frameBytes ? AddSmall(node, size, isNew: id != 0) : AddLarge(node, size, isNew: id != 0);
         if (id != 0)
         {
             _byId.Set(id, blob);
@@ -154,7 +149,7 @@ internal sealed unsafe class ContentFeed : IDisposable
             ulong data = 0;
             for (ulong at = 0; at < size;)
             {
-                uint part = (uint)Math.Min(ImageFormat.FrameBytes, size - at);
+                uint part = (uint)Math.Min((ulong)_frameBytes, size - at);
                 if (holes != null && data < at + part)
                 {
                     data = NextData(holes.Value, at, size);
@@ -240,7 +235,7 @@ internal sealed unsafe class ContentFeed : IDisposable
         XXH64 hash = new();
         for (ulong at = 0; at < size;)
         {
-            uint part = (uint)Math.Min(ImageFormat.FrameBytes, size - at);
+            uint part = (uint)Math.Min(PieceBytes, size - at);
             Read(node, at, _small, part);
             hash.Update((void*)_small, (int)part);
             at += part;

@@ -28,9 +28,10 @@ internal sealed unsafe class FrameCompressor : IDisposable
 
     /// <param name="fd">Receives the packed bytes from its start on.</param>
     /// <param name="level">zstd level.</param>
+    /// <param name="frameBytes">Most raw bytes of a frame.</param>
     /// <param name="threads">At least 1.</param>
     /// <param name="frames">Receives an entry for each frame.</param>
-    public FrameCompressor(int fd, int level, int threads, NativeList<ImageFrame> frames)
+    public FrameCompressor(int fd, int level, int frameBytes, int threads, NativeList<ImageFrame> frames)
     {
         _fd = fd;
         _level = level;
@@ -38,7 +39,7 @@ internal sealed unsafe class FrameCompressor : IDisposable
         _jobs = new Job[(2 * threads) + 2];
         for (int i = 0; i < _jobs.Length; i++)
         {
-            _jobs[i] = new Job();
+            _jobs[i] = new Job(frameBytes);
         }
 
         _threads = new Thread[threads];
@@ -212,7 +213,7 @@ internal sealed unsafe class FrameCompressor : IDisposable
     private void Compress(ZSTD_CCtx_s* context, Job job)
     {
         nuint raw = (nuint)job.RawBytes;
-        nuint result = Methods.ZSTD_compressCCtx(context, job.Packed, Job.PackedRoom, job.Raw, raw, _level);
+        nuint result = Methods.ZSTD_compressCCtx(context, job.Packed, job.PackedRoom, job.Raw, raw, _level);
         bool smaller = !Methods.ZSTD_isError(result) && result < raw;
         job.Source = smaller ? job.Packed : job.Raw;
         job.PackedBytes = smaller ? (int)result : (int)raw;
@@ -260,15 +261,21 @@ internal sealed unsafe class FrameCompressor : IDisposable
 
     private sealed class Job
     {
-        public static readonly nuint PackedRoom = Methods.ZSTD_compressBound(ImageFormat.FrameBytes);
-
-        public readonly byte* Raw = (byte*)NativeMemory.Alloc(ImageFormat.FrameBytes);
-        public readonly byte* Packed = (byte*)NativeMemory.Alloc(PackedRoom);
+        public readonly nuint PackedRoom;
+        public readonly byte* Raw;
+        public readonly byte* Packed;
         public byte* Source;
         public ulong RawBytes;
         public int PackedBytes;
         public ulong Checksum;
         public bool IsDone;
+
+        public Job(int frameBytes)
+        {
+            PackedRoom = Methods.ZSTD_compressBound((nuint)frameBytes);
+            Raw = (byte*)NativeMemory.Alloc((nuint)frameBytes);
+            Packed = (byte*)NativeMemory.Alloc(PackedRoom);
+        }
 
         public void Free()
         {

@@ -29,9 +29,9 @@ internal static unsafe class ImagePacker
         }
 
         ulong packedBytes;
-        using (FrameCompressor frames = new(scratch, options.Level, options.Threads, tree.Frames))
+        using (FrameCompressor frames = new(scratch, options.Level, options.FrameBytes, options.Threads, tree.Frames))
         {
-            using ContentFeed feed = new(source, tree, new StreamCutter(frames), progress);
+            using ContentFeed feed = new(source, tree, new StreamCutter(frames, options.FrameBytes), options.FrameBytes, progress);
             feed.Run();
             tree.StreamBytes = frames.Finish();
             packedBytes = frames.PackedBytes;
@@ -43,7 +43,7 @@ internal static unsafe class ImagePacker
             throw new ImageException("the source changed while it was being packed; try again when nothing writes to it");
         }
 
-        using ImageWriter writer = new(tree, Encoding.UTF8.GetBytes(Provenance(source, options)), packedBytes);
+        using ImageWriter writer = new(tree, Encoding.UTF8.GetBytes(Provenance(source, options)), options.FrameBytes, packedBytes);
         error = writer.Write(target);
         if (error == Errno.None)
         {
@@ -73,6 +73,11 @@ internal static unsafe class ImagePacker
         }
 
         _ = text.Append(CultureInfo.InvariantCulture, $"level={options.Level}\n");
+        if (options.FrameBytes != ImageFormat.FrameBytes)
+        {
+            _ = text.Append(CultureInfo.InvariantCulture, $"frame={options.FrameBytes}\n");
+        }
+
         foreach (string pattern in options.Excludes)
         {
             _ = text.Append(CultureInfo.InvariantCulture, $"exclude={pattern.Replace('\n', '?')}\n");

@@ -15,9 +15,10 @@ internal sealed unsafe class ImageWriter : IDisposable
     /// <summary>Builds the metadata in memory.</summary>
     /// <param name="tree">Complete.</param>
     /// <param name="provenance">Text: "key=value" lines.</param>
+    /// <param name="frameBytes">Most raw bytes of a frame.</param>
     /// <param name="contentBytes">Packed bytes of the contents.</param>
     /// <exception cref="ImageException">More metadata than an image can hold.</exception>
-    public ImageWriter(PackedTree tree, ReadOnlySpan<byte> provenance, ulong contentBytes)
+    public ImageWriter(PackedTree tree, ReadOnlySpan<byte> provenance, int frameBytes, ulong contentBytes)
     {
         _header = new ImageHeader
         {
@@ -26,7 +27,7 @@ internal sealed unsafe class ImageWriter : IDisposable
             HeaderBytes = ImageHeader.Bytes,
             Features = tree.Features,
             NodeCount = (ulong)tree.Nodes.Count,
-            FrameBytes = ImageFormat.FrameBytes,
+            FrameBytes = (ulong)frameBytes,
             StreamBytes = tree.StreamBytes,
             FileSizes = tree.FileSizes,
         };

@@ -8,6 +8,9 @@ public sealed record PackOptions
     /// <summary>zstd level, 1 to 19.</summary>
     public int Level { get; init; } = 6;
 
+    /// <summary>Most raw bytes of a frame.</summary>
+    public int FrameBytes { get; init; } = ImageFormat.FrameBytes;
+
     /// <summary>Threads that compress; the bytes do not depend on it.</summary>
     public int Threads { get; init; } = Environment.ProcessorCount;
 

@@ -6,7 +6,9 @@ namespace Antares.Aot.Dicfuse.Image.Pack;
 /// Cuts the stream of contents into frames: small contents share one, a large one begins its own and is cut every frame size, so that reads
 /// of aligned parts need one frame each. Whole frames of zeros are given as such.
 /// </summary>
-internal sealed unsafe class StreamCutter(FrameCompressor frames)
+/// <param name="frames">Takes them.</param>
+/// <param name="frameBytes">Most raw bytes of each.</param>
+internal sealed unsafe class StreamCutter(FrameCompressor frames, int frameBytes)
 {
     private byte* _room;
     private int _used;
@@ -22,15 +24,15 @@ internal sealed unsafe class StreamCutter(FrameCompressor frames)
     /// <summary>Adds the whole of a content that fits into one frame.</summary>
     public void AddSmall(byte* bytes, int count)
     {
-        if (_used + count > ImageFormat.FrameBytes)
+        if (_used + count > frameBytes)
         {
             Flush();
         }
 
-        Buffer.MemoryCopy(bytes, Open() + _used, ImageFormat.FrameBytes - _used, count);
+        Buffer.MemoryCopy(bytes, Open() + _used, frameBytes - _used, count);
         _used += count;
         _position += (ulong)count;
-        if (_used == ImageFormat.FrameBytes)
+        if (_used == frameBytes)
         {
             Flush();
         }
@@ -73,13 +75,13 @@ internal sealed unsafe class StreamCutter(FrameCompressor frames)
             byte* kept = (byte*)NativeMemory.Alloc((nuint)count);
             Buffer.MemoryCopy(_room, kept, count, count);
             Flush();
-            Buffer.MemoryCopy(kept, Open(), ImageFormat.FrameBytes, count);
+            Buffer.MemoryCopy(kept, Open(), frameBytes, count);
             NativeMemory.Free(kept);
         }
 
         _used = count;
         _position += (ulong)count;
-        if (count == ImageFormat.FrameBytes)
+        if (count == frameBytes)
         {
             Flush();
         }

@@ -1,10 +1,10 @@
-namespace Antares.Aot.Dicfuse.Mega;
+namespace Antares.Aot.Dicfuse.Web;
 
 /// <summary>
 /// How many may ask a server at a time, and that at most half of them carry long content: listings, lengths and short files get their
 /// turn beside any number of long ones.
 /// </summary>
-internal sealed class MegaTurns
+internal sealed class WebTurns
 {
     /// <summary>Content beyond this is long.</summary>
     public const long LongBytes = 1 << 20;
@@ -13,7 +13,7 @@ internal sealed class MegaTurns
     private readonly SemaphoreSlim _long;
 
     /// <param name="all">Turns at a time, at least 1.</param>
-    public MegaTurns(int all)
+    public WebTurns(int all)
     {
         _all = new SemaphoreSlim(all);
         _long = new SemaphoreSlim(Math.Max(1, all / 2));
@@ -49,7 +49,7 @@ internal sealed class MegaTurns
     }
 
     /// <summary>A turn; for one thread at a time.</summary>
-    public sealed class Turn(MegaTurns turns, bool isLong) : IDisposable
+    public sealed class Turn(WebTurns turns, bool isLong) : IDisposable
     {
         private bool _isLong = isLong;
 

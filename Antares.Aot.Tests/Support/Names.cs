@@ -1,0 +1,1 @@
+global using MegaProblem = Antares.Aot.Dicfuse.Web.WebProblem;
