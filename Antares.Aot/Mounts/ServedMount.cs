@@ -242,7 +242,7 @@ public sealed class ServedMount : IDisposable
         {
             var descriptors = FileLimit.Raise(out var callersLimit);
             engine = MountAssembly.Mount(plan, descriptors, diagnostics, clock);
-            record = record with { Engine = engine.Name, Device = engine.Device, Workspace = plan.Workspace?.FolderPath };
+            record = record with { Engine = engine.Name, Device = engine.Device, Workspace = plan.Workspace?.FolderPath, Lowers = LowersOf(plan) };
             _ = report?.Ask(plan.MountPoint); // whether it is still there shows when its answer is read
             control ??= ControlServer.Listen(record.Socket, diagnostics); // this and the record while the root is looked at
             clock.Step("control socket made");
@@ -278,6 +278,9 @@ public sealed class ServedMount : IDisposable
         _ = HostPath.RemoveFile(record.Socket); // may never have been made
     }
 
+    // With the revisions of servers, once they were asked.
+    private static List<string> LowersOf(MountPlan plan) => [.. plan.Lowers.Select(lower => (lower.Spec with { Path = lower.RealPath }).ToString())];
+
     private static MountRecord Describe(MountPlan plan, StateFile state)
     {
         return new MountRecord
@@ -286,7 +289,7 @@ public sealed class ServedMount : IDisposable
             Job = plan.Request.Job,
             Process = ProcessIdentity.Self(),
             MountPoint = plan.MountPoint,
-            Lowers = [.. plan.Lowers.Select(lower => (lower.Spec with { Path = lower.RealPath }).ToString())],
+            Lowers = LowersOf(plan),
             Changelist = plan.Request.Mega.Changelist,
             Upper = plan.UpperPath,
             Work = plan.WorkPath,
