@@ -51,7 +51,8 @@ internal static class MountGauges
                 diagnostics.AddGauge("server_requests", () => mega.Client.Requests);
                 diagnostics.AddGauge("server_retries", () => mega.Client.Retries);
                 diagnostics.AddGauge("server_bytes", () => mega.Client.ReceivedBytes);
-                diagnostics.AddGauge("changelist_names", () => tree.Tree.Edits?.All.Length ?? 0);
+                diagnostics.AddGauge("names_redirected", () => tree.Tree.Edits?.All.Length ?? 0);
+                diagnostics.AddGauge("views_exchanged", () => mega.Moves.Moves);
                 diagnostics.AddGauge("server_drifts", () => mega.Trees.Drifts);
                 diagnostics.AddGauge("store_reads", () => mega.Store.Hits);
                 diagnostics.AddGauge("store_written_bytes", () => mega.Store.WrittenBytes);

@@ -156,7 +156,7 @@ public sealed class ServedMount : IDisposable
     {
         if (HasEnded)
         {
-            _engine.Changelist?.Stop();
+            _engine.View?.Stop();
             _engine.Close();
         }
         else
@@ -208,16 +208,18 @@ public sealed class ServedMount : IDisposable
     }
 
     // On the thread that exchanges it, which the end of the mount waits for.
-    private void NoteChangelist(string? link)
+    private void NoteView(MountedView view)
     {
-        Record = Record with { Changelist = link };
+        List<string> lowers = [.. Record.Lowers];
+        lowers[(int)view.Slot - 1] = new SourceSpec(SourceKind.Mega, view.Address).ToString();
+        Record = Record with { Changelist = view.Link, Lowers = lowers };
         try
         {
             _state.Replace(Record);
         }
         catch (MountProblem problem)
         {
-            _log.Warn($"the list of mounts shows the changelist from before: {problem.Message}");
+            _log.Warn($"the list of mounts shows the revision and the changelist from before: {problem.Message}");
         }
     }
 
@@ -250,10 +252,10 @@ public sealed class ServedMount : IDisposable
             clock.Step("recorded as mounted");
             plan.Keep();
             mount = new ServedMount(state, log, clock, plan, record, engine, diagnostics, control, callersLimit);
-            if (engine.Changelist is { } changelist)
+            if (engine.View is { } view)
             {
-                changelist.Changed = mount.NoteChangelist;
-                control.Changelist = changelist;
+                view.Changed = () => mount.NoteView(view);
+                control.View = view;
             }
 
             return mount;
