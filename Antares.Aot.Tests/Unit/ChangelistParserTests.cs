@@ -192,6 +192,13 @@ public sealed class ChangelistParserTests
         }
         foreach (string text in (string[])["cl", "cl set", "cl set text", "cl show", "cl show xml", "cl show text C1", "cl set json a b c", "cl other json"])
             Assert.Null(ChangelistQuestion.Parse(text));
+        foreach (RefreshQuestion question in (RefreshQuestion[])[new(false, null), new(true, "v1.2"), new(false, "a b\nc")])
+        {
+            Assert.Equal(question, RefreshQuestion.Parse(question.ToString()));
+            Assert.DoesNotContain('\n', question.ToString());
+        }
+        foreach (string text in (string[])["refresh", "refresh xml", "refresh text a b", "cl refresh text"])
+            Assert.Null(RefreshQuestion.Parse(text));
     }
 
     private static string Misplaced(params ClEntry[] entries) => Assert.Throws<MegaProblem>(() => ClPlacement.Of(entries, "/", "/")).Message;

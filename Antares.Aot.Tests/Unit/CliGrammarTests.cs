@@ -21,6 +21,7 @@ public sealed class CliGrammarTests : IDisposable
     [InlineData("errors")]
     [InlineData("cl")]
     [InlineData("cl set")]
+    [InlineData("refresh")]
     [InlineData("pack")]
     [InlineData("inspect")]
     [InlineData("verify")]

@@ -10,7 +10,7 @@ internal static class ClVerb
     public const string Name = "cl";
 
     /// <summary>The mount gives up earlier, and says why.</summary>
-    private const int PatienceMs = 360_000;
+    public const int PatienceMs = 360_000;
 
     public static Command Create(CommandContext context) =>
         new(Name, "Show, set or clear the changelist over a mounted directory of a monorepo server")
@@ -47,7 +47,7 @@ internal static class ClVerb
     private static int Ask(CommandContext context, string target, ChangelistQuestion question)
     {
         var mount = Question.Living(context, target);
-        var fixedBy = mount.Engine == "kernel" ? MountedChangelist.NotOnKernelEngine : mount.Lowers.Count > 1 ? MountedChangelist.NotUnderLayers : null;
+        var fixedBy = mount.Engine == "kernel" ? MountedView.NotOnKernelEngine : mount.Lowers.Count > 1 ? MountedView.NotUnderLayers : null;
         if (question.Verb != "show" && fixedBy is not null)
         {
             throw MountProblem.Usage($"{mount.MountPoint}: {fixedBy}");

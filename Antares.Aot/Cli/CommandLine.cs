@@ -31,6 +31,7 @@ public static class CommandLine
         (StatsVerb.Name, StatsVerb.Create),
         (ErrorsVerb.Name, ErrorsVerb.Create),
         (ClVerb.Name, ClVerb.Create),
+        (RefreshVerb.Name, RefreshVerb.Create),
         (PackVerb.Name, PackVerb.Create),
         (InspectVerb.Name, InspectVerb.Create),
         (VerifyVerb.Name, VerifyVerb.Create),

@@ -37,8 +37,9 @@ public sealed unsafe class DicfuseTree : IDisposable
     /// <param name="source">Reads from <paramref name="store"/> where nodes lie; the tree disposes it.</param>
     /// <param name="numberMask">Bits of a st_ino; narrower than usual only to make collisions happen.</param>
     /// <param name="places">How many requests may ask the source at a time; null: no bound.</param>
+    /// <param name="moves">Of a source that can move to another revision.</param>
     internal DicfuseTree(
-        string layer, NodeStore store, ITreeSource source, ulong numberMask = StInoSet.DefaultMask, SourcePlaces? places = null)
+        string layer, NodeStore store, ITreeSource source, ulong numberMask = StInoSet.DefaultMask, SourcePlaces? places = null, RevisionGate? moves = null)
     {
         _store = store;
         _source = source;
@@ -47,7 +48,7 @@ public sealed unsafe class DicfuseTree : IDisposable
         _numbers = new StInoSet(store.Nodes, numberMask);
         _links = new LinkTable(store.Nodes);
         _attributes = new AttributeLoader(layer, store, source, places, _owners, _links, _numbers);
-        _directories = new DirectoryLoader(layer, store, source, places, _numbers, _links, _attributes);
+        _directories = new DirectoryLoader(layer, store, source, places, _numbers, _links, _attributes, moves);
         _targets = new LinkTargets(layer, store, source, places);
         Growth = new NodeGrowth(layer, store, _numbers);
         Xattrs = new TreeXattrs(store, source, places);
@@ -107,15 +108,6 @@ public sealed unsafe class DicfuseTree : IDisposable
         }
 
         return FindListed(record, name, out node) ? Errno.None : Errno.ENOENT;
-    }
-
-    /// <summary>Finds a name as the source lists it, whatever <see cref="Edits"/> say.</summary>
-    /// <returns>As <see cref="Find"/>.</returns>
-    internal Errno FindInSource(uint directory, ByteName name, out uint node)
-    {
-        node = 0;
-        Errno error = Loaded(directory, out NodeRecord* record);
-        return error != Errno.None ? error : FindListed(record, name, out node) ? Errno.None : Errno.ENOENT;
     }
 
     /// <inheritdoc cref="ILayer.Next"/>

@@ -191,7 +191,7 @@ public sealed unsafe class DicfuseLayer : ILayer
         if (error == Errno.None)
         {
             var source = new MegaSource(name, store!, pinned);
-            var tree = new DicfuseTree(name, store!, source, places: options.Places);
+            var tree = new DicfuseTree(name, store!, source, places: options.Places, moves: source.Moves);
             source.Prefetcher = ahead is null ? null : new Prefetcher(new MegaAhead(tree, source), ahead, pinned.Options.Concurrency, log);
             layer = new DicfuseLayer(name, tree, options);
         }

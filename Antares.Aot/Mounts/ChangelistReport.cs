@@ -9,7 +9,7 @@ internal static class ChangelistReport
 {
     private const string Indent = "  ";
 
-    public static void WriteText(TextWriter text, string mounted, ClApplied applied, IReadOnlyList<ChangelistConflict> conflicts)
+    public static void WriteText(TextWriter text, string mounted, ClApplied applied, IReadOnlyList<ViewConflict> conflicts)
     {
         if (applied.Link is null)
         {
@@ -33,13 +33,10 @@ internal static class ChangelistReport
             text.Write($"{Indent}outside   {Changelist.Shown(path)}  ({Word(action)}, not in the mounted directory)\n");
         }
 
-        foreach (var conflict in conflicts)
-        {
-            text.Write($"{Indent}conflict  {Changelist.Shown(conflict.Path)}  ({(conflict.IsRemoved ? "removed" : "changed")} in the workspace, which is what is shown)\n");
-        }
+        RefreshReport.WriteConflicts(text, conflicts);
     }
 
-    public static void WriteJson(Utf8JsonWriter json, string mounted, ClApplied applied, IReadOnlyList<ChangelistConflict> conflicts)
+    public static void WriteJson(Utf8JsonWriter json, string mounted, ClApplied applied, IReadOnlyList<ViewConflict> conflicts)
     {
         json.WriteStartObject();
         json.WriteString("cl"u8, applied.Link);
@@ -78,16 +75,7 @@ internal static class ChangelistReport
         }
 
         json.WriteEndArray();
-        json.WriteStartArray("conflicts"u8);
-        foreach (var conflict in conflicts)
-        {
-            json.WriteStartObject();
-            json.WriteString("path"u8, conflict.Path);
-            json.WriteString("workspace"u8, conflict.IsRemoved ? "removed"u8 : "changed"u8);
-            json.WriteEndObject();
-        }
-
-        json.WriteEndArray();
+        RefreshReport.WriteConflicts(json, conflicts);
         json.WriteEndObject();
     }
 

@@ -21,6 +21,9 @@ public static class ControlQuestion
 
     /// <summary>Begins a question about the changelist: see <see cref="ChangelistQuestion"/>.</summary>
     public const string Changelist = "cl ";
+
+    /// <summary>Begins the wish for another revision: see <see cref="RefreshQuestion"/>.</summary>
+    public const string Refresh = "refresh ";
 }
 
 /// <summary>The path of a control socket as an address.</summary>
@@ -68,7 +71,7 @@ public static unsafe class ControlClient
     /// <param name="question">What.</param>
     /// <param name="patienceMs">How long each wait for an answer may take.</param>
     /// <returns>The answer's bytes.</returns>
-    /// <exception cref="MountProblem">Host: nobody answers, or the mount refused.</exception>
+    /// <exception cref="MountProblem">Host: nobody answers, or the mount refused; Usage: the mount can do no such thing.</exception>
     public static byte[] Ask(MountRecord mount, string question, int patienceMs = PatienceMs)
     {
         using var name = ControlAddress.Of(mount.Socket);
@@ -141,12 +144,13 @@ public static unsafe class ControlClient
         }
 
         var space = head.IndexOf(' ');
-        var isWhole = space > 0 && head[..space] is "ok" or "refused"
+        var isWhole = space > 0 && head[..space] is "ok" or "refused" or "usage"
             && int.TryParse(head.AsSpan(space + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var length)
             && length == answer.Length - end - 1;
-        if (isWhole && head[0] == 'r')
+        if (isWhole && head[0] != 'o')
         {
-            throw MountProblem.Host($"{mount.MountPoint}: {Encoding.UTF8.GetString(answer.AsSpan(end + 1))}");
+            var kind = head[0] == 'u' ? ProblemKind.Usage : ProblemKind.Mount;
+            throw new MountProblem(kind, $"{mount.MountPoint}: {Encoding.UTF8.GetString(answer.AsSpan(end + 1))}");
         }
 
         return isWhole ? answer[(end + 1)..] : throw MountProblem.Host($"the answer of the process of {mount.MountPoint} is cut off; ask again");

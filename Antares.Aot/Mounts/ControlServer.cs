@@ -8,7 +8,7 @@ namespace Antares.Aot.Mounts;
 
 /// <summary>
 /// The mount's socket, by which another process asks what the mount counted. One question per connection: a line with a
-/// <see cref="ControlQuestion"/>; the answer is "ok LENGTH\n" or "refused LENGTH\n" and so many bytes, or "error TEXT\n".
+/// <see cref="ControlQuestion"/>; the answer is "ok LENGTH\n", "refused LENGTH\n" or "usage LENGTH\n" and so many bytes, or "error TEXT\n".
 /// </summary>
 /// <remarks>
 /// Served by the thread that waits for signals too, a piece at a time and never waiting for a client: nothing here is on the way of a
@@ -39,8 +39,8 @@ public sealed unsafe class ControlServer : IDisposable
     /// <summary>Unmounts (true: lazily); gives null, or why it was not done, in one line. Null: this cannot be asked yet.</summary>
     public Func<bool, string?>? Unmount { get; set; }
 
-    /// <summary>What answers questions about the changelist; null: the mount has no place for one.</summary>
-    internal MountedChangelist? Changelist { get; set; }
+    /// <summary>What answers questions about changelist and revision; null: the mount has no place for them.</summary>
+    internal MountedView? View { get; set; }
 
     /// <summary>When a client is given up, as <see cref="Environment.TickCount64"/>: wait no longer than that.</summary>
     public long Deadline => _connections.Count == 0 ? long.MaxValue : _connections.Min(connection => connection.Deadline);
@@ -130,8 +130,8 @@ public sealed unsafe class ControlServer : IDisposable
     }
 
     private (ReadOnlyMemory<byte> Now, SlowAnswer? Later) Answer(string question) =>
-        question.StartsWith(ControlQuestion.Changelist, StringComparison.Ordinal)
-            ? (default, new SlowAnswer(() => ChangelistAnswer.To(Changelist, question), Wake))
+        question.StartsWith(ControlQuestion.Changelist, StringComparison.Ordinal) || question.StartsWith(ControlQuestion.Refresh, StringComparison.Ordinal)
+            ? (default, new SlowAnswer(() => ViewAnswer.To(View, question), Wake))
             : (AnswerNow(question), null);
 
     private void Wake()

@@ -12,9 +12,9 @@ internal sealed class FuseEngine : IMountEngine
     private readonly FuseServer _server;
     private readonly OwnedFd _ended;
 
-    private FuseEngine(FuseServer server, OwnedFd ended, MountedChangelist? changelist)
+    private FuseEngine(FuseServer server, OwnedFd ended, MountedView? view)
     {
-        Changelist = changelist;
+        View = view;
         _server = server;
         _ended = ended;
     }
@@ -27,7 +27,7 @@ internal sealed class FuseEngine : IMountEngine
 
     public int ServedDescriptor => _server.Descriptor;
 
-    public MountedChangelist? Changelist { get; }
+    public MountedView? View { get; }
 
     /// <summary>Mounts a plan and serves it. The plan's descriptors of upper and work are taken over.</summary>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open.</exception>
@@ -37,7 +37,7 @@ internal sealed class FuseEngine : IMountEngine
         var server = Serve(plan, overlay, isLower: false, diagnostics, clock);
         try
         {
-            return new FuseEngine(server, EndOfMount.NewEvent(), ChangelistOf(plan, layers, overlay, server));
+            return new FuseEngine(server, EndOfMount.NewEvent(), ViewOf(plan, layers, overlay, server));
         }
         catch (MountProblem)
         {
@@ -46,15 +46,15 @@ internal sealed class FuseEngine : IMountEngine
         }
     }
 
-    private static MountedChangelist? ChangelistOf(MountPlan plan, LayerFactory layers, OverlayFs overlay, FuseServer server)
+    private static MountedView? ViewOf(MountPlan plan, LayerFactory layers, OverlayFs overlay, FuseServer server)
     {
         if (layers.Changes is not { } changes)
         {
             return null;
         }
 
-        var whyFixed = plan.Lowers.Count > 1 ? MountedChangelist.NotUnderLayers : null;
-        return new MountedChangelist(changes, layers.ChangesSlot, overlay, server.Notifier, whyFixed);
+        var whyFixed = plan.Lowers.Count > 1 ? MountedView.NotUnderLayers : null;
+        return new MountedView(changes, layers.ChangesSlot, overlay, server.Notifier, whyFixed, layers.GivenRevision);
     }
 
     /// <summary>Mounts an overlay at the plan's mount point and serves it. The overlay is taken over.</summary>

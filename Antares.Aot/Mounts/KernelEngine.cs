@@ -23,9 +23,9 @@ internal sealed class KernelEngine : IMountEngine
     private readonly UpperClaim _claim;
     private readonly OwnedFd _ended;
 
-    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, DeviceNumber device, MountedChangelist? changelist)
+    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, DeviceNumber device, MountedView? view)
     {
-        Changelist = changelist;
+        View = view;
         _plan = plan;
         _log = log;
         _lower = lower;
@@ -42,7 +42,7 @@ internal sealed class KernelEngine : IMountEngine
 
     public int ServedDescriptor => _lower?.Descriptor ?? -1;
 
-    public MountedChangelist? Changelist { get; }
+    public MountedView? View { get; }
 
     /// <summary>Mounts a plan that has an upper.</summary>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open, and the plan is as it was.</exception>
@@ -86,10 +86,10 @@ internal sealed class KernelEngine : IMountEngine
             }
 
             clock.Step("overlay in its place");
-            var changelist = layers.Changes is { } changes && lower is not null
-                ? new MountedChangelist(changes, layers.ChangesSlot, lower.FileSystem, null, MountedChangelist.NotOnKernelEngine)
+            var view = layers.Changes is { } changes && lower is not null
+                ? new MountedView(changes, layers.ChangesSlot, lower.FileSystem, null, MountedView.NotOnKernelEngine, layers.GivenRevision)
                 : null;
-            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, device, changelist);
+            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, device, view);
             ended = null;
             return engine;
         }

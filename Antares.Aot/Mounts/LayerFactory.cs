@@ -26,6 +26,9 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
     /// <summary>Slot of the layer that <see cref="Changes"/> lies over.</summary>
     public uint ChangesSlot { get; private set; }
 
+    /// <summary>The revision that was asked for there; null: the server's head.</summary>
+    public string? GivenRevision { get; private set; }
+
     /// <summary>How the plan's upper is used.</summary>
     public static UpperOptions UpperOptionsOf(MountPlan plan, Log log) => new()
     {
@@ -194,13 +197,15 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
 
         lower.Mega = null; // the layer's from here on
         ChangesSlot = (uint)index + 1;
+        GivenRevision = MegaSetup.Address(lower.Spec, request).Revision;
         Changes = new ClTree(layer.Tree, (MegaSource)layer.Tree.Source, diagnostics.Log);
         if (plan.Request.Mega.Changelist is { } link)
         {
             try
             {
                 var changes = Changes;
-                changes.Show(Task.Run(() => changes.Prepare(link, plan.Request.Mega.ChangelistPath, default)).GetAwaiter().GetResult());
+                var prepared = Task.Run(() => changes.Prepare(link, plan.Request.Mega.ChangelistPath, default)).GetAwaiter().GetResult();
+                _ = changes.Show(prepared); // nobody lists anything yet
             }
             catch (MegaProblem problem)
             {

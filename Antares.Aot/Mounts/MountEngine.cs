@@ -34,8 +34,8 @@ internal interface IMountEngine
     /// <summary>The device by which this process serves, or -1. No other process may have it open when it looks into the mount.</summary>
     int ServedDescriptor { get; }
 
-    /// <summary>The changelist over a server's directory; null: none of the layers is one.</summary>
-    MountedChangelist? Changelist { get; }
+    /// <summary>What is shown of a server's directory; null: none of the layers is one.</summary>
+    MountedView? View { get; }
 
     /// <summary>Starts what need not be there for the root to answer. Once.</summary>
     void Complete();

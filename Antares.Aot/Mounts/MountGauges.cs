@@ -58,7 +58,8 @@ internal static class MountGauges
             if (tree.Tree.Source is MegaSource mega)
             {
                 AddServer(diagnostics, mega.Client.Web, mega.Store);
-                diagnostics.AddGauge("changelist_names", () => tree.Tree.Edits?.All.Length ?? 0);
+                diagnostics.AddGauge("names_redirected", () => tree.Tree.Edits?.All.Length ?? 0);
+                diagnostics.AddGauge("views_exchanged", () => mega.Moves.Moves);
                 diagnostics.AddGauge("server_drifts", () => mega.Trees.Drifts);
                 diagnostics.AddGauge("sizes_corrected", () => mega.SizesCorrected);
                 AddAhead(diagnostics, mega.Prefetcher);

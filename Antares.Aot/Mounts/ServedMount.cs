@@ -156,7 +156,7 @@ public sealed class ServedMount : IDisposable
     {
         if (HasEnded)
         {
-            _engine.Changelist?.Stop();
+            _engine.View?.Stop();
             _engine.Close();
         }
         else
@@ -208,16 +208,18 @@ public sealed class ServedMount : IDisposable
     }
 
     // On the thread that exchanges it, which the end of the mount waits for.
-    private void NoteChangelist(string? link)
+    private void NoteView(MountedView view)
     {
-        Record = Record with { Changelist = link };
+        List<string> lowers = [.. Record.Lowers];
+        lowers[(int)view.Slot - 1] = new SourceSpec(SourceKind.Mega, view.Address).ToString();
+        Record = Record with { Changelist = view.Link, Lowers = lowers };
         try
         {
             _state.Replace(Record);
         }
         catch (MountProblem problem)
         {
-            _log.Warn($"the list of mounts shows the changelist from before: {problem.Message}");
+            _log.Warn($"the list of mounts shows the revision and the changelist from before: {problem.Message}");
         }
     }
 
@@ -242,7 +244,7 @@ public sealed class ServedMount : IDisposable
         {
             var descriptors = FileLimit.Raise(out var callersLimit);
             engine = MountAssembly.Mount(plan, descriptors, diagnostics, clock);
-            record = record with { Engine = engine.Name, Device = engine.Device, Workspace = plan.Workspace?.FolderPath };
+            record = record with { Engine = engine.Name, Device = engine.Device, Workspace = plan.Workspace?.FolderPath, Lowers = LowersOf(plan) };
             _ = report?.Ask(plan.MountPoint); // whether it is still there shows when its answer is read
             control ??= ControlServer.Listen(record.Socket, diagnostics); // this and the record while the root is looked at
             clock.Step("control socket made");
@@ -250,10 +252,10 @@ public sealed class ServedMount : IDisposable
             clock.Step("recorded as mounted");
             plan.Keep();
             mount = new ServedMount(state, log, clock, plan, record, engine, diagnostics, control, callersLimit);
-            if (engine.Changelist is { } changelist)
+            if (engine.View is { } view)
             {
-                changelist.Changed = mount.NoteChangelist;
-                control.Changelist = changelist;
+                view.Changed = () => mount.NoteView(view);
+                control.View = view;
             }
 
             return mount;
@@ -278,6 +280,9 @@ public sealed class ServedMount : IDisposable
         _ = HostPath.RemoveFile(record.Socket); // may never have been made
     }
 
+    // With the revisions of servers, once they were asked.
+    private static List<string> LowersOf(MountPlan plan) => [.. plan.Lowers.Select(lower => (lower.Spec with { Path = lower.RealPath }).ToString())];
+
     private static MountRecord Describe(MountPlan plan, StateFile state)
     {
         return new MountRecord
@@ -286,7 +291,7 @@ public sealed class ServedMount : IDisposable
             Job = plan.Request.Job,
             Process = ProcessIdentity.Self(),
             MountPoint = plan.MountPoint,
-            Lowers = [.. plan.Lowers.Select(lower => (lower.Spec with { Path = lower.RealPath }).ToString())],
+            Lowers = LowersOf(plan),
             Changelist = plan.Request.Mega.Changelist,
             Upper = plan.UpperPath,
             Work = plan.WorkPath,

@@ -109,7 +109,7 @@ public sealed unsafe class CopyUp
     }
 
     /// <summary>Makes sure that a directory, and all above it, exist in the upper. Never releases the gate.</summary>
-    /// <returns>None; ERESTART (<see cref="LowerLayers"/>); EROFS, ENOSPC, EIO and others: this one was not made.</returns>
+    /// <returns>None; ERESTART (<see cref="LowerLayers"/>); ENOENT: its layer shows it no more; EROFS, ENOSPC, EIO and others: this one was not made.</returns>
     public Errno EnsureDirectory(ref Target target)
     {
         if (!_tree.HasUpper)
@@ -128,7 +128,7 @@ public sealed unsafe class CopyUp
 
             // Up to the nearest directory whose parent has an upper, then make that one, and so on down: no recursion, a tree may be deep.
             Target lacking = target;
-            Target parent;
+            Target parent = default;
             ByteName name;
             while (true)
             {
@@ -140,7 +140,8 @@ public sealed unsafe class CopyUp
                     return CopyUnlinkedDirectory(ref target, ref lacking);
                 }
 
-                Errno error = _tree.ResolveOwner(new LowerRef(lower.Slot, directory), out parent);
+                Errno error = IsStillThere(lower, directory, name);
+                error = error == Errno.None ? _tree.ResolveOwner(new LowerRef(lower.Slot, directory), out parent) : error;
                 if (error != Errno.None)
                 {
                     return error;
@@ -167,6 +168,13 @@ public sealed unsafe class CopyUp
         }
 
         return Errno.None;
+    }
+
+    /// <summary>A directory that its layer shows no more, though somebody is in it, is as one that was removed; the kernel does not know that.</summary>
+    private Errno IsStillThere(LowerRef directory, uint parent, ByteName name)
+    {
+        Errno error = _tree.Lowers.Find(new LowerRef(directory.Slot, parent), name, out LowerRef there, out _);
+        return error is Errno.None or Errno.ENOENT && there != directory ? Failure.Note("overlay", "directory removed below", Errno.ENOENT) : error;
     }
 
     private Errno CopyUnlinkedDirectory(ref Target target, ref Target lacking)

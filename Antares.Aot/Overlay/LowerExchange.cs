@@ -48,10 +48,13 @@ public sealed unsafe class LowerExchange(MergedTree tree)
     /// <summary>Exchanges what is shown.</summary>
     /// <param name="slot">The layer.</param>
     /// <param name="names">The names, those of a directory after its own.</param>
-    /// <param name="show">Makes the layer show the new things; null: only look. Called with the gate held, so that no change of the mount falls in between.</param>
+    /// <param name="show">
+    /// Makes the layer show the new things; null: only look. Called with the gate held, so that no change of the mount falls in between. False: they
+    /// were made for what is there no more.
+    /// </param>
     /// <param name="shown">Receives for each name where it is to be seen.</param>
-    /// <returns>None; EIO and others: a layer could not be read, and nothing was exchanged.</returns>
-    public Errno Exchange(uint slot, ReadOnlySpan<LowerName> names, Action? show, Span<ShownName> shown)
+    /// <returns>None; EAGAIN: refused by <paramref name="show"/>; EIO and others: a layer could not be read. Nothing was exchanged then.</returns>
+    public Errno Exchange(uint slot, ReadOnlySpan<LowerName> names, Func<bool>? show, Span<ShownName> shown)
     {
         Errno error = FindDirectories(slot, names);
         if (error != Errno.None)
@@ -61,7 +64,11 @@ public sealed unsafe class LowerExchange(MergedTree tree)
 
         lock (_tree.Gate)
         {
-            show?.Invoke();
+            if (show != null && !show())
+            {
+                return Errno.EAGAIN;
+            }
+
             for (int i = 0; i < names.Length; i++)
             {
                 shown[i] = Look(slot, names[i], show != null);
@@ -168,11 +175,44 @@ public sealed unsafe class LowerExchange(MergedTree tree)
         {
             // It was found to have no lower part; now it may have one. Found out at once, so that the names below find their directory; a layer
             // that would have to be asked first is asked at the next lookup.
-            _tree.Upper.Table.Node(node)->Flags &= ~FolderNodeFlags.MergeChecked;
+            ForgetMerging(node);
             _ = _tree.FindChild(in directory, name.Name, out _);
             result = result with { IsNewObject = true };
         }
 
-        return result with { InUpper = name is { IsThere: true, IsDirectory: false } ? InUpper.Changed : InUpper.Merged };
+        return result with { InUpper = name.IsThere && (!name.IsDirectory || IsAlone(node, part, name.Name)) ? InUpper.Changed : InUpper.Merged };
+    }
+
+    /// <summary>A directory that had no lower part is looked at anew, and so is what is below it. In memory alone.</summary>
+    private void ForgetMerging(uint directory)
+    {
+        DirectoryTable table = _tree.Upper.Table;
+        var waiting = new Stack<uint>([directory]);
+        while (waiting.TryPop(out uint node))
+        {
+            table.Node(node)->Flags &= ~FolderNodeFlags.MergeChecked;
+            for (ulong cookie = 0; table.IsLoaded(node) && table.Next(node, cookie, out uint name); cookie = table.Name(name)->Cookie)
+            {
+                uint child = table.Name(name)->Node;
+                if (table.Node(child)->Type == FileType.Directory && table.Node(child)->Tag == 0)
+                {
+                    waiting.Push(child);
+                }
+            }
+        }
+    }
+
+    /// <summary>Whether a directory of the upper shows nothing of the lower one of its name: it is opaque, or came there with another lower part.</summary>
+    private bool IsAlone(uint node, LowerRef directory, ByteName name)
+    {
+        FolderNode* own = _tree.Upper.Table.Node(node);
+        if (own->Tag == 0)
+        {
+            return (own->Flags & FolderNodeFlags.MergeChecked) != 0;
+        }
+
+        InodeRecord* record = _tree.Records[own->Tag];
+        return record->LowerCount == 0
+            || (_tree.Lowers.Find(directory, name, out LowerRef lower, out _) == Errno.None && _tree.Records.OwnerOf(lower) != record->NodeId);
     }
 }

@@ -32,6 +32,7 @@ public sealed unsafe class OverlayFs : IDisposable
         Xattrs = new XattrOps(tree, CopyUp, options);
         Ioctls = new IoctlOps(tree, CopyUp);
         Exchange = new LowerExchange(tree);
+        Merged = new MergedDirectories(tree);
     }
 
     public LookupOps Lookups { get; }
@@ -55,6 +56,12 @@ public sealed unsafe class OverlayFs : IDisposable
     public CopyUp CopyUp { get; }
 
     public LowerExchange Exchange { get; }
+
+    /// <summary>To have the upper looked through.</summary>
+    public MergedDirectories Merged { get; }
+
+    /// <summary>The kernel may hold writes that it has not told.</summary>
+    public bool HasCollectedWrites => Data.Collected != null;
 
     /// <summary>Told when the kernel collects writes, before the first request.</summary>
     public void ExpectCollectedWrites()

@@ -63,7 +63,7 @@ static int has(int argc, char **argv, const char *word)
 }
 
 /* All verbs of Cli/CommandLine.cs (a test compares them). */
-static const char *const verbs[] = { "mount", "run", "umount", "list", "stats", "errors", "cl", "pack", "inspect", "verify", "unpack", "diff", "store", "origin" };
+static const char *const verbs[] = { "mount", "run", "umount", "list", "stats", "errors", "cl", "refresh", "pack", "inspect", "verify", "unpack", "diff", "store", "origin" };
 
 static int is_verb(const char *word)
 {

@@ -25,15 +25,15 @@ internal sealed class MegaFetcher : IDisposable
     private readonly string _layer;
     private readonly MegaOptions _options;
     private readonly MegaClient _client;
-    private readonly MegaTrees _trees;
     private readonly ObjectStore _store;
     private readonly Lock _lock = new();
     private readonly Dictionary<ObjectId, BlobFlight> _blobs = [];
     private readonly Dictionary<ObjectId, Task<long>> _sizes = [];
-    private readonly Dictionary<string, Task<MegaView>> _listings = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string Path, ObjectId Tree), Task<MegaView>> _listings = [];
     private readonly CancellationTokenSource _closing = new();
     private bool _closed;
     private int _lengthsOnly;
+    private MegaTrees _trees;
 
     public MegaFetcher(string layer, MegaOptions options, MegaClient client, MegaTrees trees, ObjectStore store)
     {
@@ -44,6 +44,13 @@ internal sealed class MegaFetcher : IDisposable
         _store = store;
     }
 
+    /// <summary>Of the revision that is shown.</summary>
+    public MegaTrees Trees
+    {
+        private get => Volatile.Read(ref _trees);
+        set => Volatile.Write(ref _trees, value);
+    }
+
     /// <summary>Gets the tree of a directory.</summary>
     /// <param name="path">The directory.</param>
     /// <param name="expected">The tree that its parent names.</param>
@@ -51,7 +58,8 @@ internal sealed class MegaFetcher : IDisposable
     /// <returns>None; EIO, ETIMEDOUT, EACCES, ENOMEM, noted with what the server did.</returns>
     public Errno Listing(string path, ObjectId expected, out MegaView view)
     {
-        if (_trees.TryLocal(path, expected, out view))
+        MegaTrees trees = Trees;
+        if (trees.TryLocal(path, expected, out view))
         {
             return Errno.None;
         }
@@ -59,11 +67,11 @@ internal sealed class MegaFetcher : IDisposable
         Task<MegaView>? flight;
         lock (_lock)
         {
-            if (!_listings.TryGetValue(path, out flight))
+            if (!_listings.TryGetValue((path, expected), out flight))
             {
-                flight = Begin(() => FetchListing(path, expected));
-                _listings.Add(path, flight);
-                Forget(flight, () => _listings.Remove(path));
+                flight = Begin(() => FetchListing(trees, path, expected));
+                _listings.Add((path, expected), flight);
+                Forget(flight, () => _listings.Remove((path, expected)));
             }
         }
 
@@ -302,15 +310,15 @@ internal sealed class MegaFetcher : IDisposable
         },
         CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
 
-    private async Task<MegaView> FetchListing(string path, ObjectId expected)
+    private async Task<MegaView> FetchListing(MegaTrees trees, string path, ObjectId expected)
     {
         using var time = CancellationTokenSource.CreateLinkedTokenSource(_closing.Token);
         time.CancelAfter(s_longestListing);
         bool locked = false;
         try
         {
-            locked = !expected.IsNone && await LockAmongProcesses(expected, () => _trees.TryLocal(path, expected, out _), time.Token).ConfigureAwait(false);
-            return _trees.TryLocal(path, expected, out MegaView view) ? view : await _trees.Fetch(path, expected, time.Token).ConfigureAwait(false);
+            locked = !expected.IsNone && await LockAmongProcesses(expected, () => trees.TryLocal(path, expected, out _), time.Token).ConfigureAwait(false);
+            return trees.TryLocal(path, expected, out MegaView view) ? view : await trees.Fetch(path, expected, time.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {

@@ -17,8 +17,9 @@ namespace Antares.Aot.Dicfuse.Mega;
 /// </summary>
 /// <remarks>
 /// With each name the tree keeps 21 bytes: the mode (<see cref="GitMode"/>) and the git id of what it leads to. Sizes are in no listing:
-/// they are asked for one by one, when somebody wants to know. A name that a changelist brings has <see cref="DatedMode"/> set in the mode
-/// and 8 bytes more: its time of modification as a node keeps it (<see cref="PackedTime"/>).
+/// they are asked for one by one, when somebody wants to know. A name that has another time than the first revision has <see cref="DatedMode"/>
+/// set in the mode and 8 bytes more: its time of modification as a node keeps it (<see cref="PackedTime"/>). Mode and id of a directory, and they
+/// alone, change when the source moves to another revision (<see cref="MoveTo"/>).
 /// </remarks>
 internal sealed unsafe class MegaSource : ITreeSource
 {
@@ -39,8 +40,8 @@ internal sealed unsafe class MegaSource : ITreeSource
     private readonly MegaClient _client;
     private readonly ObjectStore _store;
     private readonly MegaFetcher _fetcher;
-    private readonly MegaView _root;
     private readonly timespec _time;
+    private MegaRevision _revision;
     private readonly HashSet<uint> _unshown = [];
     private int _unshownCount;
     private long _corrected;
@@ -55,10 +56,9 @@ internal sealed unsafe class MegaSource : ITreeSource
         _options = pinned.Options;
         _client = pinned.Client;
         _store = pinned.Store;
-        Trees = pinned.Trees;
-        _root = pinned.Root;
-        _fetcher = new MegaFetcher(layer, _options, _client, Trees, _store);
-        _time = new timespec { tv_sec = Trees.Commit.Seconds };
+        _revision = new MegaRevision(pinned.Trees, pinned.Root);
+        _fetcher = new MegaFetcher(layer, _options, _client, pinned.Trees, _store);
+        _time = new timespec { tv_sec = pinned.Trees.Commit.Seconds };
     }
 
     /// <summary>Told the node of a file whose size turned out to be another than was shown; the new one is in the node.</summary>
@@ -72,7 +72,13 @@ internal sealed unsafe class MegaSource : ITreeSource
 
     public MegaClient Client => _client;
 
-    public MegaTrees Trees { get; }
+    /// <summary>What directories are listed as from now on.</summary>
+    public MegaRevision Revision => Volatile.Read(ref _revision);
+
+    public MegaTrees Trees => Revision.Trees;
+
+    /// <summary>Between listings of one revision and those of the next.</summary>
+    public RevisionGate Moves { get; } = new();
 
     public ObjectStore Store => _store;
 
@@ -80,25 +86,47 @@ internal sealed unsafe class MegaSource : ITreeSource
 
     public MegaOptions Options => _options;
 
-    /// <summary>What the tree keeps with a name that is not from a listing.</summary>
+    /// <summary>What the tree keeps with a name that is not from a listing; <see cref="Date"/> tells its time of modification.</summary>
     /// <param name="mode">Its mode.</param>
-    /// <param name="id">What it leads to; of a directory none.</param>
-    /// <param name="time">Its time of modification.</param>
-    public static byte[] DatedPayload(GitMode mode, in ObjectId id, timespec time)
+    /// <param name="id">What it leads to.</param>
+    public static byte[] DatedPayload(GitMode mode, in ObjectId id)
     {
         byte[] payload = new byte[DatedPayloadBytes];
         payload[0] = (byte)((byte)mode | DatedMode);
         id.CopyTo(payload.AsSpan(1));
-        BinaryPrimitives.WriteUInt64LittleEndian(payload.AsSpan(PayloadBytes), PackedTime.Pack(time));
         return payload;
     }
 
+    /// <summary>Tells the time of modification of a node that nobody has seen yet.</summary>
+    /// <param name="node">With a <see cref="DatedPayload"/>.</param>
+    /// <param name="time">Its time.</param>
+    public void Date(uint node, timespec time) =>
+        BinaryPrimitives.WriteUInt64LittleEndian(new Span<byte>(_nodes.PayloadOf(_nodes[node]) + PayloadBytes, sizeof(ulong)), PackedTime.Pack(time));
+
     /// <summary>What a node other than the root leads to.</summary>
-    public (GitMode Mode, ObjectId Id) ContentOf(uint node) => (ModeOf(node), IdOf(_nodes.PayloadOf(_nodes[node])));
+    public GitContent ContentOf(uint node) => new(ModeOf(node), IdOf(_nodes.PayloadOf(_nodes[node])));
+
+    /// <summary>Lists directories as another revision has them. Called with the lock of <see cref="Moves"/> held.</summary>
+    /// <param name="revision">That revision.</param>
+    /// <param name="directories">Those that are another tree in it.</param>
+    /// <remarks>Who reads one of these ids meanwhile may get a mixture; what it lists is then thrown away by <see cref="Moves"/>.</remarks>
+    public void MoveTo(MegaRevision revision, IReadOnlyList<ShownDirectory> directories)
+    {
+        foreach (ShownDirectory directory in directories)
+        {
+            byte* payload = _nodes.PayloadOf(_nodes[directory.Node]);
+            *payload = (byte)((byte)directory.Content.Mode | (*payload & DatedMode));
+            directory.Content.Id.CopyTo(new Span<byte>(payload + 1, ObjectId.Bytes));
+        }
+
+        _fetcher.Trees = revision.Trees;
+        Volatile.Write(ref _revision, revision);
+    }
 
     public Errno List(uint directory, ref DirectoryListing listing)
     {
-        listing.PayloadBytes = PayloadBytes;
+        MegaRevision revision = Revision;
+        listing.PayloadBytes = (byte)(revision.Trees.Commit.Seconds == _time.tv_sec ? PayloadBytes : DatedPayloadBytes);
         listing.NamesAreUnique = true;
         listing.InodesReliable = true;
         if (ModeOf(directory) == GitMode.Submodule)
@@ -109,11 +137,11 @@ internal sealed unsafe class MegaSource : ITreeSource
 
         // The root's tree was fetched when the mount was made; a collection may have taken it since.
         const int Tries = 3;
-        ObjectId expected = directory == ILayer.RootNode ? _root.Tree : IdOf(_nodes.PayloadOf(_nodes[directory]));
-        Errno error = Errno.ENOENT;
+        ObjectId expected = directory == ILayer.RootNode ? revision.Root.Tree : IdOf(_nodes.PayloadOf(_nodes[directory]));
+        Errno error = expected == MegaTrees.EmptyTree ? Errno.None : Errno.ENOENT;
         for (int i = 0; i < Tries && error == Errno.ENOENT; i++)
         {
-            MegaView view = _root;
+            MegaView view = revision.Root;
             if (directory != ILayer.RootNode || i > 0)
             {
                 error = _fetcher.Listing(PathOf(directory), expected, out view);
@@ -123,7 +151,7 @@ internal sealed unsafe class MegaSource : ITreeSource
                 }
             }
 
-            error = Fill(view, ref listing);
+            error = Fill(revision, view, ref listing);
         }
 
         return error == Errno.ENOENT ? Failure.Note(_layer, "the store gives objects up as fast as they come; raise --store-limit", Errno.EIO) : error;
@@ -359,7 +387,7 @@ internal sealed unsafe class MegaSource : ITreeSource
     }
 
     /// <returns>ENOENT: the tree has left the store, and nothing was listed.</returns>
-    private Errno Fill(in MegaView view, ref DirectoryListing listing)
+    private Errno Fill(MegaRevision revision, in MegaView view, ref DirectoryListing listing)
     {
         Errno error = _store.ReadAll(view.Tree, ObjectKind.Tree, MostTreeBytes, out NativeBody? raw);
         if (error != Errno.None)
@@ -369,12 +397,14 @@ internal sealed unsafe class MegaSource : ITreeSource
 
         using (raw)
         {
-            byte* payload = stackalloc byte[PayloadBytes];
+            byte* payload = stackalloc byte[DatedPayloadBytes];
+            bool isDated = listing.PayloadBytes == DatedPayloadBytes;
+            BinaryPrimitives.WriteUInt64LittleEndian(new Span<byte>(payload + PayloadBytes, sizeof(ulong)), PackedTime.Pack(new timespec { tv_sec = revision.Trees.Commit.Seconds }));
             byte* name = stackalloc byte[ByteName.MaxLength + 1];
             var entries = new GitTreeReader(raw!.Span);
             while (entries.MoveNext())
             {
-                *payload = (byte)entries.Mode;
+                *payload = (byte)((byte)entries.Mode | (isDated ? DatedMode : 0));
                 entries.Id.CopyTo(new Span<byte>(payload + 1, ObjectId.Bytes));
                 entries.Name.CopyTo(new Span<byte>(name, ByteName.MaxLength));
                 FileType type = entries.Mode switch
@@ -383,7 +413,7 @@ internal sealed unsafe class MegaSource : ITreeSource
                     GitMode.Symlink => FileType.Symlink,
                     _ => FileType.Regular,
                 };
-                error = listing.Add(new ByteName(name, entries.Name.Length), type, 0, new ReadOnlySpan<byte>(payload, PayloadBytes));
+                error = listing.Add(new ByteName(name, entries.Name.Length), type, 0, new ReadOnlySpan<byte>(payload, listing.PayloadBytes));
                 if (error != Errno.None)
                 {
                     return error;

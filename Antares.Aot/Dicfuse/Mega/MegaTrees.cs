@@ -15,7 +15,8 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
     /// <summary>Entries of a directory; more is refused.</summary>
     private const int MostEntries = 500_000;
 
-    private static readonly ObjectId s_emptyTree = GitHash.Of(ObjectKind.Tree, default);
+    /// <summary>A directory without a name in it.</summary>
+    public static readonly ObjectId EmptyTree = GitHash.Of(ObjectKind.Tree, default);
 
     /// <summary>The usual tree in place of an import repository: ".gitkeep", empty.</summary>
     private static readonly ObjectId s_placeholder =
@@ -37,6 +38,15 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
 
     /// <summary>Directories found to be of another revision than the pinned one.</summary>
     public long Drifts => Volatile.Read(ref _drifts);
+
+    /// <summary>Directories that are shown otherwise than their parents' trees tell, by their paths on the server.</summary>
+    public List<string> SeenPaths()
+    {
+        lock (_seen)
+        {
+            return [.. _seen.Keys];
+        }
+    }
 
     /// <summary>Pins the revision and finds the root directory of the mount.</summary>
     /// <exception cref="MegaProblem">The server, the revision or the path is not there.</exception>
@@ -113,7 +123,7 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
 
     private async Task<MegaView> Ask(string path, ObjectId expected, CancellationToken stop)
     {
-        if (expected == s_emptyTree)
+        if (expected == EmptyTree)
         {
             Keep(_store.Add(expected, ObjectKind.Tree, default), path);
             return new MegaView(expected, ViewFlags.None);
@@ -257,7 +267,7 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         _ = Interlocked.Increment(ref _drifts);
         if (_options.OnDrift == OnDrift.Fail)
         {
-            throw MegaProblem.Damaged($"{what}; refresh the mount by a new one, or accept it with --on-drift warn");
+            throw MegaProblem.Damaged($"{what}; go to the head (antares-aot refresh, or a mount without a revision), or accept it with --on-drift warn");
         }
 
         _log.Warn($"{what}: {path} is shown as it is now");

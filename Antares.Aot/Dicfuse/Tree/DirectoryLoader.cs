@@ -22,12 +22,14 @@ internal sealed unsafe class DirectoryLoader
     private readonly LinkTable _links;
     private readonly AttributeLoader _attributes;
     private readonly LoadGate _gate;
+    private readonly RevisionGate? _moves;
     private long _loads;
     private long _nodes = 1;
 
     public DirectoryLoader(
-        string layer, NodeStore store, ITreeSource source, SourcePlaces? places, StInoSet numbers, LinkTable links, AttributeLoader attributes)
+        string layer, NodeStore store, ITreeSource source, SourcePlaces? places, StInoSet numbers, LinkTable links, AttributeLoader attributes, RevisionGate? moves)
     {
+        _moves = moves;
         _layer = layer;
         _store = store;
         _source = source;
@@ -67,21 +69,57 @@ internal sealed unsafe class DirectoryLoader
 
         // Only a counter for people: its sum is right, its moment does not matter.
         _ = Interlocked.Increment(ref _loads);
+        try
+        {
+            Errno error;
+            while (!TryLoad(directory, record, out error))
+            {
+                Failure.Clear();
+            }
+
+            return error;
+        }
+        finally
+        {
+            _gate.Leave(directory);
+        }
+    }
+
+    /// <returns>False: the source has moved to another revision meanwhile.</returns>
+    private bool TryLoad(uint directory, NodeRecord* record, out Errno error)
+    {
+        long moves = _moves?.Moves ?? 0;
         DirectoryListing listing = default;
         try
         {
-            Errno error = _source.List(directory, ref listing);
+            error = _source.List(directory, ref listing);
             if (error == Errno.None)
             {
                 error = Failure.Note(_layer, "names", listing.Sort());
             }
 
-            return error == Errno.None ? Append(directory, record, ref listing) : error;
+            if (_moves == null)
+            {
+                // Not under a lock: it may ask the source once more.
+                error = error == Errno.None ? Append(directory, record, ref listing) : error;
+                return true;
+            }
+
+            lock (_moves.Lock)
+            {
+                _moves.WaitReleased();
+                if (_moves.Moves != moves)
+                {
+                    return false;
+                }
+
+                error = error == Errno.None ? Append(directory, record, ref listing) : error;
+                return true;
+            }
         }
         finally
         {
             listing.Dispose();
-            _gate.Leave(directory);
         }
     }
 

@@ -18,14 +18,15 @@ internal sealed unsafe class NodeGrowth(string layer, NodeStore store, StInoSet 
     /// <summary>Nodes added.</summary>
     public long Count => Volatile.Read(ref _count);
 
-    /// <summary>Adds a node. A directory has no names of its own: those it shows are edits.</summary>
+    /// <summary>Adds a node.</summary>
     /// <param name="directory">Its directory, whose names are loaded: a name of the source has the first claim to the number of its path.</param>
     /// <param name="name">1 to 255 bytes, without '/' and NUL; copied.</param>
     /// <param name="type">Directory, regular file or symbolic link.</param>
     /// <param name="payload">What the source keeps with it; copied.</param>
+    /// <param name="isListed">Of a directory: the source lists it. Otherwise it has no names of its own: those it shows are edits.</param>
     /// <param name="node">The node.</param>
     /// <returns>None; ENOMEM; EIO: not a name.</returns>
-    public Errno Add(uint directory, ReadOnlySpan<byte> name, FileType type, ReadOnlySpan<byte> payload, out uint node)
+    public Errno Add(uint directory, ReadOnlySpan<byte> name, FileType type, ReadOnlySpan<byte> payload, bool isListed, out uint node)
     {
         node = 0;
         if (name.Length is < 1 or > ByteName.MaxLength || name.ContainsAny((byte)'/', (byte)0))
@@ -65,7 +66,7 @@ internal sealed unsafe class NodeGrowth(string layer, NodeStore store, StInoSet 
             return Failure.Note(_layer, "tree is full", error);
         }
 
-        if (type == FileType.Directory)
+        if (type == FileType.Directory && !isListed)
         {
             record->Publish(NodeFlags.ChildrenLoaded);
         }

@@ -95,6 +95,10 @@ internal sealed unsafe class TreeEdits
         return false;
     }
 
+    /// <summary>Those of one directory, by name.</summary>
+    public ReadOnlySpan<TreeEdit> Of(uint directory) =>
+        RangeOf(directory) is var range and >= 0 ? _edits.AsSpan(_directories[range].Start.._directories[range].End) : default;
+
     /// <summary>True when some name of a directory leads elsewhere.</summary>
     public bool Concern(uint directory) => RangeOf(directory) >= 0;
 

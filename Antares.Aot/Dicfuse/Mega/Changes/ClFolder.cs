@@ -1,8 +1,3 @@
-using System.Text;
-using Antares.Aot.Base;
-using Antares.Aot.Layers;
-using Antares.Interop;
-
 namespace Antares.Aot.Dicfuse.Mega.Changes;
 
 /// <summary>A directory that a changelist touches, or whose directories it touches: what the revision has there, and what is to be done.</summary>
@@ -14,8 +9,8 @@ internal sealed class ClFolder(string name, string path)
 
     public string Path { get; } = path;
 
-    /// <summary>The revision's node; 0: it has no such directory.</summary>
-    public uint Node { get; set; }
+    /// <summary>What the revision has in it, by <see cref="NameKey"/>; null: it has no such directory.</summary>
+    public Dictionary<string, GitContent>? Entries { get; set; }
 
     public SortedDictionary<string, ClFolder> Folders { get; } = new(StringComparer.Ordinal);
 
@@ -35,7 +30,7 @@ internal sealed class ClFolder(string name, string path)
     /// <summary>The tree of all directories on the way to a path that a changelist names.</summary>
     public static ClFolder TreeOf(ClPlacement placed)
     {
-        var root = new ClFolder("", "") { Node = ILayer.RootNode };
+        var root = new ClFolder("", "");
         foreach (ClPut put in placed.Puts.Values)
         {
             ClFolder folder = root.Reach(put.Path, out string name);
@@ -51,8 +46,8 @@ internal sealed class ClFolder(string name, string path)
         return root;
     }
 
-    /// <summary>What the revision has at a path below this directory; the directories on the way were found before.</summary>
-    public uint Find(DicfuseTree tree, string path)
+    /// <summary>What the revision has at a path below this directory; the directories on the way were read before.</summary>
+    public GitContent Find(string path)
     {
         ClFolder? folder = this;
         int start = 0;
@@ -60,29 +55,29 @@ internal sealed class ClFolder(string name, string path)
         {
             if (!folder.Folders.TryGetValue(path[start..slash], out folder))
             {
-                return 0;
+                return default;
             }
 
             start = slash + 1;
         }
 
-        return folder.FindHere(tree, path[start..]);
+        return folder.FindHere(path[start..]);
     }
 
-    /// <summary>What the revision has under a name; 0: nothing.</summary>
-    public unsafe uint FindHere(DicfuseTree tree, string child)
+    /// <summary>What the revision has under a name; mode none: nothing.</summary>
+    public GitContent FindHere(string child) =>
+        Entries is not null && Entries.TryGetValue(NameKey.Of(child), out GitContent there) ? there : default;
+
+    /// <summary>The directories alone, without what is in them.</summary>
+    public ClFolder Bare()
     {
-        if (Node == 0)
+        var bare = new ClFolder(Name, Path);
+        foreach ((string below, ClFolder folder) in Folders)
         {
-            return 0;
+            bare.Folders.Add(below, folder.Bare());
         }
 
-        byte[] bytes = [.. Encoding.UTF8.GetBytes(child), 0];
-        fixed (byte* pointer = bytes)
-        {
-            Errno error = tree.FindInSource(Node, new ByteName(pointer, bytes.Length - 1), out uint node);
-            return error is Errno.None or Errno.ENOENT ? node : throw new MegaProblem(error, $"{PathOf(child)}: the directory cannot be listed ({error})");
-        }
+        return bare;
     }
 
     private ClFolder Reach(string path, out string name)

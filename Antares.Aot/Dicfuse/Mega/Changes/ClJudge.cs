@@ -4,12 +4,10 @@ namespace Antares.Aot.Dicfuse.Mega.Changes;
 
 /// <summary>
 /// Holds a changelist against the revision: decides for each name what is to be shown, or why the changelist does not apply. Asks
-/// nobody; the directories concerned are loaded.
+/// nobody; the directories concerned were read.
 /// </summary>
-internal sealed class ClJudge(DicfuseTree tree, MegaSource source, ClFolder root)
+internal sealed class ClJudge(ClFolder root)
 {
-    private readonly DicfuseTree _tree = tree;
-    private readonly MegaSource _source = source;
     private readonly ClFolder _root = root;
 
     /// <summary>Why it does not apply, a line for each path; empty: it applies.</summary>
@@ -48,18 +46,15 @@ internal sealed class ClJudge(DicfuseTree tree, MegaSource source, ClFolder root
         }
 
         long hidden = folder.Targets.Values.Count(target => target.Kind == ClTargetKind.Hidden);
-        unsafe
-        {
-            return !hasOwn && hidden > 0 && folder.Node != 0 && hidden == _tree.Store[folder.Node]->Extra;
-        }
+        return !hasOwn && hidden > 0 && hidden == folder.Entries?.Count;
     }
 
     /// <returns>True: the directory is new.</returns>
     private bool JudgeFolder(ClFolder folder, string name, ClFolder below)
     {
         bool empty = Judge(below);
-        uint there = folder.FindHere(_tree, name);
-        if (below.Node != 0)
+        GitMode there = folder.FindHere(name).Mode;
+        if (below.Entries is not null)
         {
             if (empty)
             {
@@ -74,9 +69,9 @@ internal sealed class ClJudge(DicfuseTree tree, MegaSource source, ClFolder root
             return false;
         }
 
-        if (there != 0 && !folder.Removals.ContainsKey(name))
+        if (there != GitMode.None && !folder.Removals.ContainsKey(name))
         {
-            Conflicts.Add($"{below.Path}: is to become a directory, but is a {(ModeOf(there) == GitMode.Submodule ? "submodule" : "file")}");
+            Conflicts.Add($"{below.Path}: is to become a directory, but is a {(there == GitMode.Submodule ? "submodule" : "file")}");
             return false;
         }
 
@@ -86,10 +81,10 @@ internal sealed class ClJudge(DicfuseTree tree, MegaSource source, ClFolder root
 
     private void JudgeRemoval(ClFolder folder, string name, ClRemoval removal)
     {
-        uint there = folder.FindHere(_tree, name);
+        (GitMode mode, ObjectId id) = folder.FindHere(name);
         string path = folder.PathOf(name);
         bool replaced = folder.Puts.ContainsKey(name);
-        if (there == 0)
+        if (mode == GitMode.None)
         {
             if (removal.IsDeletion && !replaced)
             {
@@ -99,7 +94,6 @@ internal sealed class ClJudge(DicfuseTree tree, MegaSource source, ClFolder root
             return;
         }
 
-        (GitMode mode, ObjectId id) = _source.ContentOf(there);
         if (mode == GitMode.Directory)
         {
             if (folder.Folders.TryGetValue(name, out ClFolder? below) && below.HasPuts)
@@ -127,21 +121,20 @@ internal sealed class ClJudge(DicfuseTree tree, MegaSource source, ClFolder root
 
     private void JudgePut(ClFolder folder, string name, ClPut put)
     {
-        uint there = folder.FindHere(_tree, name);
-        (GitMode mode, ObjectId id) = there == 0 ? default : _source.ContentOf(there);
+        (GitMode mode, ObjectId id) = folder.FindHere(name);
+        bool isThere = mode != GitMode.None;
         bool isFile = mode is GitMode.File or GitMode.Executable or GitMode.Symlink;
-        bool isFree = there == 0 || folder.Targets.ContainsKey(name);
-        uint from = put.From is { } old ? _root.Find(_tree, old) : 0;
-        GitMode fromMode = from == 0 ? GitMode.None : _source.ContentOf(from).Mode;
+        bool isFree = !isThere || folder.Targets.ContainsKey(name);
+        GitMode fromMode = put.From is { } old ? _root.Find(old).Mode : GitMode.None;
         string? conflict = put.Action switch
         {
-            ClAction.Modified when there == 0 => "is to be modified, but is not there",
+            ClAction.Modified when !isThere => "is to be modified, but is not there",
             ClAction.Modified when !isFile => $"is to be modified, but is a {(mode == GitMode.Submodule ? "submodule" : "directory")}",
             ClAction.Modified => null,
             _ when isFile && id == put.Id && !folder.Removals.ContainsKey(name) => null,
             _ when !isFree && mode == GitMode.Directory => "is to become a file, but is a directory of which something stays",
             _ when !isFree => $"is {(put.Action == ClAction.New ? "new" : "the new name of a file")}, but there is {(isFile ? "a file of another content" : "a submodule")} already",
-            ClAction.Renamed when put.From is not null && from == 0 => $"was {put.From}, but that is not there",
+            ClAction.Renamed when put.From is not null && fromMode == GitMode.None => $"was {put.From}, but that is not there",
             ClAction.Renamed when put.From is not null && fromMode is GitMode.Directory or GitMode.Submodule => $"was {put.From}, but that is no file",
             _ => null,
         };
@@ -172,6 +165,4 @@ internal sealed class ClJudge(DicfuseTree tree, MegaSource source, ClFolder root
             Unsure.Add((folder, put, outcome));
         }
     }
-
-    private GitMode ModeOf(uint node) => _source.ContentOf(node).Mode;
 }

@@ -20,12 +20,15 @@ internal sealed record ClOutcome(ClAction Action, string Path)
     public bool IsAlready { get; init; }
 }
 
-/// <summary>A changelist that was held against the mounted revision: everything is here, nothing is shown yet.</summary>
+/// <summary>A changelist that was held against a revision: everything is here, nothing is shown yet.</summary>
 /// <param name="Link">Its name; null: the revision as it is.</param>
 /// <param name="Origin">Where its paths begin.</param>
 internal sealed record ClApplied(string? Link, string Origin)
 {
     public static ClApplied None { get; } = new(null, "/");
+
+    /// <summary>Its lines, as the mounted directory sees them.</summary>
+    public ClPlacement Placed { get; init; } = new();
 
     /// <summary>Nobody told where its paths begin.</summary>
     public bool IsOriginUnsure { get; init; }

@@ -1,6 +1,5 @@
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse.Store;
-using Antares.Aot.Layers;
 using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Mega.Changes;
@@ -10,24 +9,24 @@ internal sealed class ClConflict(string message) : MegaProblem(Errno.EIO, messag
 
 /// <summary>Gets everything about a changelist that a server has to be asked for: its lines, the directories it touches, its contents.</summary>
 /// <remarks>Bounded by the token of each call; nothing that is shown changes here.</remarks>
-internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
+internal sealed class ClReader(MegaSource source, Log log)
 {
     private const int MostAnswerBytes = 64 << 20;
     private const int MostTargetBytes = 4095;
     private const int MostConflictsTold = 50;
 
-    private readonly DicfuseTree _tree = tree;
     private readonly MegaSource _source = source;
     private readonly Log _log = log;
 
-    /// <summary>Reads a changelist and holds it against the mounted revision.</summary>
+    /// <summary>Reads a changelist and holds it against a revision.</summary>
     /// <param name="link">Its name.</param>
     /// <param name="origin">Where its paths begin; null: the server is asked, "/" if it does not tell.</param>
+    /// <param name="over">Reads the revision.</param>
     /// <param name="stop">Gives up.</param>
     /// <returns>What became of its lines, and the directories with what is to be shown in them. All contents are in the store.</returns>
     /// <exception cref="ClConflict">It does not apply.</exception>
     /// <exception cref="MegaProblem">The server, or what it says.</exception>
-    public async Task<(ClApplied Applied, ClFolder Root)> Read(string link, string? origin, CancellationToken stop)
+    public async Task<(ClApplied Applied, ClFolder Root)> Read(string link, string? origin, RevisionReader over, CancellationToken stop)
     {
         if (_source.Options.Offline)
         {
@@ -42,26 +41,41 @@ internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
             entries = Changelist.EntriesOf("GET " + Changelist.FilesPath(link), answer);
         }
 
+        ClPlacement placed = ClPlacement.Of(entries, begins, _source.Options.Address.Path);
+        (ClApplied applied, ClFolder root) = await Apply(new ClApplied(link, begins) { IsOriginUnsure = told is null, Placed = placed }, over, stop).ConfigureAwait(false);
+        Tell(link, applied.Outcomes, placed);
+        return (applied, root);
+    }
+
+    /// <summary>Holds a changelist that was read before against a revision.</summary>
+    /// <param name="read">The changelist, as it was applied to another revision.</param>
+    /// <param name="over">Reads the revision.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <returns>As <see cref="Read"/>.</returns>
+    /// <exception cref="ClConflict">It does not apply.</exception>
+    /// <exception cref="MegaProblem">The server.</exception>
+    public async Task<(ClApplied Applied, ClFolder Root)> Apply(ClApplied read, RevisionReader over, CancellationToken stop)
+    {
         string mounted = _source.Options.Address.Path;
-        ClPlacement placed = ClPlacement.Of(entries, begins, mounted);
-        ClFolder root = ClFolder.TreeOf(placed);
-        await Load(root, stop).ConfigureAwait(false);
-        var judge = new ClJudge(_tree, _source, root);
+        ClFolder root = ClFolder.TreeOf(read.Placed);
+        root.Entries = await over.ReadRoot(stop).ConfigureAwait(false);
+        await ReadBelow(root, over, stop).ConfigureAwait(false);
+        var judge = new ClJudge(root);
         judge.Judge();
         if (judge.Conflicts.Count > 0)
         {
             throw new ClConflict(
-                $"changelist {link} does not apply to {mounted} at {_source.Trees.Commit.Id}:\n  " + string.Join("\n  ", judge.Conflicts.Take(MostConflictsTold).Select(Changelist.Shown))
+                $"changelist {read.Link} does not apply to {mounted} at {over.Revision.Trees.Commit.Id}:\n  " + string.Join("\n  ", judge.Conflicts.Take(MostConflictsTold).Select(Changelist.Shown))
                 + (judge.Conflicts.Count > MostConflictsTold ? $"\n  and {judge.Conflicts.Count - MostConflictsTold} more" : ""));
         }
 
+        TakeModes(judge.Unsure, read.Outcomes);
         await FindModes(mounted, judge.Unsure, stop).ConfigureAwait(false);
         await FetchContents(root, stop).ConfigureAwait(false);
-        Tell(link, judge.Outcomes, placed);
-        return (new ClApplied(link, begins) { IsOriginUnsure = told is null, Outcomes = judge.Outcomes, Outside = placed.Outside }, root);
+        return (read with { Outcomes = judge.Outcomes, Outside = read.Placed.Outside }, root);
     }
 
-    private void Tell(string link, List<ClOutcome> outcomes, ClPlacement placed)
+    private void Tell(string link, IReadOnlyList<ClOutcome> outcomes, ClPlacement placed)
     {
         const int Told = 5;
         List<string> unsure = [.. outcomes.Where(outcome => outcome.IsModeUnsure).Select(outcome => outcome.Path)];
@@ -104,60 +118,48 @@ internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
         return null;
     }
 
-    /// <summary>Finds the directories in the revision, and loads them: those of one depth together.</summary>
-    private async Task Load(ClFolder root, CancellationToken stop)
+    /// <summary>Finds the directories in the revision, and reads them: those of one depth together.</summary>
+    private async Task ReadBelow(ClFolder root, RevisionReader over, CancellationToken stop)
     {
-        var level = new List<ClFolder> { root };
-        while (level.Count > 0)
+        for (List<ClFolder> level = [root]; level.Count > 0;)
         {
-            await LoadAll(level, stop).ConfigureAwait(false);
-            var next = new List<ClFolder>();
+            var next = new List<(ClFolder Folder, GitContent Content)>();
             foreach (ClFolder folder in level)
             {
-                foreach (ClFolder below in folder.Folders.Values)
-                {
-                    uint there = folder.FindHere(_tree, below.Name);
-                    if (there != 0 && _source.ContentOf(there).Mode == GitMode.Directory)
-                    {
-                        below.Node = there;
-                        next.Add(below);
-                    }
-                }
+                next.AddRange(folder.Folders.Values.Select(below => (below, folder.FindHere(below.Name))).Where(below => below.Item2.Mode == GitMode.Directory));
             }
 
-            level = next;
+            await Parallel.ForEachAsync(next, Several(stop), async (below, token) =>
+                below.Folder.Entries = await over.Read(below.Folder.Path, below.Content, token).ConfigureAwait(false)).ConfigureAwait(false);
+            level = [.. next.Select(below => below.Folder)];
         }
     }
 
-    // Threads of their own: a load waits for tasks of the pool.
-    private Task LoadAll(List<ClFolder> level, CancellationToken stop)
+    /// <summary>What was found out before about modes is true still.</summary>
+    private static void TakeModes(List<(ClFolder Folder, ClPut Put, ClOutcome Outcome)> unsure, IReadOnlyList<ClOutcome> before)
     {
-        int last = -1;
-        int threads = Math.Min(level.Count, _source.Options.Concurrency);
-        return Task.WhenAll(Enumerable.Range(0, threads).Select(_ => Task.Factory.StartNew(() =>
+        var known = new Dictionary<string, GitMode>(StringComparer.Ordinal);
+        foreach (ClOutcome outcome in before.Where(outcome => !outcome.IsModeUnsure && outcome.Mode != GitMode.None))
         {
-            for (int i = Interlocked.Increment(ref last); i < level.Count; i = Interlocked.Increment(ref last))
+            known[outcome.Path] = outcome.Mode;
+        }
+
+        foreach ((ClFolder folder, ClPut put, ClOutcome outcome) in unsure)
+        {
+            if (known.TryGetValue(outcome.Path, out GitMode mode))
             {
-                LoadNames(level[i], stop);
+                SetMode(folder, put, outcome, mode);
             }
-        }, stop, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
+        }
+
+        _ = unsure.RemoveAll(put => !put.Outcome.IsModeUnsure);
     }
 
-    private void LoadNames(ClFolder folder, CancellationToken stop)
+    private static void SetMode(ClFolder folder, ClPut put, ClOutcome outcome, GitMode mode)
     {
-        Errno error;
-        do
-        {
-            stop.ThrowIfCancellationRequested();
-            Failure.Clear();
-            error = _tree.Load(folder.Node, LayerPart.Names); // waits no longer than a request may, and goes on then
-        }
-        while (error == Errno.ETIMEDOUT);
-
-        if (error != Errno.None)
-        {
-            throw new MegaProblem(error, $"/{Changelist.Shown(folder.Path)} cannot be listed: {Failure.Call ?? error.ToString()}");
-        }
+        outcome.Mode = mode;
+        outcome.IsModeUnsure = false;
+        folder.Targets[put.Path[(put.Path.LastIndexOf('/') + 1)..]] = new ClTarget(ClTargetKind.File, mode, put.Id);
     }
 
     /// <summary>A changelist that is in the head already: the raw trees there have the modes.</summary>
@@ -193,9 +195,7 @@ internal sealed class ClReader(DicfuseTree tree, MegaSource source, Log log)
             string name = put.Path[(put.Path.LastIndexOf('/') + 1)..];
             if (known.TryGetValue((name, put.Id), out GitMode mode) && mode is GitMode.File or GitMode.Executable or GitMode.Symlink)
             {
-                outcome.Mode = mode;
-                outcome.IsModeUnsure = false;
-                folder.Targets[name] = new ClTarget(ClTargetKind.File, mode, put.Id);
+                SetMode(folder, put, outcome, mode);
             }
         }
     }
