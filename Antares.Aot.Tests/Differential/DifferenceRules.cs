@@ -62,7 +62,7 @@ internal sealed class DifferenceRules
     // mark would be longer than 256 bytes, its count tells nothing.
     private bool UnknownDirectoryLinks(string[] plain, string[] kernel, string[] ours, int i) =>
         _scenario.Lowers.Count > 1 && plain[0] == "d" && IsLinkCount(plain[i]) && ours[i] == "n1"
-        && (kernel[0] != "d" || i >= kernel.Length || kernel[i] == "n1" || kernel[1] != ours[1]);
+        && (kernel[0] != "d" || i >= kernel.Length || kernel[i] == "n1" || kernel[i] != plain[i] || kernel[1] != ours[1]);
 
     // The count of a lower file's hard links is that of its layer: names that a layer above hides count, as in kernel overlayfs, and those
     // removed through the mount count again after the next mount.

@@ -97,7 +97,7 @@ public sealed class HttpImageMountTests : IDisposable
             using Process reader = Process.Start("bash", ["-c", $"cat {_mnt}/src/big {_mnt}/src/deep/other > /dev/null 2>&1"]);
             Thread.Sleep(30 * round);
             foreach (int pid in Servers())
-                _ = Shell.Bash($"kill -9 {pid}");
+                _ = Shell.Bash($"kill -9 {pid}; for i in $(seq 1000); do [ -d /proc/{pid} ] || break; sleep 0.01; done").Must();
             reader.WaitForExit();
             _ = Try("umount", "--stale").Must();
             host.Quirk = RangeQuirk.None;

@@ -283,7 +283,7 @@ public sealed class PlainUserMountTests
         cp "$BIN" antares-aot && chmod 755 antares-aot
         export HOME=$PWD/home ANTARES_STATE_DIR=$PWD/state
         user() { setpriv --reuid=1000 --regid=1000 --clear-groups "$@"; }
-        tree() { (cd "$1" && find . -printf '%p %y %m %u %s\n' | sed 's/\( d .*\) [0-9]*$/\1/' | sort && find . -type f -exec md5sum {} + | sort) 2>&1 || true; }
+        tree() { (cd "$1" && find . -printf '%p %y %m %u %s\n' 2>&1 | sed 's/\( d .*\) [0-9]*$/\1/' | sort && find . -type f -exec md5sum {} + 2>&1 | sort) 2>&1 || true; }
         export -f tree
         for folder in plain lower; do (cd $folder && umask 022 && user bash -e ../lower.sh && bash -e ../foreign.sh); done
         tree lower > before

@@ -137,7 +137,7 @@ public sealed class WritebackMountTests
             rmtree d => ok
             st b2 => *
             """);
-        Assert.Equal(0, mount.Stats().GetProperty("gauges").GetProperty("copied_up").GetInt64());
+        Assert.Equal(0, mount.Stats().GetProperty("gauges").GetProperty("copied_up_bytes").GetInt64());
         mount.Unmount();
         Assert.Equal(["c"], Directory.GetFiles(mount.Upper!).Select(Path.GetFileName).Where(n => new FileInfo(Path.Combine(mount.Upper!, n!)).Length > 0));
     }

@@ -130,6 +130,7 @@ static void compare_holes(int fd)
 {
     struct stat st;
     if (fstat(fd, &st) < 0) { say_errno(); return; }
+    if (!S_ISREG(st.st_mode)) { say("no file"); return; }
     static char buffer[1 << 16];
     off_t at = 0;
     while (at < st.st_size) {

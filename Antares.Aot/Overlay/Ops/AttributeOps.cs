@@ -264,7 +264,8 @@ public sealed unsafe class AttributeOps
     private static bool MayBeNow(in SetattrRequest request)
     {
         const long Near = 60;
-        return (request.Fields & ~(SetattrFields.ModifyTime | SetattrFields.ChangeTime)) == 0
+        const SetattrFields OfTheKernel = SetattrFields.ModifyTime | SetattrFields.ChangeTime | SetattrFields.Size | SetattrFields.KillSuidGid;
+        return (request.Fields & ~OfTheKernel) == 0
             && Math.Abs(request.ModifyTime.tv_sec - DateTimeOffset.UtcNow.ToUnixTimeSeconds()) < Near;
     }
 
