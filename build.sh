@@ -102,7 +102,7 @@ run_tests() {
     log=$(mktemp)
     say "== $title"
     dotnet test Antares.Aot.Tests/Antares.Aot.Tests.csproj --no-build --filter "$filter" \
-        --logger "console;verbosity=minimal" -nologo >"$log" 2>&1 </dev/null || status=$?
+        --logger "console;verbosity=minimal" -nologo -- "xUnit.MaxParallelThreads=${4:-2}" >"$log" 2>&1 </dev/null || status=$?
     line=$(grep -E 'Failed: +[0-9]+, Passed: +[0-9]+, Skipped: +[0-9]+' "$log" | tail -1 || true)
     local failed passed skipped
     failed=$(sed -nE 's/.*Failed: +([0-9]+).*/\1/p' <<<"$line")
@@ -155,7 +155,7 @@ check() {
     dotnet format whitespace Antares.sln --no-restore --verify-no-changes >"$log" 2>&1 || { head -20 "$log" >&2; die "dotnet format would change files: run 'dotnet format'"; }
     rm -f "$log"
     export ANTARES_TEST_SHORT=1
-    run_tests "unit and ABI tests" "FullyQualifiedName~.Unit.|FullyQualifiedName~.Abi." 50
+    run_tests "unit and ABI tests" "FullyQualifiedName~.Unit.|FullyQualifiedName~.Abi." 50 4 # many of them wait rather than work
     finish
 }
 
@@ -163,7 +163,7 @@ all_tests() {
     publish
     build_tests
     export ANTARES_BIN=$OUT/antares-aot
-    run_tests "unit and ABI tests" "FullyQualifiedName~.Unit.|FullyQualifiedName~.Abi." 50
+    run_tests "unit and ABI tests" "FullyQualifiedName~.Unit.|FullyQualifiedName~.Abi." 50 4 # many of them wait rather than work
     run_tests "tests in real mounts, on out/antares-aot" "FullyQualifiedName!~.Unit.&FullyQualifiedName!~.Abi." 50
     finish
 }
