@@ -175,7 +175,7 @@ public sealed class ModeLoanMountTests
         mkdir lower mnt upper work work/work state home
         chown 1000:1000 . lower mnt upper work work/work state home
         cp "$BIN" antares-aot && chmod 755 antares-aot
-        export HOME=$S/home ANTARES_STATE_DIR=$S/state W=$S/work/work
+        export HOME=$S/home ANTARES_STATE_DIR=$S/state W=$S/work; W=$W/work
         user() { setpriv --reuid=1000 --regid=1000 --groups=1000,2000 "$@"; }
         as() { user "$@"; }
         mount_it() { as "$S/antares-aot" mount "$S/lower" "$S/mnt" --upper "$S/upper" --work "$S/work" --fd-cache 1 --log-level info --log-file "$S/log"; }

@@ -45,9 +45,9 @@ public sealed class MountErrorTests
 
     /// <summary>A mount empties its work folder: one that somebody else put in the place of the one beside the upper is refused untouched.</summary>
     [MountTheory]
-    [InlineData("mkdir -p victim/work && echo x > victim/work/precious && ln -s victim .upper.antares-work")]
-    [InlineData("mkdir -p .upper.antares-work/work && echo x > .upper.antares-work/work/precious && chown -R 1234 .upper.antares-work")]
-    [InlineData("mkdir -p .upper.antares-work/work && echo x > .upper.antares-work/work/precious && chmod 777 .upper.antares-work")]
+    [InlineData("mkdir -p victim/work && (cd victim/work && echo x > precious) && ln -s victim .upper.antares-work")]
+    [InlineData("mkdir -p .upper.antares-work/work && (cd .upper.antares-work/work && echo x > precious) && chown -R 1234 .upper.antares-work")]
+    [InlineData("mkdir -p .upper.antares-work/work && (cd .upper.antares-work/work && echo x > precious) && chmod 777 .upper.antares-work")]
     public void TheWorkFolderBesideTheUpperIsSomebodyElses(string prepared)
     {
         using var scratch = new ScratchFolder();
@@ -57,7 +57,7 @@ public sealed class MountErrorTests
         Assert.Equal(MountFailed, result.ExitCode);
         Assert.Contains(scratch.Join(".upper.antares-work"), result.Error);
         Assert.Null(MountTable.Find(mount.Root));
-        Assert.Equal("x", File.ReadAllText(scratch.Join(".upper.antares-work/work/precious")).Trim());
+        Assert.Equal("x", File.ReadAllText(Path.Combine(scratch.Join(".upper.antares-work"), "work", "precious")).Trim());
     }
 
     [MountFact]

@@ -88,6 +88,13 @@ public sealed unsafe class UpperAttributes
     }
 
     /// <summary>Writes through a lent descriptor; what got to the file counts, an error that lasts comes with the next write.</summary>
+    /// <param name="fd">Open for writing.</param>
+    /// <param name="offset">Byte offset.</param>
+    /// <param name="data">Bytes.</param>
+    /// <param name="size">Their number.</param>
+    /// <param name="killSetId">True when set-id bits must go with this write.</param>
+    /// <param name="whole">All or an error: whoever hands over collected writes looks at no count.</param>
+    /// <param name="written">Bytes written.</param>
     public static Errno Write(int fd, ulong offset, byte* data, uint size, bool killSetId, bool whole, out uint written)
     {
         written = 0;
