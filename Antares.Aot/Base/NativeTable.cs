@@ -16,7 +16,7 @@ public sealed unsafe class NativeTable<T> : IDisposable
     where T : unmanaged
 {
     /// <summary>Chunks without a record in use that keep their pages.</summary>
-    public const int IdleChunksKept = 4;
+    public const int IdleChunksKept = 1;
 
     private const int ChunkBits = 10;
     private const uint ChunkSize = 1u << ChunkBits;

@@ -136,7 +136,8 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Node shared by all whiteouts: they have no attributes of their own.</summary>
     public const uint WhiteoutNode = 2;
 
-    private const int NamesForTrim = 1 << 15;
+    private const int FewestNamesForTrim = 128;
+    private const uint FewestBuckets = 256;
 
     private readonly NativeTable<FolderNode> _nodes = new();
     private readonly NativeTable<Dentry> _dentries = new();
@@ -153,8 +154,8 @@ public sealed unsafe class DirectoryTable : IDisposable
 
     public DirectoryTable()
     {
-        _bucketMask = 255;
-        _buckets = (uint*)NativeMemory.AllocZeroed(256, sizeof(uint));
+        _bucketMask = FewestBuckets - 1;
+        _buckets = (uint*)NativeMemory.AllocZeroed(FewestBuckets, sizeof(uint));
         uint root = NewNode(FileType.Directory);
         uint whiteout = NewNode(FileType.Whiteout);
         System.Diagnostics.Debug.Assert(root == ILayer.RootNode && whiteout == WhiteoutNode, "fixed indices");
@@ -259,9 +260,15 @@ public sealed unsafe class DirectoryTable : IDisposable
         NativeMemory.Free(dentry->Name);
         *dentry = default;
         _dentries.Free(index);
-        if (++_namesFreed == NamesForTrim)
+        if (_bucketMask >= FewestBuckets && _dentries.Count * 16 <= _bucketMask)
         {
-            // Names are small blocks of the C heap, which keeps what is freed unless it is asked to look.
+            ResizeBuckets((_bucketMask + 1) / 4);
+        }
+
+        if (++_namesFreed >= Math.Max(FewestNamesForTrim, _dentries.Count))
+        {
+            // Names are small blocks of the C heap, which keeps what is freed unless it is asked to look. Each name that is left holds a page, since
+            // they go in another order than they came; so the heap is asked again each time that half of them are gone.
             _namesFreed = 0;
             Memory.TrimHeap();
         }
@@ -325,7 +332,7 @@ public sealed unsafe class DirectoryTable : IDisposable
         Listing(directory)->Order.Add(_dentries, index);
         if (_dentries.Count > _bucketMask)
         {
-            GrowBuckets();
+            ResizeBuckets((_bucketMask + 1) * 4);
         }
 
         uint* bucket = &_buckets[dentry->Hash & _bucketMask];
@@ -405,12 +412,10 @@ public sealed unsafe class DirectoryTable : IDisposable
         }
     }
 
-    private void GrowBuckets()
+    private void ResizeBuckets(uint size)
     {
-        uint oldSize = _bucketMask + 1;
-        uint size = oldSize * 4;
         uint* buckets = (uint*)NativeMemory.AllocZeroed(size, sizeof(uint));
-        for (uint i = 0; i < oldSize; i++)
+        for (uint i = 0; i <= _bucketMask; i++)
         {
             uint index = _buckets[i];
             while (index != 0)

@@ -21,6 +21,7 @@ internal static class MountGauges
         diagnostics.AddGauge("copied_up", () => overlay.CopyUp.Copies);
         diagnostics.AddGauge("copied_up_bytes", () => overlay.CopyUp.Bytes);
         diagnostics.AddGauge("gc_collections", () => GC.CollectionCount(0));
+        diagnostics.AddGauge("gc_allocated_bytes", () => GC.GetTotalAllocatedBytes());
         foreach (ImageLayer image in lowers.OfType<ImageLayer>())
         {
             diagnostics.AddGauge("image_nodes", () => image.NodeCount);
