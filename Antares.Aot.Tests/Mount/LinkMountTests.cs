@@ -74,6 +74,32 @@ public sealed class LinkMountTests
         ls . => [0]
         """);
 
+    /// <summary>Nor is that of a lower file whose other names an earlier mount removed; one whose other name nobody has looked at yet has a name.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void LinkOfALowerFileThatLostItsNamesIsRefused(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "put a low\nlink a b\nput c low\nmkdir d\nlink c d/c\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "unlink b => ok\n");
+        mount.Unmount();
+        mount.Mount();
+        _ = Probe.Check(mount.Root, """
+            open f a RDWR => ok
+            unlink a => ok
+            linkempty f x => ENOENT
+            linkfd f x => ENOENT
+            pread f 9 0 => 'low'
+            open g c RDWR => ok
+            unlink c => ok
+            linkempty g y => ok
+            app y + => ok
+            cat d/c => 'low+'
+            ls . => [2] 'd:d' 'y:f'
+            """);
+    }
+
     [MountTheory, Mounts]
     public void LinkByDescriptor(MountKind kind) => Parity.Check(kind, "put f low\n", """
         open a f RDONLY => ok

@@ -129,6 +129,11 @@ public sealed unsafe class CreateOps
             error = _copyUp.Ensure(ref target, CopyUp.Whole, out _);
         }
 
+        if (error == Errno.None && HasLostItsNames(in target))
+        {
+            error = Errno.ENOENT;
+        }
+
         if (error == Errno.None)
         {
             error = PrepareParent(newParent, newName, out Target directory);
@@ -140,6 +145,30 @@ public sealed unsafe class CreateOps
 
         // No directory, and its attributes were loaded before the kernel came to know it: no lower is asked for something new.
         return error == Errno.None ? _lookups.Reply(in target, ref reply) : error;
+    }
+
+    // The kernel refuses to link what has no link any more by its count. That of a lower hard link counts names which an earlier mount removed; they are told
+    // from those that nobody has looked at yet when every name of the lower file is known.
+    private bool HasLostItsNames(ref readonly Target target)
+    {
+        if (!target.HasLower || target.Record == 0 || _tree.Upper.Table.Node(target.Upper)->Names != 0)
+        {
+            return false;
+        }
+
+        stat attributes;
+        if (_tree.Lowers.Getattr(target.Lower, false, &attributes) != Errno.None)
+        {
+            return false;
+        }
+
+        ulong known = 0;
+        for (uint cursor = 0; _tree.Lowers[target.Lower.Slot].NextName(target.Lower.Node, ref cursor, out _, out _);)
+        {
+            known++;
+        }
+
+        return known >= attributes.st_nlink;
     }
 
     private Errno Make(in Caller caller, ulong parent, ByteName name, uint mode, ulong rdev, byte* target, ref EntryReply reply)
