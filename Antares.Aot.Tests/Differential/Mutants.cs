@@ -75,7 +75,7 @@ internal static class Mutants
         new("listed-twice",
             new Edit(Overlay + "MergedListing.cs", "            if (listedBelow)", "            if (listedBelow && !(MUTANT && entry.Type != FileType.Whiteout))")),
         new("opaque-forgotten",
-            new Edit(Overlay + "Ops/CreateOps.cs", "what.Opaque = shown && below == FileType.Directory;", "what.Opaque = shown && below == FileType.Directory && !MUTANT;")),
+            new Edit(Overlay + "Ops/CreateOps.cs", "what.Opaque = (shown && below == FileType.Directory) || _tree.IsHidden(in directory, name);", "what.Opaque = !MUTANT && ((shown && below == FileType.Directory) || _tree.IsHidden(in directory, name));")),
         new("redirect-forgotten",
             new Edit(Overlay + "Ops/RenameOps.cs", "        return _tree.Upper.Writer.SetRedirect(moved.Upper, path, length);", "        return MUTANT ? Errno.None : _tree.Upper.Writer.SetRedirect(moved.Upper, path, length);")),
         new("xattrs-lost-on-copy-up",

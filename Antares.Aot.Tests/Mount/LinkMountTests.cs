@@ -100,6 +100,31 @@ public sealed class LinkMountTests
             """);
     }
 
+    /// <summary>An open file that lost the name known so far still has the one in a directory of the upper that nobody has looked at in this mount.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void AFileWithANameNotSeenYetCanBeLinked(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "mkdir d\nput a up\nlink a d/b\n");
+        mount.Unmount();
+        mount.Mount();
+        _ = Probe.Check(mount.Root, """
+            open f a RDWR => ok
+            unlink a => ok
+            linkfd f c => ok
+            write f UP => ok
+            cat d/b => 'UP'
+            cat c => 'UP'
+            stat c n => 2
+            unlink c => ok
+            unlink d/b => ok
+            pread f 9 0 => 'UP'
+            linkfd f e => ENOENT
+            """);
+    }
+
     [MountTheory, Mounts]
     public void LinkByDescriptor(MountKind kind) => Parity.Check(kind, "put f low\n", """
         open a f RDONLY => ok

@@ -72,7 +72,20 @@ public sealed unsafe class Orphans : IDisposable
 
             if (error == Errno.None)
             {
+                stat attributes;
                 hold = new OrphanHold(fd, 0, false);
+                if (Antares.Interop.Attributes.Fstat(fd, &attributes) != Errno.None || attributes.st_nlink <= record->Names)
+                {
+                    return Errno.None;
+                }
+
+                // It has a further name in a directory that is not loaded: it must stay one that can be linked, if the kernel lets us.
+                if (HoldInWork(directoryFd, name, out OrphanHold inWork) == Errno.None)
+                {
+                    Cancel(node, hold);
+                    hold = inWork;
+                }
+
                 return Errno.None;
             }
 
@@ -82,15 +95,16 @@ public sealed unsafe class Orphans : IDisposable
             }
         }
 
+        return Failure.Note("work", "linkat (unlink)", HoldInWork(directoryFd, name, out hold));
+    }
+
+    private Errno HoldInWork(int directoryFd, ByteName name, out OrphanHold hold)
+    {
         byte* workName = stackalloc byte[16];
         uint number = _work.Take();
-        Errno linked = PathOps.Linkat(directoryFd, name.Pointer, _work.Fd, FolderAccess.WorkName(number, workName).Pointer, 0);
-        if (linked == Errno.None)
-        {
-            hold = new OrphanHold(-1, number, true);
-        }
-
-        return Failure.Note("work", "linkat (unlink)", linked);
+        Errno error = PathOps.Linkat(directoryFd, name.Pointer, _work.Fd, FolderAccess.WorkName(number, workName).Pointer, 0);
+        hold = error == Errno.None ? new OrphanHold(-1, number, true) : default;
+        return error;
     }
 
     /// <summary>Prepares a directory for losing its name. Beyond the bound the caller must move it into the work directory.</summary>

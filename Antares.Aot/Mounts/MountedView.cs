@@ -63,6 +63,7 @@ internal sealed class MountedView
     {
         _given = given;
         _tree = tree;
+        tree.IsClaimed = node => overlay.Exchange.IsClaimedElsewhere(slot, node);
         _slot = slot;
         _overlay = overlay;
         _notifier = notifier;

@@ -78,6 +78,28 @@ public sealed unsafe class LowerExchange(MergedTree tree)
         return Errno.None;
     }
 
+    /// <summary>
+    /// True when a directory of a lower layer must not be shown again under its name: the upper shows it elsewhere, or removed it while somebody still
+    /// held it, and has nothing that hides its name.
+    /// </summary>
+    public bool IsClaimedElsewhere(uint slot, uint directory)
+    {
+        lock (_tree.Gate)
+        {
+            uint record = _tree.Records.Find(new LowerRef(slot, directory).NodeId);
+            if (record == 0 || (_tree.Records[record]->Upper == 0 && !_tree.Records[record]->Unlinked))
+            {
+                return false;
+            }
+
+            uint cursor = 0;
+            return !_tree.Lowers[slot].NextName(directory, ref cursor, out uint above, out ByteName name)
+                || _tree.ResolveOwner(new LowerRef(slot, above), out Target parent) != Errno.None
+                || !parent.HasUpper
+                || _tree.Upper.Find(parent.Upper, name, out _) != Errno.None;
+        }
+    }
+
     /// <summary>Looks the directories up, so that it is known which of them are merged with one of the upper.</summary>
     private Errno FindDirectories(uint slot, ReadOnlySpan<LowerName> names)
     {
@@ -101,7 +123,8 @@ public sealed unsafe class LowerExchange(MergedTree tree)
                 }
                 while (_tree.Lowers.LoadLacking(ref error));
 
-                if (error is not (Errno.None or Errno.ENOENT or Errno.ENOTDIR))
+                // ESTALE: a name that the mount refuses, so that nothing is to be seen below it.
+                if (error is not (Errno.None or Errno.ENOENT or Errno.ENOTDIR or Errno.ESTALE))
                 {
                     return error;
                 }

@@ -16,6 +16,8 @@ namespace Antares.Aot.Overlay;
 /// </remarks>
 public sealed unsafe class MergedTree : IDisposable
 {
+    private const string ClaimedTwice = "one lower directory under two names (lower changed between mounts?)";
+
     private readonly DirectoryLayer? _upper;
 
     public MergedTree(ILayer[] lowers, DirectoryLayer? upper)
@@ -202,7 +204,10 @@ public sealed unsafe class MergedTree : IDisposable
     /// <param name="directory">A directory.</param>
     /// <param name="name">Name in it.</param>
     /// <param name="child">The object.</param>
-    /// <returns>None; ENOENT: nothing; ERESTART; EIO and others: a layer could not be read.</returns>
+    /// <returns>
+    /// None; ENOENT: nothing; ERESTART; ESTALE: a directory of the upper shows this lower directory elsewhere, as in kernel overlayfs whoever comes second
+    /// is refused; EIO and others: a layer could not be read.
+    /// </returns>
     public Errno FindChild(ref readonly Target directory, ByteName name, out Target child)
     {
         child = default;
@@ -239,6 +244,13 @@ public sealed unsafe class MergedTree : IDisposable
 
         child.NodeId = found[0].NodeId;
         FromLower(found[0], ref child);
+        if (type == FileType.Directory && child.Record != 0 && (child.HasUpper || Records[child.Record]->Unlinked))
+        {
+            // The upper has the directory elsewhere, or removed it, and nothing under this name that hides the lower one.
+            child = default;
+            return Failure.Note("upper", ClaimedTwice, Errno.ESTALE);
+        }
+
         return Errno.None;
     }
 
@@ -252,6 +264,23 @@ public sealed unsafe class MergedTree : IDisposable
         LowerRef* found = stackalloc LowerRef[Lowers.Count];
         Errno error = FindInLowers(LowersOf(in directory), name, found, out int count, out type);
         shown = error == Errno.None && count > 0;
+        return error == Errno.ENOENT ? Errno.None : error;
+    }
+
+    /// <summary>True when the upper hides a name: it has a whiteout there.</summary>
+    public bool IsHidden(ref readonly Target directory, ByteName name) =>
+        directory.HasUpper && Upper.Find(directory.Upper, name, out uint node) == Errno.None && node == DirectoryTable.WhiteoutNode;
+
+    /// <summary>True when the layers below the upper show a directory at a path from their roots, so that a redirect to it will find it.</summary>
+    /// <param name="path">Names with a slash before each.</param>
+    /// <param name="directory">Its topmost part.</param>
+    /// <param name="shown">The answer.</param>
+    public Errno IsShownAt(ReadOnlySpan<byte> path, LowerRef directory, out bool shown)
+    {
+        LowerRef* found = stackalloc LowerRef[Lowers.Count];
+        int count = 0;
+        Errno error = WalkBelow(1, path, found, ref count);
+        shown = error == Errno.None && found[0].NodeId == directory.NodeId;
         return error == Errno.ENOENT ? Errno.None : error;
     }
 
@@ -343,11 +372,12 @@ public sealed unsafe class MergedTree : IDisposable
         }
 
         uint known = Records.Find(found[0].NodeId);
-        if (known != 0 && Records[known]->Upper != 0)
+        if ((known != 0 && (Records[known]->Upper != 0 || Records[known]->Unlinked)) || (length > 0 && Counts.CountOf(found[0].Slot, found[0].Node) != 0))
         {
-            // Two directories of the upper claim one lower directory: a damaged upper. Serving both would mix them up.
+            // Two directories of the upper claim one lower directory, or the kernel knows it under its own name, which nothing hides: the upper is
+            // damaged, or the lower is another one than it was made over. Serving both as one would mix them up.
             Upper.Table.Node(node)->Flags &= ~FolderNodeFlags.MergeChecked;
-            return Failure.Note("upper", "redirect claimed twice", Errno.EIO);
+            return Failure.Note("upper", ClaimedTwice, Errno.ESTALE);
         }
 
         Records.SetUpper(known != 0 ? known : Records.Add(found[0].NodeId, found, count), node);

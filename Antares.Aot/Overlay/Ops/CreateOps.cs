@@ -211,9 +211,10 @@ public sealed unsafe class CreateOps
         Errno error = PrepareParent(parent, name, out Target directory);
         if (error == Errno.None && isDirectory)
         {
-            // A directory made where a lower one was removed must not let that one's contents through.
+            // A directory made where a lower one was removed must not let that one's contents through; nor, where something else or nothing is
+            // below any more, those of what another mount of this upper may have below.
             error = _tree.ShownBelow(in directory, name, out FileType below, out bool shown);
-            what.Opaque = shown && below == FileType.Directory;
+            what.Opaque = (shown && below == FileType.Directory) || _tree.IsHidden(in directory, name);
         }
 
         if (error != Errno.None)

@@ -110,6 +110,11 @@ public sealed unsafe class DirectoryOps
             }
 
             error = Fill(in directory, in name, plus, locked, &item, out Target child);
+            if (error == Errno.ESTALE)
+            {
+                error = NameAlone(in name, &item, ref child);
+            }
+
             if (error == Errno.ENOENT)
             {
                 // Gone from a folder that was changed behind our back.
@@ -305,6 +310,26 @@ public sealed unsafe class DirectoryOps
         }
 
         return error;
+    }
+
+    // A name whose object is refused, since another one claims its lower directory: listed all the same, so that the others can be seen.
+    private Errno NameAlone(ref readonly MergedName name, DirectoryItem* item, ref Target child)
+    {
+        ulong number = name.StIno;
+        if (name.Upper != 0)
+        {
+            FolderNode* upper = _tree.Upper.Table.Node(name.Upper);
+            number = upper->StIno != 0 ? upper->StIno : upper->BackingIno;
+        }
+
+        child = default;
+        Failure.Clear();
+        item->NodeId = NodeId.None;
+        item->StIno = number != 0 ? number : 1;
+        item->Attributes = default;
+        item->Attributes.st_ino = item->StIno;
+        item->Attributes.st_mode = FileTypes.ToMode(name.Type);
+        return Errno.None;
     }
 
     private Errno FillMerged(ref readonly Target directory, ByteName name, DirectoryItem* item, out Target child, ref bool withNode)

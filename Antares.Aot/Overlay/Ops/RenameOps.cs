@@ -280,7 +280,8 @@ public sealed unsafe class RenameOps
         if (_tree.LowersOf(in moved).IsEmpty)
         {
             Errno error = _tree.ShownBelow(in newParent, newName, out FileType type, out bool shown);
-            return error == Errno.None && shown && type == FileType.Directory ? _tree.Upper.Writer.SetOpaque(moved.Upper) : error;
+            bool opaque = (shown && type == FileType.Directory) || _tree.IsHidden(in newParent, newName);
+            return error == Errno.None && opaque ? _tree.Upper.Writer.SetOpaque(moved.Upper) : error;
         }
 
         byte* path = stackalloc byte[RedirectRoom];
@@ -290,7 +291,41 @@ public sealed unsafe class RenameOps
             return found;
         }
 
+        found = IsLost(in moved, new ReadOnlySpan<byte>(path, length), out bool lost);
+        if (found != Errno.None || lost)
+        {
+            return found == Errno.None ? MakeAlone(in moved) : found;
+        }
+
         return _tree.Upper.Writer.SetRedirect(moved.Upper, path, length);
+    }
+
+    // The layer below shows another revision by now, which has nothing at the place of a directory's lower part, so that the part is empty.
+    private Errno IsLost(ref readonly Target directory, ReadOnlySpan<byte> path, out bool lost)
+    {
+        lost = false;
+        LowerRef part = _tree.LowersOf(in directory)[0];
+        Errno error = _tree.IsShownAt(path, part, out bool shown);
+        if (error != Errno.None || shown)
+        {
+            return error;
+        }
+
+        error = _tree.Lowers.Next(part, 0, out _);
+        lost = error == Errno.ENOENT;
+        return lost ? Errno.None : error;
+    }
+
+    // What the layer below may show one day where the lower part was is not this directory's.
+    private Errno MakeAlone(ref readonly Target directory)
+    {
+        Errno error = _tree.Upper.Writer.SetOpaque(directory.Upper);
+        if (error == Errno.None)
+        {
+            _tree.DetachLowers(in directory);
+        }
+
+        return error;
     }
 
     // Absolute path at which the layers below the upper, all of them together, show the lower part of a directory of the upper: the

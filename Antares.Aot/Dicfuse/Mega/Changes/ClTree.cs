@@ -44,6 +44,12 @@ internal sealed class ClTree
     /// <summary>Server, directory and the commit that is shown.</summary>
     public MegaAddress Address => _source.Options.Address with { Revision = _source.Trees.Commit.Id.ToString() };
 
+    /// <inheritdoc cref="ViewEditor.IsClaimed"/>
+    public Func<uint, bool> IsClaimed
+    {
+        set => _editor.IsClaimed = value;
+    }
+
     /// <summary>What is shown.</summary>
     public ClApplied Current => Shown.Applied;
 

@@ -13,7 +13,8 @@ namespace Antares.Aot.Dicfuse.Mega.Changes;
 /// Directories are compared by the ids of their trees: what is equal is not walked through, and of what is not, only what somebody has asked
 /// for. A directory that nobody has listed gets another id, and is listed as that later.
 /// <para>
-/// The node of a directory stays, so that a working directory is not lost; one that goes becomes empty. A file whose content or mode changes
+/// The node of a directory stays, so that a working directory is not lost; one that goes becomes empty, and comes back as the same unless the workspace
+    /// moved or removed it meanwhile. A file whose content or mode changes
 /// gets a new node: who has the old one open reads on in the old one. It also gets the time of the change as its time of modification, as after
 /// a checkout, so that a build sees it; also when it becomes again what it was.
 /// </para>
@@ -27,6 +28,10 @@ internal sealed class ViewEditor(DicfuseTree tree, MegaSource source)
     private readonly MegaSource _source = source;
     private readonly Dictionary<(uint Directory, string Name), uint> _serials = [];
     private readonly Dictionary<(uint Directory, string Name), uint> _directories = [];
+
+    /// <summary>Tells whether a directory that was shown once is somebody else's now (<see cref="Overlay.LowerExchange.IsClaimedElsewhere"/>), so that another node
+    /// must take its place when it comes back.</summary>
+    public Func<uint, bool> IsClaimed { get; set; } = _ => false;
 
     /// <summary>Finds the change.</summary>
     /// <param name="over">Reads the revision.</param>
@@ -274,15 +279,14 @@ internal sealed class ViewEditor(DicfuseTree tree, MegaSource source)
                 Changes = slot.Step.Changes?.Folders.GetValueOrDefault(name),
                 Before = slot.Step.Before?.Folders.GetValueOrDefault(name),
             };
-            uint node = IsDirectory(slot.Before) ? slot.Before
-                : IsDirectory(slot.Listed) ? slot.Listed
-                : _editor._directories.GetValueOrDefault((slot.Step.Node, slot.Key));
+            uint known = IsDirectory(slot.Listed) ? slot.Listed : _editor._directories.GetValueOrDefault((slot.Step.Node, slot.Key));
+            uint node = IsDirectory(slot.Before) ? slot.Before : known != 0 && !_editor.IsClaimed(known) ? known : 0;
             if (node == 0)
             {
                 // One in which the changelist has something shows all its names as edits, since nobody can list it before it is shown.
                 bool isListed = next.Changes is null;
                 node = Grow(slot, FileType.Directory, isListed ? what.Content : s_nothing, isListed);
-                _editor._directories.Add((slot.Step.Node, slot.Key), node);
+                _editor._directories[(slot.Step.Node, slot.Key)] = node;
                 if (isListed)
                 {
                     return node;
