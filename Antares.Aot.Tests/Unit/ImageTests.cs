@@ -318,14 +318,21 @@ public sealed unsafe class ImageTests
             }
         }
 
-        Round();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 1000; i++)
+        // A collection that another test causes counts what this thread had left of its room as allocated: once, not each time.
+        long least = long.MaxValue;
+        for (int attempt = 0; attempt < 10 && least != 0; attempt++)
         {
             Round();
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 1000; i++)
+            {
+                Round();
+            }
+
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
         }
 
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, least);
     }
 
     [Fact]

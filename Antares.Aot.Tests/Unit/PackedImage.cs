@@ -68,21 +68,31 @@ internal static unsafe class PackedImage
     /// <exception cref="ImageException">It is none.</exception>
     public static ImageLayer Open(ReadOnlySpan<byte> bytes)
     {
-        OwnedFd file = NewFile();
+        using OwnedFd file = NewFile();
+        return Open(bytes, file);
+    }
+
+    /// <summary>Opens an image in a file of the caller's, which may hold another one once the layer is closed.</summary>
+    /// <exception cref="ImageException">It is none.</exception>
+    public static ImageLayer Open(ReadOnlySpan<byte> bytes, OwnedFd file)
+    {
+        DicfuseFolder.Check(FileIo.Ftruncate(file.Value, bytes.Length));
         fixed (byte* start = bytes)
         {
             DicfuseFolder.Check(FileIo.WriteFull(file.Value, start, (nuint)bytes.Length, 0));
         }
 
+        DicfuseFolder.Check(Fd.DupCloexec(file.Value, out int own));
+        OwnedFd taken = new(own);
         try
         {
-            ImageLayer layer = ImageLayer.Open(file.Value, IdMap.Identity, IdMap.Identity);
-            file.Detach();
+            ImageLayer layer = ImageLayer.Open(own, IdMap.Identity, IdMap.Identity);
+            taken.Detach();
             return layer;
         }
         finally
         {
-            file.Dispose();
+            taken.Dispose();
         }
     }
 
@@ -121,7 +131,8 @@ internal static unsafe class PackedImage
         }
     }
 
-    private static OwnedFd NewFile()
+    /// <summary>An empty file in memory.</summary>
+    public static OwnedFd NewFile()
     {
         DicfuseFolder.Check(Fd.Memfd((byte*)Literal.Pointer("image"u8), 1, out int fd));
         return new OwnedFd(fd);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Images changed by chance, as many as asked for: image-fuzz.sh [ROUNDS] [SEED]. And each bit of a small image flipped.
 # A crash, a hang, an answer that no image gives is a failure; the managed heap is bounded.
+# Ten million take about an hour of processor time, spread over the processors.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-10000000}

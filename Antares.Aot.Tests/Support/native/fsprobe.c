@@ -229,6 +229,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "setid") == 0) return geteuid() != getuid() || getegid() != getgid();
     if (argc > 2 && strcmp(argv[1], "digest") == 0) return digest_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "idmap") == 0) return idmap_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "linux515") == 0) return linux515_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "fsx") == 0) return fsx_main(argc, argv);
     if (argc > 1 && strncmp(argv[1], "crash", 5) == 0) return crash_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "entries") == 0) return entries_main(argc, argv);

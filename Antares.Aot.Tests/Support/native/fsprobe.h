@@ -57,6 +57,7 @@ int digest_main(int argc, char **argv);
 void digest_here(const char *options);
 int load_main(int argc, char **argv);
 int idmap_main(int argc, char **argv);
+int linux515_main(int argc, char **argv);
 int fsx_main(int argc, char **argv);
 int crash_main(int argc, char **argv);
 int entries_main(int argc, char **argv);
