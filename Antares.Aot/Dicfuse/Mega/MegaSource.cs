@@ -233,7 +233,7 @@ internal sealed unsafe class MegaSource : ITreeSource
             return error switch
             {
                 Errno.ENOENT => Failure.Note(_layer, "the store gives objects up as fast as they come; raise --store-limit", Errno.EIO),
-                Errno.ENOMEM or Errno.EACCES or Errno.ETIMEDOUT => error,
+                Errno.ENOMEM or Errno.EACCES or Errno.ETIMEDOUT or Errno.EINTR => error,
                 _ => Errno.EIO,
             };
         }
