@@ -138,7 +138,8 @@ internal sealed unsafe class MegaSource : ITreeSource
         // The root's tree was fetched when the mount was made; a collection may have taken it since.
         const int Tries = 3;
         ObjectId expected = directory == ILayer.RootNode ? revision.Root.Tree : IdOf(_nodes.PayloadOf(_nodes[directory]));
-        Errno error = expected == MegaTrees.EmptyTree ? Errno.None : Errno.ENOENT;
+        Errno error = expected == MegaTrees.EmptyTree ? Errno.None : CheckPlace(revision, directory, expected);
+        error = error == Errno.None && expected != MegaTrees.EmptyTree ? Errno.ENOENT : error;
         for (int i = 0; i < Tries && error == Errno.ENOENT; i++)
         {
             MegaView view = revision.Root;
@@ -386,6 +387,28 @@ internal sealed unsafe class MegaSource : ITreeSource
         }
     }
 
+    /// <summary>
+    /// Where no hash proves what a server shows, it may show a directory within itself, or one below the other without an end: whoever walks through
+    /// it would never come back. A tree's id is a hash over those within it, so that none holds itself.
+    /// </summary>
+    /// <returns>None; EIO: noted.</returns>
+    private Errno CheckPlace(MegaRevision revision, uint directory, in ObjectId tree)
+    {
+        const int MostDepth = 2048; // git takes no deeper trees
+        int depth = 0;
+        for (uint at = directory; at != ILayer.RootNode; depth++)
+        {
+            at = _nodes[at]->Parent;
+            ObjectId above = at == ILayer.RootNode ? revision.Root.Tree : IdOf(_nodes.PayloadOf(_nodes[at]));
+            if (above == tree && !revision.Trees.IsPlaceholder(tree) && !revision.Trees.IsBoundary(PathOf(at)))
+            {
+                return Failure.Note(_layer, $"{PathOf(directory)}: the server shows a directory within itself", Errno.EIO);
+            }
+        }
+
+        return depth <= MostDepth ? Errno.None : Failure.Note(_layer, $"more than {MostDepth} directories within each other", Errno.EIO);
+    }
+
     /// <returns>ENOENT: the tree has left the store, and nothing was listed.</returns>
     private Errno Fill(MegaRevision revision, in MegaView view, ref DirectoryListing listing)
     {
@@ -417,6 +440,11 @@ internal sealed unsafe class MegaSource : ITreeSource
                 if (error != Errno.None)
                 {
                     return error;
+                }
+
+                if (listing.Count > MegaTrees.MostEntries)
+                {
+                    return Failure.Note(_layer, $"a directory of more than {MegaTrees.MostEntries} entries", Errno.EIO);
                 }
             }
 
