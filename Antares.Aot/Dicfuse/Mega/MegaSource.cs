@@ -45,6 +45,8 @@ internal sealed unsafe class MegaSource : ITreeSource
     private readonly HashSet<uint> _unshown = [];
     private int _unshownCount;
     private long _corrected;
+    private uint _aheadOf;
+    private long _aheadFlights;
 
     /// <param name="layer">Name of the layer for failure notes.</param>
     /// <param name="nodes">The nodes that will be asked for.</param>
@@ -181,7 +183,8 @@ internal sealed unsafe class MegaSource : ITreeSource
         }
 
         ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
-        if (_fetcher.AsksLengthsOnly)
+        _fetcher.Pattern.NoteSize(node);
+        if (_fetcher.Pattern.IsListing && !_options.TakesAll)
         {
             AskAhead(node);
         }
@@ -217,7 +220,11 @@ internal sealed unsafe class MegaSource : ITreeSource
     {
         ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
         long shown = _nodes[node]->Has(NodeFlags.AttributesLoaded) ? (long)Volatile.Read(ref _nodes[node]->Size) : -1;
-        _fetcher.NoteRead();
+        if (offset == 0 && ModeOf(node) != GitMode.Symlink && _fetcher.Pattern.NoteRead(node))
+        {
+            FetchAhead(node);
+        }
+
         Errno error = _store.Read(id, ObjectKind.Blob, offset, buffer, size, out got, out long bytes);
         for (int tries = 0; error == Errno.ENOENT && tries < 2; tries++)
         {
@@ -383,6 +390,33 @@ internal sealed unsafe class MegaSource : ITreeSource
             if (ModeOf(next) is GitMode.File or GitMode.Executable && !_nodes[next]->Has(NodeFlags.AttributesLoaded))
             {
                 _fetcher.StartSize(IdOf(_nodes.PayloadOf(_nodes[next])));
+            }
+        }
+    }
+
+    /// <summary>
+    /// In a walk that reads file after file the contents of the next ones are asked for while this one is read: few, so that little is in vain when it
+    /// ends. When nothing was fetched since the last look, all of it is here, and it is not looked for.
+    /// </summary>
+    private void FetchAhead(uint node)
+    {
+        const uint Ahead = 8;
+        long flights = _fetcher.BlobFlights;
+        uint before = Volatile.Read(ref _aheadOf);
+        bool goesOn = node > before && node - before <= Ahead;
+        Volatile.Write(ref _aheadOf, node);
+        if (goesOn && Interlocked.Exchange(ref _aheadFlights, flights) == flights)
+        {
+            return;
+        }
+
+        NodeRecord* directory = _nodes[_nodes[node]->Parent];
+        uint end = Math.Min(directory->Body + directory->Extra, node + 1 + Ahead);
+        for (uint next = Math.Max(node + 1, directory->Body); next < end; next++)
+        {
+            if (ModeOf(next) is GitMode.File or GitMode.Executable)
+            {
+                _ = _fetcher.StartBlob(IdOf(_nodes.PayloadOf(_nodes[next]))); // here or on its way
             }
         }
     }
