@@ -324,7 +324,10 @@ public sealed class ChangelistSwapMountTests : IDisposable
     {
         _origin = new OriginProcess(_scratch, _repository.Path, [$"C1={_base}..{_one}:{path}", $"C2={_base}..{_two}:{path}"], []);
         Try("mount", $"mega:{_origin.Url}{mounted}", _mnt, "--store", _scratch.Join("store"), "--workspace-root", _scratch.Path).Must();
-        string below = mounted == "/" ? "/src" : "";
+        string below = mounted == "/" ? "/src" : "", at = _mnt + below;
+        File.WriteAllText($"{at}/build.mk", "out/%: %\n\tmkdir -p out; cp $< $@\nall: out/data out/run.sh\n");
+        using FileStream held = File.OpenRead($"{at}/data");
+        using System.Diagnostics.Process build = Shell.Start("bash", ["-c", $"cd {at}; while [ ! -e stop ]; do make -s -f build.mk all 2> /dev/null; done; echo ended"]);
         for (int round = 0; round < 10; round++)
         {
             string commit = round % 3 == 0 ? _one : round % 3 == 1 ? _two : _base;
@@ -334,10 +337,17 @@ public sealed class ChangelistSwapMountTests : IDisposable
             string checkout = _scratch.Join($"checkout-{commit}");
             if (!Directory.Exists(checkout))
                 _ = _repository.Checkout(commit, checkout);
-            _ = Shell.Bash($"diff -r --no-dereference {checkout}/src {_mnt}{below}").Must();
+            _ = Shell.Bash($"diff -r --no-dereference --exclude=out --exclude=build.mk --exclude=kept --exclude='mine-*' {checkout}/src {at}").Must();
             if (mounted == "/")
                 Assert.Equal("hello\n", File.ReadAllText($"{_mnt}/README"));
+            Assert.Equal('0', WholeOf(held));
+            _ = Shell.Bash($"cd {at} && echo {round} >> kept && echo {round} > mine-{round}").Must();
         }
+        File.WriteAllText($"{at}/stop", "");
+        Assert.True(build.WaitForExit(60_000), "the build hangs");
+        Assert.Equal("0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n", File.ReadAllText($"{at}/kept"));
+        Assert.Equal(10, Directory.GetFiles(at, "mine-*").Length);
+        _ = Shell.Bash($"cd {at} && make -s -f build.mk all && cmp data out/data && cmp run.sh out/run.sh").Must();
     }
 
     [MountFact]

@@ -267,6 +267,79 @@ public sealed class MegaMountTests : IDisposable
         Refused(Mount("mega:http://no-such-host.invalid/"), "cannot be resolved");
     }
 
+    /// <summary>A server that is none at all.</summary>
+    [MountFact]
+    public void AServerThatKnowsNoSuchCallsEndsTheMount()
+    {
+        using var server = new Antares.Aot.Server.HttpServer(
+            new System.Net.IPEndPoint(System.Net.IPAddress.Loopback, 0), exchange => exchange.Send(404, "text/html", "<html>nothing</html>"u8), Antares.Aot.Diagnostics.Log.Off);
+        server.Start();
+        Refused(Mount($"mega:http://{server.Address}/"), "is it a monorepo (Mega) server?");
+    }
+
+    /// <summary>Ctrl-C, or any other end, of a process that waits for a server: for a size, for who asks for the same one already, for a content, for a listing.</summary>
+    [MountFact]
+    public void WhoIsKilledWaitsForNoServer()
+    {
+        _repository.Commit("mkdir listing; echo x > listing/x; head -c 3000000 /dev/urandom > long");
+        string[] ids = ["src/main.c", "long", "listing"];
+        using var origin = new OriginProcess(_scratch, _repository.Path, [.. ids.Select(path => $"slow=60000@{_repository.Git($"rev-parse HEAD:{path}")}")]);
+        Mount($"mega:{origin.Url}/").Must();
+        _ = Shell.Bash($"ls {_mnt} {_mnt}/src").Must();
+        string[] waiting = ["stat src/main.c", "cat src/main.c", "stat src/main.c", "cat long", "ls listing", "cat listing/x", "cp long copy"];
+        foreach (string signal in new[] { "INT", "TERM", "KILL" })
+        {
+            Process[] processes = [.. waiting.Select(command => Shell.Start("env", ["--default-signal", .. command.Split(' ')], _mnt))];
+            Thread.Sleep(1000);
+            Assert.All(processes, process => Assert.False(process.HasExited));
+            var watch = Stopwatch.StartNew();
+            _ = Shell.Run("kill", [$"-{signal}", .. processes.Select(process => $"{process.Id}")]).Must();
+            Assert.All(processes, process => Assert.True(process.WaitForExit(3_000), $"{string.Join(' ', process.StartInfo.ArgumentList)} waits on after SIG{signal}"));
+            Assert.InRange(watch.ElapsedMilliseconds, 0, 3_000);
+        }
+        Assert.Equal("hello\n", Shell.Bash("cat README && touch made && mv made moved && rm moved", directory: _mnt).Must());
+        Assert.DoesNotContain("EINTR", Try("errors", _mnt).Must());
+        Try("umount", _mnt).Must();
+    }
+
+    [MountFact]
+    public void AProxyOfTheEnvironmentIsUsedAndItsConnectionsAreKept()
+    {
+        _repository.Commit("mkdir many; for i in $(seq 200); do echo $i > many/$i; done");
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        using var proxy = new RawFront(new Uri(origin.Url).Port);
+        foreach (string source in new[] { "mega:http://no-such-host.invalid/", "mega:http://no-such-host.invalid/@" + _repository.Head() })
+        {
+            Shell.Run(TestEnvironment.Binary, ["mount", source, _mnt, "--store", _store, "--workspace-root", _scratch.Path], 60, environment: [("ANTARES_STATE_DIR", _state), ("http_proxy", proxy.Url)]).Must();
+            SameAsCheckout();
+            Try("umount", _mnt).Must();
+        }
+        Assert.True(proxy.Requests > 200, $"{proxy.Requests} requests");
+        Assert.InRange(proxy.Connections, 1, 17 + 2);
+    }
+
+    /// <summary>The parts of the address one by one, as options and in the environment.</summary>
+    [MountFact]
+    public void TheAddressMayComeInParts()
+    {
+        string first = _repository.Head();
+        _repository.Commit("echo other > src/main.c");
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        foreach ((string[] words, string? variable) in new (string[], string?)[]
+        {
+            (["mega:", "--base-url", origin.Url, "--path", "/src", "--revision", first], null),
+            (["mega:", "--base-url", origin.Url, "--path", "/src", "--revision", first], "http://127.0.0.1:1"),
+            (["mega:/src", "--revision", first], origin.Url),
+            ([$"mega:/src@{first}"], origin.Url + "/"),
+        })
+        {
+            (string, string)[] environment = variable is null ? [("ANTARES_STATE_DIR", _state)] : [("ANTARES_STATE_DIR", _state), ("SCORPIO_BASE_URL", variable)];
+            Shell.Run(TestEnvironment.Binary, ["mount", words[0], _mnt, "--store", _store, "--workspace-root", _scratch.Path, .. words[1..]], 60, environment: environment).Must();
+            Assert.Equal("int main;\n", File.ReadAllText($"{_mnt}/main.c"));
+            Try("umount", _mnt).Must();
+        }
+    }
+
     [MountFact]
     public void OverTlsWithACertificateThatIsNamed()
     {
@@ -302,14 +375,20 @@ public sealed class MegaMountTests : IDisposable
         {
             Mount($"mega:{origin.Url}/").Must();
             string pid = Shell.Bash($"pgrep -f '[m]ount mega:{origin.Url}/ {_mnt}'").Must().Split('\n')[0];
-            _ = Shell.Bash($"cat {_mnt}/big/* > /dev/null 2>&1 & sleep 0.{1 + round}; kill -9 {pid}; wait");
+            _ = Shell.Bash($"cat {_mnt}/big/* > /dev/null 2>&1 & cat {_mnt}/big/[2468] > /dev/null 2>&1 & sleep 0.{1 + round}; kill -9 {pid}; wait");
             Assert.True(AntaresMount.WaitGone(int.Parse(pid), 10));
             Try("umount", "--stale").Must();
         }
+        // Some of it was in the middle of a fetch; what was in the making is no object, and the collection takes it when it is old.
+        string[] left = Directory.GetFiles(System.IO.Path.Combine(_store, "tmp"));
+        Assert.NotEmpty(left);
         string told = Try("store", "verify", "--store", _store).Must();
         Assert.Contains(" 0 damaged", told);
         Mount($"mega:{origin.Url}/").Must();
         SameAsCheckout();
+        _ = Shell.Bash($"touch -d '2 hours ago' {_store}/tmp/*").Must();
+        Try("store", "gc", "--store", _store).Must();
+        Assert.DoesNotContain(Directory.GetFiles(System.IO.Path.Combine(_store, "tmp")), file => left.Contains(file));
     }
 
     [MountFact]
@@ -327,6 +406,46 @@ public sealed class MegaMountTests : IDisposable
         long left = long.Parse(Shell.Bash($"du -s --block-size=1 {_store}/objects2 | cut -f1").Must());
         Assert.True(left < 17 << 20, $"{left} bytes left");
         SameAsCheckout();
+    }
+
+    /// <summary>Collections go on one after the other while two mounts read, and take whatever was not used in the last seconds.</summary>
+    [MountFact]
+    public void TwoMountsAndCollectionsTakeNothingAway()
+    {
+        _repository.Commit("mkdir big; for i in $(seq -w 30); do head -c 1000000 /dev/urandom > big/$i; done; mkdir small; for i in $(seq -w 30); do echo $i > small/$i; done");
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        string other = _scratch.Make("other");
+        Mount($"mega:{origin.Url}/", "--store-limit", "16M").Must();
+        Try("mount", $"mega:{origin.Url}/", other, "--store", _store, "--workspace-root", _scratch.Path, "--store-limit", "16M").Must();
+        string sums = Shell.Bash("find . -name .git -prune -o -type f -print0 | sort -z | xargs -0 sha1sum", directory: _repository.Path).Must();
+        string wanted = _scratch.Join("sums");
+        File.WriteAllText(wanted, sums);
+        string stop = _scratch.Join("stop");
+        string age = $"find {_store}/objects2 {_store}/views2 -type f ! -newermt '-3 seconds' -exec touch -d '1 hour ago' {{}} + 2> /dev/null";
+        string collect = $"{TestEnvironment.Binary} store gc --store {_store} --store-limit 16M";
+        using Process collector = Shell.Start("bash", ["-c", $"n=0; while [ ! -e {stop} ]; do {age}; {collect} > /dev/null || exit 1; n=$((n + 1)); sleep 0.1; done; echo $n"]);
+        // Past the kernel's cache, so that the mounts are asked each time.
+        string read = "for round in 1 2 3; do while read -r sum path; do [ \"$(dd if=\"$path\" bs=1M iflag=direct status=none | sha1sum | cut -d' ' -f1)\" = $sum ] || { echo \"$path\"; exit 1; }; done < SUMS; done".Replace("SUMS", wanted);
+        Process[] readers = [.. new[] { _mnt, other, _mnt, other }.Select(folder => Shell.Start("bash", ["-c", $"cd {folder} && {read}"]))];
+        foreach (Process reader in readers)
+        {
+            string said = reader.StandardOutput.ReadToEnd() + reader.StandardError.ReadToEnd();
+            Assert.True(reader.WaitForExit(100_000));
+            Assert.True(reader.ExitCode == 0, said);
+        }
+        File.WriteAllText(stop, "");
+        Assert.True(collector.WaitForExit(20_000));
+        Assert.Equal(0, collector.ExitCode);
+        Assert.True(int.Parse(collector.StandardOutput.ReadToEnd()) >= 3);
+        // Much was taken and fetched again.
+        int blobs = int.Parse(_repository.Git("ls-tree -r HEAD | grep ' blob ' | awk '{print $3}' | sort -u | wc -l"));
+        Assert.True(origin.Count("GET /api/v1/file/blob/") > blobs, "nothing was collected");
+        foreach (string mount in new[] { _mnt, other })
+        {
+            Assert.DoesNotContain("EIO", Try("errors", mount).Must());
+            Try("umount", mount).Must();
+        }
+        Assert.Contains(" 0 damaged", Try("store", "verify", "--store", _store).Must());
     }
 
     private void Refused(ShellResult result, string reason)

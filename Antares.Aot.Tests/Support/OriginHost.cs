@@ -12,6 +12,7 @@ internal sealed class OriginHost : IDisposable
     private readonly HttpServer _server;
     private readonly List<string> _seen = [];
     private int _underWay;
+    private int _mostUnderWay;
 
     public OriginHost(string repository, params string[] quirks)
         : this(repository, 0, [], quirks)
@@ -54,6 +55,9 @@ internal sealed class OriginHost : IDisposable
     /// <summary>Requests being answered.</summary>
     public int UnderWay => Volatile.Read(ref _underWay);
 
+    /// <summary>Requests that were being answered at a time at most.</summary>
+    public int MostUnderWay => Volatile.Read(ref _mostUnderWay);
+
     public int Port => _server.Address.Port;
 
     /// <summary>Requests answered so far. One whose answer is on its way is waited for: the client may have it before it is noted here.</summary>
@@ -71,7 +75,9 @@ internal sealed class OriginHost : IDisposable
 
     private void Answer(HttpExchange exchange)
     {
-        Interlocked.Increment(ref _underWay);
+        int now = Interlocked.Increment(ref _underWay);
+        lock (_seen)
+            _mostUnderWay = Math.Max(_mostUnderWay, now);
         try
         {
             _api.Answer(exchange);

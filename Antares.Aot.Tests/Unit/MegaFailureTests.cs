@@ -388,6 +388,63 @@ public sealed class MegaFailureTests : IDisposable
         Assert.Contains("has no room for 20000000 bytes", Failure.Call);
     }
 
+    /// <summary>Whatever is wrong with the folder: what the server sends is shown, and asked for once.</summary>
+    [Fact]
+    public void AStoreThatCannotBeWrittenFailsNoRead()
+    {
+        _repository.Commit("head -c 2000000 /dev/urandom > src/long; head -c 20000000 /dev/urandom > longer");
+        using var origin = new OriginHost(_repository.Path);
+        string store = _scratch.Join("gone");
+        using var tree = new MegaTree(origin.Url + "/", store);
+        var told = new List<string>();
+        tree.Source.Store.Room.Full = told.Add;
+        Directory.Delete(store, recursive: true);
+        SortedDictionary<string, string> checkout = MegaTree.Checkout(System.IO.Path.Combine(_repository.Path, "src"));
+        Assert.Equal(checkout, tree.Walk(tree.Layer.Find("src")));
+        int blobs = origin.Count("GET /api/v1/file/blob/");
+        Assert.Equal(checkout, tree.Walk(tree.Layer.Find("src")));
+        Assert.Equal(blobs, origin.Count("GET /api/v1/file/blob/"));
+        Assert.Equal(int.Parse(_repository.Git("ls-tree -r HEAD src | wc -l")), blobs);
+        Assert.Single(told);
+        Assert.Contains("cannot be written (ENOENT)", told[0]);
+        // More than is held in memory.
+        Assert.Equal(Errno.EIO, tree.Layer.TryRead(tree.Layer.Find("longer"), 0, new byte[4], out _));
+        Assert.Contains("20000000 bytes cannot be kept", Failure.Call);
+    }
+
+    /// <summary>Without a length, and without an end.</summary>
+    [Theory]
+    [InlineData("Connection: close", "an answer of more than 67108864 bytes")]
+    [InlineData("Content-Length: 10737418240", "more than the 1073741824 that a file may have")]
+    [InlineData("Content-Length: 18446744073709551616", "")]
+    [InlineData("Transfer-Encoding: chunked", "")]
+    public void AnAnswerOfTenGigabytesIsRefused(string header, string reason)
+    {
+        const long TenGigabytes = 10L << 30;
+        long sent = 0;
+        string id = _repository.Git("rev-parse HEAD:README");
+        using var origin = new OriginHost(_repository.Path);
+        using var front = new RawFront(origin.Port, (line, stream) =>
+        {
+            if (!line.Contains(id, StringComparison.Ordinal))
+                return false;
+            stream.Write(Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n{header}\r\n\r\n"));
+            byte[] zeros = new byte[1 << 20];
+            for (; sent < TenGigabytes; sent += zeros.Length)
+                stream.Write(zeros);
+            return true;
+        });
+        using MegaTree tree = Open(front.Url, options => options with { Attempts = 1, LargestBlob = 1 << 30 });
+        uint file = tree.Layer.Find("README");
+        long before = GC.GetTotalMemory(forceFullCollection: true);
+        (Errno error, string said) = Getattr(tree, file);
+        Assert.Equal(Errno.EIO, error);
+        Assert.Contains(reason, said);
+        Assert.InRange(Volatile.Read(ref sent), 0, 1L << 30);
+        Assert.True(GC.GetTotalMemory(forceFullCollection: true) - before < 16 << 20);
+        Assert.Equal("int main;\n"u8.ToArray(), tree.Layer.Read(tree.Layer.Find("src/main.c"), 0, 100));
+    }
+
     [Theory]
     [InlineData(2_000_000, "bytes")]
     [InlineData(600_000, "more than 500000 entries")]

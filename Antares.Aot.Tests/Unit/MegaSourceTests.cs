@@ -1,6 +1,9 @@
+using Antares.Aot.Dicfuse.Image.Pack;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Store;
+using Antares.Aot.Images;
 using Antares.Aot.Layers;
+using Antares.Aot.Mounts;
 using Antares.Aot.Tests.Support;
 using Antares.Interop;
 
@@ -93,6 +96,113 @@ public sealed class MegaSourceTests : IDisposable
             again.Layer.Getattr(entry.Node);
         }
         Assert.Equal(100, origin.Count("blob"));
+    }
+
+    /// <summary>What a build does: it looks at many files before it reads them, here and there. None needs a request for its size and another one for its content.</summary>
+    [Fact]
+    public void WhatIsLookedAtHereAndThereComesWithItsContent()
+    {
+        const int Files = 60;
+        _repository.Commit($"mkdir many; for i in $(seq {Files}); do head -c $((i * 10)) /dev/zero > many/$i; done");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        LayerEntry[] entries = [.. tree.Layer.List(tree.Layer.Find("many")).Select(entry => entry.Entry)];
+        int[] order = [.. Enumerable.Range(0, Files).Select(i => i * 23 % Files)];
+        foreach (int i in order)
+            Assert.InRange(tree.Layer.Getattr(entries[i].Node).st_size, 10, 10 * Files);
+        foreach (int i in order)
+            Assert.NotEmpty(tree.Layer.Read(entries[i].Node, 0, 1000));
+        Assert.Equal(0, origin.Count("HEAD "));
+        Assert.Equal(Files, origin.Count("/file/blob/"));
+    }
+
+    /// <summary>Also without a row: what comes along and is not read has a bound.</summary>
+    [Fact]
+    public void MuchThatIsNotReadIsNotTakenAlong()
+    {
+        const int Files = 40, Bytes = 500_000;
+        _repository.Commit($"mkdir many; for i in $(seq {Files}); do head -c {Bytes} /dev/urandom > many/$i; done");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        LayerEntry[] entries = [.. tree.Layer.List(tree.Layer.Find("many")).Select(entry => entry.Entry)];
+        for (int i = 0; i < Files; i++)
+            Assert.Equal(Bytes, tree.Layer.Getattr(entries[i * 23 % Files].Node).st_size);
+        Assert.Equal(Files, origin.Count("/file/blob/"));
+        int contents = origin.Count("GET /api/v1/file/blob/");
+        Assert.InRange(contents, 1, (int)(AccessPattern.MostUnreadBytes / Bytes) + 2);
+        // Somebody reads: those who look next may be about to read again.
+        Assert.Equal(100, tree.Layer.Read(entries[0].Node, 0, 100).Length);
+        Assert.InRange(origin.Count("GET /api/v1/file/blob/"), contents, contents + 1);
+    }
+
+    [Fact]
+    public void AWalkThatReadsIsFetchedAheadALittle()
+    {
+        const int Files = 60, Read = 10, Ahead = 8;
+        _repository.Commit($"mkdir many; for i in $(seq -w {Files}); do echo $i > many/$i; done");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        LayerEntry[] entries = [.. tree.Layer.List(tree.Layer.Find("many")).Select(entry => entry.Entry)];
+        foreach (LayerEntry entry in entries[..Read])
+            ReadOne(tree, entry.Node);
+        Assert.True(SpinWait.SpinUntil(() => origin.Count("/file/blob/") == Read + Ahead, 5_000), $"{origin.Count("/file/blob/")} contents");
+        foreach (LayerEntry entry in entries)
+            ReadOne(tree, entry.Node);
+        Assert.Equal(Files, origin.Count("GET /api/v1/file/blob/"));
+        Assert.Equal(0, origin.Count("HEAD "));
+    }
+
+    [Fact]
+    public void ReadsHereAndThereFetchNothingElse()
+    {
+        const int Files = 60;
+        _repository.Commit($"mkdir many; for i in $(seq -w {Files}); do echo $i > many/$i; done");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        LayerEntry[] entries = [.. tree.Layer.List(tree.Layer.Find("many")).Select(entry => entry.Entry)];
+        int[] some = [0, 1, 2, 40, 41, 42, 20, 30, 10, 50, 51, 52];
+        foreach (int i in some)
+            ReadOne(tree, entries[i].Node);
+        Thread.Sleep(300);
+        Assert.Equal(some.Length, origin.Count("/file/blob/"));
+    }
+
+    [Fact]
+    public void ThereAreNoMoreRequestsAtATimeThanAllowed()
+    {
+        const int Files = 80;
+        _repository.Commit($"mkdir many; for i in $(seq -w {Files}); do echo $i > many/$i; done");
+        using var origin = new OriginHost(_repository.Path, "slow=20@/file/blob/");
+        using var tree = new MegaTree(origin.Url + "/", _store, options => options with { Concurrency = 5 });
+        LayerEntry[] entries = [.. tree.Layer.List(tree.Layer.Find("many")).Select(entry => entry.Entry)];
+        Thread[] readers = [.. entries.Chunk(4).Select(part => new Thread(() => Array.ForEach(part, entry => ReadOne(tree, entry.Node))))];
+        Array.ForEach(readers, reader => reader.Start());
+        Array.ForEach(readers, reader => reader.Join());
+        Assert.InRange(origin.MostUnderWay, 2, 5);
+        Assert.Equal(Files, origin.Count("/file/blob/"));
+    }
+
+    /// <summary>One who packs reads everything: side by side, each content once, and no size on its own.</summary>
+    [Fact]
+    public void PackingFetchesSideBySide()
+    {
+        _repository.CommitSample();
+        _repository.Commit("for d in $(seq 6); do mkdir -p lib/$d; for i in $(seq 12); do echo $d-$i > lib/$d/$i; done; done; head -c 3000000 /dev/urandom > lib/long");
+        int blobs = int.Parse(_repository.Git("ls-tree -r HEAD | grep ' blob ' | awk '{print $3}' | sort -u | wc -l"));
+        using var origin = new OriginHost(_repository.Path, "slow=20@/file/blob/");
+        string image = _scratch.Join("image"), local = _scratch.Join("local");
+        Assert.Empty(PackJob.Run(SourceSpec.Parse($"mega:{origin.Url}/"), image, null, new MegaRequest { Store = _store }, new PackOptions(), _ => { }));
+        Assert.Equal(blobs, origin.Count("GET /api/v1/file/blob/"));
+        Assert.Equal(0, origin.Count("HEAD "));
+        Assert.InRange(origin.MostUnderWay, 6, 16);
+        Assert.Empty(PackJob.Run(SourceSpec.Parse($"mega:{origin.Url}/@{_repository.Head()}"), local, null, new MegaRequest { Store = _store, Offline = true }, new PackOptions(), _ => { }));
+        Assert.Equal(File.ReadAllBytes(image), File.ReadAllBytes(local));
+    }
+
+    private static void ReadOne(MegaTree tree, uint node)
+    {
+        long size = tree.Layer.Getattr(node).st_size;
+        Assert.Equal(size, tree.Layer.Read(node, 0, 1000).Length);
     }
 
     [Fact]

@@ -14,6 +14,9 @@ public static class OrdinaryAnswers
     {
         (_, Errno.None) => true,
 
+        // Only to a process that was killed: nobody hears it.
+        (_, Errno.EINTR) => true,
+
         // Nobody is there: what a compiler's include path asks for most.
         (fuse_opcode.FUSE_LOOKUP, Errno.ENOENT or Errno.ENAMETOOLONG) => true,
 

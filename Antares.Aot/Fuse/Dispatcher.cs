@@ -63,6 +63,8 @@ internal sealed unsafe class Dispatcher(
         context->ToWait = false;
         Failure.Clear();
         RequestWait.Start(started);
+        bool isWhole = got >= (nuint)sizeof(fuse_in_header);
+        CallerWait.Start(isWhole ? context->Header->unique : 0, isWhole ? context->Header->pid : 0);
 
         bool parsed = RequestShape.Parse(context, got);
         if (parsed)

@@ -16,8 +16,7 @@ namespace Antares.Aot.Fuse;
 /// birth time, which few layers know. An answer would cost one request per file for every program that asks for the birth time too, as
 /// each Rust program does with its metadata call, even where READDIRPLUS has brought the attributes just before.</item>
 /// <item>SYNCFS: ENOSYS; Linux sends it to virtiofs and fuseblk only, and takes ENOSYS for success.</item>
-/// <item>INTERRUPT: ENOSYS, upon which the kernel sends no more of them. No operation can be broken off in the middle, a caller that is
-/// killed waits for its answer either way, and programs that signal themselves (Go's scheduler does) would double their requests.</item>
+/// <item>INTERRUPT: has no answer of its own. It lets a killed process go that waits for a source; nothing else can be broken off in the middle.</item>
 /// </list>
 /// </remarks>
 /// <param name="fs">Where TMPFILE and COPY_FILE_RANGE_64 go.</param>
@@ -28,6 +27,8 @@ namespace Antares.Aot.Fuse;
 /// <param name="cacheSeconds">How long names and attributes may be kept.</param>
 internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures, int device, bool old, ulong generation, double cacheSeconds)
 {
+    private static readonly Func<uint, bool> s_isKilled = CallerRights.IsKilled;
+
     /// <summary>Is this one answered here?</summary>
     public static bool Handles(fuse_opcode opcode) => opcode
         is fuse_opcode.FUSE_TMPFILE or fuse_opcode.FUSE_STATX or fuse_opcode.FUSE_SYNCFS or fuse_opcode.FUSE_COPY_FILE_RANGE_64
@@ -54,8 +55,9 @@ internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures,
     }
 
     /// <summary>
-    /// A process that waits for an answer got a signal. One that waits for its turn at a source and was killed is let go: its request has changed
-    /// nothing. All others go on to their end, as on a disk, where no signal makes a call fail; the interruption itself needs no answer.
+    /// A process that waits for an answer got a signal. One that was killed is let go where it waits for its turn at a source (its request has changed
+    /// nothing) or for a server (<see cref="CallerWait"/>; the request fails as when the server is away). All others go on to their end, as on a disk,
+    /// where no signal makes a call fail; the interruption itself needs no answer.
     /// </summary>
     private void Interrupt(RequestContext* context)
     {
@@ -65,7 +67,10 @@ internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures,
         {
             var reply = new fuse_out_header { len = (uint)sizeof(fuse_out_header), error = -(int)Errno.EINTR, unique = unique };
             _ = FileIo.Write(device, &reply, (nuint)sizeof(fuse_out_header), out _); // lost only when the mount is gone
+            return;
         }
+
+        CallerWait.Tell(unique, s_isKilled);
     }
 
     /// <summary>Answers any request with an errno.</summary>

@@ -2,6 +2,7 @@ using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Image.Pack;
+using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Layers;
 using Antares.Aot.Mounts;
 using Antares.Interop;
@@ -63,13 +64,19 @@ internal static class PackJob
 
     private static LayerSource OpenServer(SourceSpec source, MegaRequest mega, Log log)
     {
-        var pinned = MegaSetup.Pin(MegaSetup.Address(source, mega), mega, workspaceStore: null, log);
+        var pinned = MegaSetup.Pin(MegaSetup.Address(source, mega), mega, workspaceStore: null, log, takesAll: true);
         var revision = pinned.Trees.Commit.Id.ToString();
 
+        // Contents come side by side, ahead of who packs, who would ask for one after the other; what fails is told when it is packed. Of more than half
+        // a store they would push each other out: the rest is fetched one by one.
+        var everything = new PrefetchPlan([], Replay: null, mega.StoreLimit / 2) { IsEverything = true };
+
         // Contents are in the store.
-        var error = DicfuseLayer.OpenServer("mega", pinned, new DicfuseOptions { MemoryLimitBytes = 0 }, out var layer);
+        var options = new DicfuseOptions { MemoryLimitBytes = 0 };
+        var error = DicfuseLayer.OpenServer("mega", pinned, options, mega.Offline ? null : everything, Log.Off, out var layer);
         if (error == Errno.None && layer is not null)
         {
+            layer.StartOthers();
             return new LayerSource(layer, "mega", revision);
         }
 

@@ -60,8 +60,9 @@ internal static class MegaSetup
     /// <param name="request">What else was asked for.</param>
     /// <param name="workspaceStore">Store that goes with the mount, for want of a lasting one.</param>
     /// <param name="log">The log.</param>
+    /// <param name="takesAll">As <see cref="MegaOptions.TakesAll"/>.</param>
     /// <exception cref="MountProblem">Usage or Host.</exception>
-    public static PinnedMega Pin(MegaAddress address, MegaRequest request, string? workspaceStore, Log log)
+    public static PinnedMega Pin(MegaAddress address, MegaRequest request, string? workspaceStore, Log log, bool takesAll = false)
     {
         var options = new MegaOptions
         {
@@ -72,6 +73,7 @@ internal static class MegaSetup
             Headers = Headers(request.HeaderFile),
             CaFile = request.CaFile is { } file ? CheckedCaFile(file) : null,
             RequestMs = PatienceMs(),
+            TakesAll = takesAll,
             LargestBlob = Math.Max(request.StoreLimit / 2, StoreFolder.LeastLimit),
             Uid = Process.Geteuid(),
             Gid = Process.Getegid(),

@@ -106,13 +106,13 @@ internal sealed class MegaClient : IDisposable
                     ? ReceiveWhole(id, store, response, started, token)
                     : Receive(id, expected, store, response, started, turn, token), stop).ConfigureAwait(false);
             }
-            catch (StoreFullProblem full) when (!inMemory)
+            catch (StoreRefusal refused) when (!inMemory)
             {
-                inMemory = madeRoom || !store.Room.Make();
+                inMemory = madeRoom || !StoreRoom.IsFull(refused.Reason) || !store.Room.Make();
                 madeRoom = true;
-                if (inMemory && full.Length > MemoryObjects.LargestBytes)
+                if (inMemory && refused.Length > MemoryObjects.LargestBytes)
                 {
-                    store.Room.TellFull(store.Folder);
+                    store.Room.TellRefused(store.Folder, refused.Reason);
                     throw;
                 }
             }
@@ -161,7 +161,14 @@ internal sealed class MegaClient : IDisposable
             throw new WebClient.BecameLong();
         }
 
-        Check(store.Begin(ObjectKind.Blob, out ObjectWriter? writer), store, path, told);
+        Errno begun = store.Begin(ObjectKind.Blob, out ObjectWriter? writer);
+        if (StoreRoom.IsRefusal(begun) && told <= MemoryObjects.LargestBytes)
+        {
+            // It is on its way: no reason to ask again.
+            return await ReceiveWhole(id, store, response, started, stop).ConfigureAwait(false);
+        }
+
+        Check(begun, store, path, told);
         using ObjectWriter target = writer!;
         using var hash = new GitHash(ObjectKind.Blob, told);
         using var time = CancellationTokenSource.CreateLinkedTokenSource(stop);
@@ -231,19 +238,26 @@ internal sealed class MegaClient : IDisposable
 
     private static void Check(Errno error, ObjectStore store, string path, long length)
     {
-        if (StoreRoom.IsFull(error))
+        if (error == Errno.ENOMEM)
         {
-            throw new StoreFullProblem(string.Create(CultureInfo.InvariantCulture, $"GET {path}: the disk of the store {store.Folder} has no room for {length} bytes"), length);
+            throw new MegaProblem(error, $"GET {path}: no memory to keep it in the store");
         }
 
         if (error != Errno.None)
         {
-            throw new MegaProblem(error == Errno.ENOMEM ? error : Errno.EIO, $"GET {path}: cannot be kept in the store ({error})");
+            throw new StoreRefusal(
+                StoreRoom.IsFull(error)
+                    ? string.Create(CultureInfo.InvariantCulture, $"GET {path}: the disk of the store {store.Folder} has no room for {length} bytes")
+                    : string.Create(CultureInfo.InvariantCulture, $"GET {path}: {length} bytes cannot be kept in the store {store.Folder} ({error})"),
+                error,
+                length);
         }
     }
 
-    private sealed class StoreFullProblem(string message, long length) : MegaProblem(Errno.EIO, message)
+    private sealed class StoreRefusal(string message, Errno reason, long length) : MegaProblem(Errno.EIO, message)
     {
+        public Errno Reason { get; } = reason;
+
         public long Length { get; } = length;
     }
 }

@@ -14,7 +14,6 @@ internal sealed class MegaFetcher : IDisposable
     /// <summary>Up to this length content is fetched with the length, without anybody wanting it yet.</summary>
     public const long TakenAlongBytes = WebTurns.LongBytes;
 
-    private const int FewLengths = 8;
     private const int WantedMs = 1_000;
     private const int FirstLookMs = 2;
     private const int LongestLookMs = 50;
@@ -32,7 +31,7 @@ internal sealed class MegaFetcher : IDisposable
     private readonly Dictionary<(string Path, ObjectId Tree), Task<MegaView>> _listings = [];
     private readonly CancellationTokenSource _closing = new();
     private bool _closed;
-    private int _lengthsOnly;
+    private long _blobFlights;
     private MegaTrees _trees;
 
     public MegaFetcher(string layer, MegaOptions options, MegaClient client, MegaTrees trees, ObjectStore store)
@@ -106,8 +105,11 @@ internal sealed class MegaFetcher : IDisposable
         return told && (size > 0 || id == MegaClient.EmptyBlob);
     }
 
-    /// <summary>Sizes are asked for and nothing is read.</summary>
-    public bool AsksLengthsOnly => Volatile.Read(ref _lengthsOnly) > FewLengths;
+    /// <summary>What those who ask are about.</summary>
+    public AccessPattern Pattern { get; } = new();
+
+    /// <summary>How often the content of a blob was asked for.</summary>
+    public long BlobFlights => Volatile.Read(ref _blobFlights);
 
     /// <summary>The size of a blob; waits for this one only.</summary>
     /// <param name="id">The blob.</param>
@@ -115,8 +117,8 @@ internal sealed class MegaFetcher : IDisposable
     /// <param name="size">The size.</param>
     /// <returns>As <see cref="Listing"/>.</returns>
     /// <remarks>
-    /// Who asks for the size of a file mostly reads it next, so its content is fetched at once where it is short. When many sizes are asked
-    /// for and nothing is read (a long listing), only lengths are asked for from then on.
+    /// Who asks for the size of a file mostly reads it next, so its content is fetched at once where it is short: to the server that is the same
+    /// work. In a listing, and when much has come that way and was not read, only lengths are asked for (<see cref="AccessPattern"/>).
     /// </remarks>
     public Errno Size(in ObjectId id, bool isLink, out long size)
     {
@@ -132,7 +134,8 @@ internal sealed class MegaFetcher : IDisposable
         }
 
         Task<long> flight = isLink ? Flight(id, -1).Length
-            : Interlocked.Increment(ref _lengthsOnly) > FewLengths ? SizeFlight(id)
+            : _options.TakesAll ? WantedFlight(id).Length
+            : Pattern.WantsLengthsOnly ? SizeFlight(id)
             : LengthAndContent(id);
         error = Wait(flight, $"size of {id}");
         size = error == Errno.None ? flight.Result : 0;
@@ -148,20 +151,24 @@ internal sealed class MegaFetcher : IDisposable
         }
     }
 
-    /// <summary>Content is being read: sizes are asked for by those who read next, not by a long listing.</summary>
-    public void NoteRead()
+    /// <summary>Asks for a content that is likely to be read soon, without waiting for it; a long one is given up again unless somebody comes for it.</summary>
+    /// <returns>True: it was not here.</returns>
+    public bool StartBlob(in ObjectId id)
     {
-        if (Volatile.Read(ref _lengthsOnly) != 0)
+        if (_options.Offline || (_store.Sizes.TryFind(id, out long size) && size > TakenAlongBytes) || _store.TryStat(id, ObjectKind.Blob, out _))
         {
-            Volatile.Write(ref _lengthsOnly, 0);
+            return false;
         }
+
+        _ = Flight(id, -1); // who wants it finds it
+        return true;
     }
 
     /// <summary>Makes sure that a blob is in the store.</summary>
     /// <param name="id">The blob.</param>
     /// <param name="size">Its size as far as it is known, or -1.</param>
     /// <returns>As <see cref="Listing"/>.</returns>
-    public Errno Blob(in ObjectId id, long size) => Blob(id, size, _options.RequestMs);
+    public Errno Blob(in ObjectId id, long size) => Blob(id, size, WaitMs);
 
     /// <inheritdoc cref="Blob(in ObjectId, long)"/>
     /// <param name="id">As above.</param>
@@ -242,6 +249,7 @@ internal sealed class MegaFetcher : IDisposable
         {
             if (!_blobs.TryGetValue(id, out BlobFlight? flight))
             {
+                _blobFlights++;
                 BlobFlight made = new();
                 made.Whole = Begin(() => FetchBlob(made, id, expected));
                 flight = made;
@@ -251,6 +259,13 @@ internal sealed class MegaFetcher : IDisposable
 
             return flight;
         }
+    }
+
+    private BlobFlight WantedFlight(ObjectId id)
+    {
+        BlobFlight flight = Flight(id, -1);
+        flight.Want();
+        return flight;
     }
 
     private Task<long> SizeFlight(ObjectId id)
@@ -360,6 +375,11 @@ internal sealed class MegaFetcher : IDisposable
             }
 
             flight.TellLength(size);
+            if (!flight.IsWanted)
+            {
+                Pattern.NoteTakenAlong(size);
+            }
+
             return size;
         }
         catch (Exception error)
@@ -389,6 +409,7 @@ internal sealed class MegaFetcher : IDisposable
             await flight.WaitWanted(WantedMs, stop).ConfigureAwait(false);
             if (!flight.IsWanted)
             {
+                Pattern.NoteTakenAlong(TakenAlongBytes);
                 throw new NobodyWantsIt();
             }
         }
@@ -428,7 +449,10 @@ internal sealed class MegaFetcher : IDisposable
         ? Failure.Note(_layer, $"blob {id} is not in the store {_store.Folder}, and --offline asks no server", Errno.EIO)
         : Errno.None;
 
-    private Errno Wait(Task flight, string what) => Wait(flight, what, _options.RequestMs);
+    // Who takes all is no request of the kernel, and has all the time.
+    private int WaitMs => _options.TakesAll ? Timeout.Infinite : _options.RequestMs;
+
+    private Errno Wait(Task flight, string what) => Wait(flight, what, WaitMs);
 
     private Errno Wait(Task flight, string what, int waitMs) => FlightWait.For(_layer, flight, what, waitMs);
 

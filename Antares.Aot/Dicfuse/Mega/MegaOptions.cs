@@ -47,6 +47,9 @@ public sealed record MegaOptions
     /// <summary>How long one request of the kernel is kept waiting; what is fetched goes on behind it.</summary>
     public int RequestMs { get; init; } = 20_000;
 
+    /// <summary>Whoever asks for a size will read all of the file: it comes with its content, however long.</summary>
+    public bool TakesAll { get; init; }
+
     /// <summary>Largest file that is fetched.</summary>
     public long LargestBlob { get; init; } = 16L << 30;
 

@@ -45,6 +45,8 @@ internal sealed unsafe class MegaSource : ITreeSource
     private readonly HashSet<uint> _unshown = [];
     private int _unshownCount;
     private long _corrected;
+    private uint _aheadOf;
+    private long _aheadFlights;
 
     /// <param name="layer">Name of the layer for failure notes.</param>
     /// <param name="nodes">The nodes that will be asked for.</param>
@@ -138,7 +140,8 @@ internal sealed unsafe class MegaSource : ITreeSource
         // The root's tree was fetched when the mount was made; a collection may have taken it since.
         const int Tries = 3;
         ObjectId expected = directory == ILayer.RootNode ? revision.Root.Tree : IdOf(_nodes.PayloadOf(_nodes[directory]));
-        Errno error = expected == MegaTrees.EmptyTree ? Errno.None : Errno.ENOENT;
+        Errno error = expected == MegaTrees.EmptyTree ? Errno.None : CheckPlace(revision, directory, expected);
+        error = error == Errno.None && expected != MegaTrees.EmptyTree ? Errno.ENOENT : error;
         for (int i = 0; i < Tries && error == Errno.ENOENT; i++)
         {
             MegaView view = revision.Root;
@@ -180,7 +183,8 @@ internal sealed unsafe class MegaSource : ITreeSource
         }
 
         ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
-        if (_fetcher.AsksLengthsOnly)
+        _fetcher.Pattern.NoteSize(node);
+        if (_fetcher.Pattern.IsListing && !_options.TakesAll)
         {
             AskAhead(node);
         }
@@ -216,7 +220,11 @@ internal sealed unsafe class MegaSource : ITreeSource
     {
         ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
         long shown = _nodes[node]->Has(NodeFlags.AttributesLoaded) ? (long)Volatile.Read(ref _nodes[node]->Size) : -1;
-        _fetcher.NoteRead();
+        if (offset == 0 && ModeOf(node) != GitMode.Symlink && _fetcher.Pattern.NoteRead(node))
+        {
+            FetchAhead(node);
+        }
+
         Errno error = _store.Read(id, ObjectKind.Blob, offset, buffer, size, out got, out long bytes);
         for (int tries = 0; error == Errno.ENOENT && tries < 2; tries++)
         {
@@ -233,7 +241,7 @@ internal sealed unsafe class MegaSource : ITreeSource
             return error switch
             {
                 Errno.ENOENT => Failure.Note(_layer, "the store gives objects up as fast as they come; raise --store-limit", Errno.EIO),
-                Errno.ENOMEM or Errno.EACCES or Errno.ETIMEDOUT => error,
+                Errno.ENOMEM or Errno.EACCES or Errno.ETIMEDOUT or Errno.EINTR => error,
                 _ => Errno.EIO,
             };
         }
@@ -386,6 +394,55 @@ internal sealed unsafe class MegaSource : ITreeSource
         }
     }
 
+    /// <summary>
+    /// In a walk that reads file after file the contents of the next ones are asked for while this one is read: few, so that little is in vain when it
+    /// ends. When nothing was fetched since the last look, all of it is here, and it is not looked for.
+    /// </summary>
+    private void FetchAhead(uint node)
+    {
+        const uint Ahead = 8;
+        long flights = _fetcher.BlobFlights;
+        uint before = Volatile.Read(ref _aheadOf);
+        bool goesOn = node > before && node - before <= Ahead;
+        Volatile.Write(ref _aheadOf, node);
+        if (goesOn && Interlocked.Exchange(ref _aheadFlights, flights) == flights)
+        {
+            return;
+        }
+
+        NodeRecord* directory = _nodes[_nodes[node]->Parent];
+        uint end = Math.Min(directory->Body + directory->Extra, node + 1 + Ahead);
+        for (uint next = Math.Max(node + 1, directory->Body); next < end; next++)
+        {
+            if (ModeOf(next) is GitMode.File or GitMode.Executable)
+            {
+                _ = _fetcher.StartBlob(IdOf(_nodes.PayloadOf(_nodes[next]))); // here or on its way
+            }
+        }
+    }
+
+    /// <summary>
+    /// Where no hash proves what a server shows, it may show a directory within itself, or one below the other without an end: whoever walks through
+    /// it would never come back. A tree's id is a hash over those within it, so that none holds itself.
+    /// </summary>
+    /// <returns>None; EIO: noted.</returns>
+    private Errno CheckPlace(MegaRevision revision, uint directory, in ObjectId tree)
+    {
+        const int MostDepth = 2048; // git takes no deeper trees
+        int depth = 0;
+        for (uint at = directory; at != ILayer.RootNode; depth++)
+        {
+            at = _nodes[at]->Parent;
+            ObjectId above = at == ILayer.RootNode ? revision.Root.Tree : IdOf(_nodes.PayloadOf(_nodes[at]));
+            if (above == tree && !revision.Trees.IsPlaceholder(tree) && !revision.Trees.IsBoundary(PathOf(at)))
+            {
+                return Failure.Note(_layer, $"{PathOf(directory)}: the server shows a directory within itself", Errno.EIO);
+            }
+        }
+
+        return depth <= MostDepth ? Errno.None : Failure.Note(_layer, $"more than {MostDepth} directories within each other", Errno.EIO);
+    }
+
     /// <returns>ENOENT: the tree has left the store, and nothing was listed.</returns>
     private Errno Fill(MegaRevision revision, in MegaView view, ref DirectoryListing listing)
     {
@@ -417,6 +474,11 @@ internal sealed unsafe class MegaSource : ITreeSource
                 if (error != Errno.None)
                 {
                     return error;
+                }
+
+                if (listing.Count > MegaTrees.MostEntries)
+                {
+                    return Failure.Note(_layer, $"a directory of more than {MegaTrees.MostEntries} entries", Errno.EIO);
                 }
             }
 

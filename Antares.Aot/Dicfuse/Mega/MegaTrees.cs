@@ -13,7 +13,7 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
     private const int MostListingBytes = 64 << 20;
 
     /// <summary>Entries of a directory; more is refused.</summary>
-    private const int MostEntries = 500_000;
+    public const int MostEntries = 500_000;
 
     /// <summary>A directory without a name in it.</summary>
     public static readonly ObjectId EmptyTree = GitHash.Of(ObjectKind.Tree, default);
@@ -321,6 +321,18 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         {
             // Only "no such revision" says that it was looked for; a server in trouble may have looked for nothing.
             return problem.IsMissing;
+        }
+    }
+
+    /// <summary>A tree that stands for an import repository in its parent; several may be alike.</summary>
+    public bool IsPlaceholder(in ObjectId tree) => tree == s_placeholder || (_store.TryStat(tree, ObjectKind.Tree, out long bytes) && MayBePlaceholder(tree, bytes));
+
+    /// <summary>An import repository begins at this path: what it shows is not what its parent names.</summary>
+    public bool IsBoundary(string path)
+    {
+        lock (_seen)
+        {
+            return _seen.TryGetValue(path, out MegaView view) && view.Flags.HasFlag(ViewFlags.Boundary);
         }
     }
 

@@ -9,7 +9,13 @@ namespace Antares.Aot.Dicfuse.Mega;
 /// <param name="Patterns">Objects, each with everything below it.</param>
 /// <param name="Replay">Reads the list of an earlier mount; null: there is none.</param>
 /// <param name="MostBytes">Content fetched at most.</param>
-internal sealed record PrefetchPlan(IReadOnlyList<PathPattern> Patterns, Func<byte[]?>? Replay, long MostBytes);
+internal sealed record PrefetchPlan(IReadOnlyList<PathPattern> Patterns, Func<byte[]?>? Replay, long MostBytes)
+{
+    /// <summary>
+    /// All there is, by as many threads as the server has turns: nobody is waiting but one who goes through all of it.
+    /// </summary>
+    public bool IsEverything { get; init; }
+}
 
 /// <summary>
 /// Brings directories into the tree and contents into the store beside the requests: by few threads of its own, so that most of the turns
@@ -50,7 +56,7 @@ internal sealed unsafe class Prefetcher
         _tree = tree;
         _plan = plan;
         _log = log;
-        _threads = new Thread[Math.Max(1, turns / ShareOfTurns)];
+        _threads = new Thread[Math.Max(1, plan.IsEverything ? turns : turns / ShareOfTurns)];
     }
 
     /// <summary>Directories looked into.</summary>
@@ -79,6 +85,11 @@ internal sealed unsafe class Prefetcher
     /// <summary>Begins. Once.</summary>
     public void Start()
     {
+        if (_plan.IsEverything)
+        {
+            _steps.Enqueue(new Step(ILayer.RootNode, null, 0));
+        }
+
         foreach (PathPattern pattern in _plan.Patterns)
         {
             _steps.Enqueue(new Step(ILayer.RootNode, pattern, 0));

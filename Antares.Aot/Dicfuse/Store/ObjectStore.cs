@@ -26,8 +26,8 @@ namespace Antares.Aot.Dicfuse.Store;
 /// share a store without taking each other's objects for damaged ones. Those of a former format count towards the limit and age like others;
 /// those of a later one are left alone.
 /// An object appears whole, by a rename, or not at all. Readers keep no descriptor between requests: an object that a collection removes
-/// meanwhile is fetched again. Where the disk has no room even after a collection, short objects are held in memory
-/// (<see cref="MemoryObjects"/>). All members may be called from several threads.
+/// meanwhile is fetched again. Where the disk has no room even after a collection, or cannot be written at all, short objects are
+/// held in memory (<see cref="MemoryObjects"/>). All members may be called from several threads.
 /// </remarks>
 internal sealed unsafe class ObjectStore : IDisposable
 {
@@ -263,12 +263,12 @@ internal sealed unsafe class ObjectStore : IDisposable
             error = AddToDisk(id, kind, content);
         }
 
-        if (!StoreRoom.IsFull(error))
+        if (!StoreRoom.IsRefusal(error))
         {
             return error;
         }
 
-        Room.TellFull(Folder);
+        Room.TellRefused(Folder, error);
         return Room.Memory.TryAdd(id, kind, content) ? Errno.None : error;
     }
 

@@ -59,7 +59,13 @@ internal sealed unsafe class AttributeLoader
         }
 
         Errno entered = RequestWait.Enter(_places);
-        if (entered != Errno.None || !_gate.Enter(node))
+        if (entered != Errno.None)
+        {
+            return entered;
+        }
+
+        entered = _gate.Enter(node, out bool isMine);
+        if (!isMine)
         {
             return entered;
         }
@@ -82,9 +88,10 @@ internal sealed unsafe class AttributeLoader
     /// <returns>As <see cref="Ensure"/>.</returns>
     public Errno Offer(uint node, stat* attributes)
     {
-        if (!_gate.Enter(node))
+        Errno entered = _gate.Enter(node, out bool isMine);
+        if (!isMine)
         {
-            return Errno.None;
+            return entered;
         }
 
         try

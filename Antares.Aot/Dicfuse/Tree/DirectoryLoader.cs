@@ -62,7 +62,13 @@ internal sealed unsafe class DirectoryLoader
     private Errno Load(uint directory, NodeRecord* record)
     {
         Errno entered = RequestWait.Enter(_places);
-        if (entered != Errno.None || !_gate.Enter(directory))
+        if (entered != Errno.None)
+        {
+            return entered;
+        }
+
+        entered = _gate.Enter(directory, out bool isMine);
+        if (!isMine)
         {
             return entered;
         }

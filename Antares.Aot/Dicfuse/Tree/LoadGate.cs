@@ -1,4 +1,5 @@
 using Antares.Aot.Base;
+using Antares.Interop;
 
 namespace Antares.Aot.Dicfuse.Tree;
 
@@ -17,30 +18,40 @@ internal sealed unsafe class LoadGate(NodeStore store, NodeFlags loading, NodeFl
     private readonly object?[] _monitors = new object?[MonitorCount];
 
     /// <summary>Waits until nobody loads the part.</summary>
-    /// <returns>True: the caller loads it, and must call <see cref="Leave"/>. False: it is loaded.</returns>
-    public bool Enter(uint node)
+    /// <param name="node">The node.</param>
+    /// <param name="isMine">True: the caller loads it, and must call <see cref="Leave"/>. False: it is loaded, or an error is answered.</param>
+    /// <returns>None; EINTR: the process that asked was killed meanwhile.</returns>
+    public Errno Enter(uint node, out bool isMine)
     {
+        isMine = false;
         NodeRecord* record = store[node];
         while (true)
         {
             NodeFlags seen = record->TryBegin(loading, loaded);
             if ((seen & (loading | loaded)) == 0)
             {
-                return true;
+                isMine = true;
+                return Errno.None;
             }
 
             if ((seen & loaded) != 0)
             {
-                return false;
+                return Errno.None;
             }
 
             RequestWait.Announce();
             object monitor = MonitorOf(node);
+            using CallerWait? wait = CallerWait.Begin();
             lock (monitor)
             {
                 while (record->Has(loading))
                 {
-                    _ = Monitor.Wait(monitor);
+                    if (wait is { IsKilled: true })
+                    {
+                        return Errno.EINTR;
+                    }
+
+                    CallerWait.ForPulse(monitor, wait);
                 }
             }
         }

@@ -12,15 +12,20 @@ internal static class FlightWait
     /// <param name="flight">What is waited for.</param>
     /// <param name="what">Names it in messages.</param>
     /// <param name="waitMs">From the start of the request; <see cref="Timeout.Infinite"/> for a thread that serves none.</param>
-    /// <returns>None; ETIMEDOUT: not yet; EIO, EACCES and others as the fetch ended, noted with its reason.</returns>
+    /// <returns>None; ETIMEDOUT: not yet; EINTR: the process that asked was killed; EIO, EACCES and others as the fetch ended, noted with its reason.</returns>
     public static Errno For(string layer, Task flight, string what, int waitMs)
     {
         if (!flight.IsCompleted)
         {
             RequestWait.Announce();
-            if (Task.WaitAny([flight], waitMs < 0 ? waitMs : RequestWait.LeftOf(waitMs)) < 0)
+            switch (CallerWait.For(flight, waitMs < 0 ? waitMs : RequestWait.LeftOf(waitMs)))
             {
-                return Failure.Note(layer, $"{what}: not here within {waitMs / 1000} s; it is still being fetched", Errno.ETIMEDOUT);
+                case CallerWait.End.TimeUp:
+                    return Failure.Note(layer, $"{what}: not here within {waitMs / 1000} s; it is still being fetched", Errno.ETIMEDOUT);
+                case CallerWait.End.Killed:
+                    return Failure.Note(layer, $"{what}: who wanted it was killed", Errno.EINTR);
+                default:
+                    break;
             }
         }
 
