@@ -43,9 +43,13 @@ public sealed class OtherLowerMountTests
             """);
         Set(scratch, kind, first: true, """
             ls e => [1] 'low:f'
-            ls d => [1] 'new:f'
             put e/more x => ok
-            ls d => [1] 'new:f'
+            ls d => ESTALE
+            ls . => [3] 'd:d' 'e:d' 'other:f'
+            """);
+        Set(scratch, kind, first: true, """
+            ls d => [2] 'low:f' 'new:f'
+            ls e => ESTALE
             """);
     }
 

@@ -75,6 +75,36 @@ public sealed class RefreshMountTests : IDisposable
         SameAs(_two);
     }
 
+    /// <summary>A directory that the workspace moved or removed while the revision had it not comes back as another one: nothing of the two is mixed.</summary>
+    [MountTheory]
+    [InlineData("mv src/gone/deep moved")]
+    [InlineData("exec 7< src/gone/deep; rm -rf src/gone/deep; sleep 1000 & echo $! > held")]
+    public void ADirectoryThatWentItsOwnWayComesBackAsAnother(string change)
+    {
+        string upper = _scratch.Make("upper");
+        string[] options = ["--upper", upper, "--work", _scratch.Make("work")];
+        Mount(options);
+        _ = Shell.Bash($"cd {_mnt} && ls -R src/gone && touch src/gone/deep/own").Must();
+        Move(_one);
+        // The file that "held" names is written where the holder's own output cannot keep this call waiting.
+        _ = Shell.Bash($"cd {_mnt} && [ \"$(ls src/gone/deep)\" = own ] && {{ {change}; }} > /dev/null 2>&1").Must();
+        Move(_base);
+        const string Check = "[ \"$(ls src/gone/deep)\" = file ] && [ \"$(cat src/gone/deep/file)\" = g ]";
+        try
+        {
+            _ = Shell.Bash($"cd {_mnt} && {Check} && if [ -d moved ]; then [ \"$(ls moved)\" = own ] && echo x > moved/x && rm moved/own; fi && {Check} && echo new > src/gone/deep/new").Must();
+        }
+        finally
+        {
+            _ = Shell.Bash($"cd {_mnt} && [ ! -e held ] || {{ kill $(cat held); rm held; }}").Must();
+        }
+
+        Assert.Equal("no failed request", Try("errors", _mnt).Must().Trim());
+        Try("umount", _mnt).Must();
+        Try(["mount", $"mega:{_origin!.Url}/@{_base}", _mnt, "--store", _scratch.Join("store"), "--workspace-root", _scratch.Path, .. options]).Must();
+        _ = Shell.Bash($"cd {_mnt} && [ \"$(cat src/gone/deep/new)\" = new ] && if [ -d moved ]; then [ \"$(ls moved)\" = x ]; fi").Must();
+    }
+
     [MountFact]
     public void TenMovesUnderReadersAndABuild()
     {
