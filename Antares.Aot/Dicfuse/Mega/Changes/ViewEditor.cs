@@ -14,7 +14,7 @@ namespace Antares.Aot.Dicfuse.Mega.Changes;
 /// for. A directory that nobody has listed gets another id, and is listed as that later.
 /// <para>
 /// The node of a directory stays, so that a working directory is not lost; one that goes becomes empty, and comes back as the same unless the workspace
-    /// moved or removed it meanwhile. A file whose content or mode changes
+/// moved or removed it meanwhile. A file whose content or mode changes
 /// gets a new node: who has the old one open reads on in the old one. It also gets the time of the change as its time of modification, as after
 /// a checkout, so that a build sees it; also when it becomes again what it was.
 /// </para>
