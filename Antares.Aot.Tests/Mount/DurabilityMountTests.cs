@@ -203,6 +203,23 @@ public sealed class DurabilityMountTests
         _ = Shell.Run("prlimit", ["--pid", $"{pid}", $"--nofile={highest + 1 + more}:"]).Must();
     }
 
+    /// <summary>A copy that was made for a truncation which then did not come about has another time than the lower file: it has another content.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void ACopyCutShortHasAnotherTime(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "put f content\nput g content\nutimens f 1.1 2.2\nutimens g 1.1 2.2\n");
+        string lower = Probe.Digest(mount.Lower, "iD");
+        mount.Mount();
+        using (new Fault(mount.ServerPid(), "ftruncate", "EIO"))
+            _ = Probe.Check(mount.Root, "truncate f 0 => EIO\n");
+        _ = Probe.Check(mount.Root, "app g more => ok\nutimens g 3.3 4.4 => ok\n");
+        string upper = Shell.Run("stat", ["-c", "%n %s %Y", "f", "g"], directory: mount.Upper).Must();
+        Assert.Matches(@"^f 0 \d{9,}\ng 11 4\n$", upper);
+        Parity.CheckAfterwards(mount, scratch, lower, kernelSeesTheSame: true);
+    }
+
     /// <summary>A read-only file system under the upper is refused with its name; one that becomes so later gives EROFS to writers only.</summary>
     [MountFact]
     public void AnUpperThatIsReadOnly()
