@@ -119,16 +119,17 @@ public sealed class DurabilityMountTests
         Parity.CheckAfterwards(mount, scratch, lower, kernelSeesTheSame: true);
     }
 
-    /// <summary>With 64 descriptors a server does all that others do.</summary>
-    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
-    public void SixtyFourDescriptors(MountKind kind)
+    /// <summary>With few descriptors a server does all that others do.</summary>
+    [MountTheory]
+    [InlineData(MountKind.AntaresFolder, 64), InlineData(MountKind.AntaresDir, 64), InlineData(MountKind.AntaresFolder, 40), InlineData(MountKind.AntaresDir, 40)]
+    public void FewDescriptors(MountKind kind, int descriptors)
     {
         using var scratch = new ScratchFolder();
-        using var mount = new AntaresMount(scratch, kind) { Wrapper = ["prlimit", "--nofile=64:64"] };
+        using var mount = new AntaresMount(scratch, kind) { Wrapper = ["prlimit", $"--nofile={descriptors}:{descriptors}"] };
         _ = Probe.Check(mount.Lower, "mkdirp a/b/c/d/e/f/g\nmany a/b low 500\nmany a/b/c/d/e/f/g low 500\n");
         string lower = Probe.Digest(mount.Lower, "iD");
         mount.Mount();
-        Assert.Matches(@"Max open files\s+64\s+64", File.ReadAllText($"/proc/{mount.ServerPid()}/limits"));
+        Assert.Matches($@"Max open files\s+{descriptors}\s+{descriptors}", File.ReadAllText($"/proc/{mount.ServerPid()}/limits"));
         _ = Shell.Bash("""
             set -e
             for i in 1 2 3 4; do mkdir "$R/w$i"; "$PROBE" mixed "$R/w$i" 500 $i > /dev/null & pids="$pids $!"; done
@@ -138,6 +139,84 @@ public sealed class DurabilityMountTests
             find "$R" -type f -print0 | xargs -0 cat | wc -c
             """, 120, environment: [("R", mount.Root), ("PROBE", Probe.Path)]).Must();
         Assert.DoesNotContain("EMFILE", mount.Try("errors", mount.Root).Must());
+        Parity.CheckAfterwards(mount, scratch, lower, kernelSeesTheSame: true);
+    }
+
+    /// <summary>A server that finds no free descriptor gives up idle ones: everything is found, read and written, and it answers and can be unmounted.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void NoDescriptorIsFree(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind, "--fd-cache", "4096");
+        _ = Shell.Bash("for d in {1..40}; do mkdir $d; for f in {1..5}; do echo $d $f > $d/$f; done; done", directory: mount.Lower).Must();
+        string lower = Probe.Digest(mount.Lower, "iD");
+        mount.Mount();
+        KeepToDescriptorsInUse(mount, 10);
+        _ = Shell.Bash("""
+            set -e
+            for d in {1..40}; do ls $d > /dev/null; cat $d/* > /dev/null; for f in {1..3}; do echo more >> $d/$f; done; mkdir $d/new; done
+            [ "$(cat */* 2> /dev/null | grep -c more)" = 120 ]
+            """, directory: mount.Root).Must();
+        Assert.InRange(mount.Gauge("descriptors_cached"), 1, 100);
+        Assert.DoesNotContain("EMFILE", mount.Try("errors", mount.Root).Must());
+        Parity.CheckAfterwards(mount, scratch, lower, kernelSeesTheSame: true);
+    }
+
+    /// <summary>A server all of whose descriptors are in use answers nevertheless, and can be unmounted when they are not.</summary>
+    [MountFact]
+    public void AllDescriptorsAreInUse()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder, "--fd-cache", "4096");
+        mount.Mount();
+        KeepToDescriptorsInUse(mount, 10);
+        var held = new List<FileStream>();
+        IOException? failed = null;
+        for (int i = 0; failed is null; i++)
+        {
+            Assert.True(i < 100, "a hundred files are held by descriptors, though there are not so many");
+            string path = Path.Combine(mount.Root, $"held{i}");
+            try
+            {
+                held.Add(new FileStream(path, FileMode.CreateNew));
+                File.Delete(path);
+            }
+            catch (IOException e)
+            {
+                failed = e;
+            }
+        }
+        Assert.Contains("Too many open files", failed.Message);
+        for (int i = 0; i < 3; i++)
+            Assert.Contains("EMFILE", mount.Try("errors", mount.Root).Must());
+        held.ForEach(file => file.Dispose());
+        _ = Probe.Check(mount.Root, "put new x => ok\nmkdir d => ok\nput d/new x => ok\n");
+        mount.Unmount();
+        Parity.AssertWorkIsClean(mount.Work!);
+    }
+
+    /// <summary>From now on the server may have no descriptors beyond the highest that it has, and a few more.</summary>
+    private static void KeepToDescriptorsInUse(AntaresMount mount, int more)
+    {
+        int pid = mount.ServerPid();
+        int highest = Directory.GetFileSystemEntries($"/proc/{pid}/fd").Max(entry => int.Parse(Path.GetFileName(entry)));
+        _ = Shell.Run("prlimit", ["--pid", $"{pid}", $"--nofile={highest + 1 + more}:"]).Must();
+    }
+
+    /// <summary>A copy that was made for a truncation which then did not come about has another time than the lower file: it has another content.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
+    public void ACopyCutShortHasAnotherTime(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "put f content\nput g content\nutimens f 1.1 2.2\nutimens g 1.1 2.2\n");
+        string lower = Probe.Digest(mount.Lower, "iD");
+        mount.Mount();
+        using (new Fault(mount.ServerPid(), "ftruncate", "EIO"))
+            _ = Probe.Check(mount.Root, "truncate f 0 => EIO\n");
+        _ = Probe.Check(mount.Root, "app g more => ok\nutimens g 3.3 4.4 => ok\n");
+        string upper = Shell.Run("stat", ["-c", "%n %s %Y", "f", "g"], directory: mount.Upper).Must();
+        Assert.Matches(@"^f 0 \d{9,}\ng 11 4\n$", upper);
         Parity.CheckAfterwards(mount, scratch, lower, kernelSeesTheSame: true);
     }
 

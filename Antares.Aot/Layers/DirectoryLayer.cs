@@ -519,6 +519,7 @@ public sealed unsafe class DirectoryLayer : ILayer
 
     public void Dispose()
     {
+        _access.Cache.Retire();
         lock (Gate)
         {
             _writer?.Dispose();

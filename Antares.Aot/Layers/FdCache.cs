@@ -29,7 +29,7 @@ public readonly struct FdLease
 /// <remarks>
 /// The owner of a descriptor is an <c>int</c> in native memory that never moves (a field of a table record): 0 means "no descriptor
 /// cached", n &gt; 0 the slot n - 1. The cache sets it back to 0 when it evicts. One lock of its own, held for a few instructions,
-/// never over a system call.
+/// never over a system call. When the process runs out of descriptors, <see cref="Antares.Interop.DescriptorRelief"/> has it give up idle ones.
 /// </remarks>
 public sealed unsafe class FdCache : IDisposable
 {
@@ -44,7 +44,11 @@ public sealed unsafe class FdCache : IDisposable
         public bool Doomed;
     }
 
+    /// <summary>Few enough that the rest stays of use, more than the one that is wanted: other threads want some too.</summary>
+    private const int GivenUpAtOnce = 8;
+
     private readonly Lock _lock = new();
+    private readonly Func<bool> _giveUp;
     private readonly int _capacity;
     private readonly Slot* _slots;
     private int _newest = -1;
@@ -58,6 +62,8 @@ public sealed unsafe class FdCache : IDisposable
     {
         _capacity = Math.Max(1, capacity);
         _slots = (Slot*)ZeroPages.Allocate((nuint)_capacity * (nuint)sizeof(Slot));
+        _giveUp = GiveUpIdle;
+        Antares.Interop.DescriptorRelief.Add(_giveUp);
     }
 
     /// <summary>Descriptors held now.</summary>
@@ -107,21 +113,8 @@ public sealed unsafe class FdCache : IDisposable
             int slot = _freeSlot;
             if (_used == _capacity)
             {
-                slot = _oldest;
-                while (slot >= 0 && _slots[slot].Pins > 0)
-                {
-                    slot = _slots[slot].Previous;
-                }
-
-                if (slot >= 0)
-                {
-                    toClose = _slots[slot].Fd;
-                    *_slots[slot].Owner = 0;
-                    Unlink(slot);
-                    _used--;
-                    _slots[slot].Next = _freeSlot;
-                    _freeSlot = slot;
-                }
+                slot = OldestIdle();
+                toClose = slot >= 0 ? Detach(slot) : -1;
             }
 
             if (slot >= 0)
@@ -205,8 +198,12 @@ public sealed unsafe class FdCache : IDisposable
         return false;
     }
 
+    /// <summary>Gives up nothing on demand any more: the memory of owners is about to go, and with it the mount.</summary>
+    public void Retire() => Antares.Interop.DescriptorRelief.Remove(_giveUp);
+
     public void Dispose()
     {
+        Retire();
         lock (_lock)
         {
             for (int slot = _newest; slot >= 0; slot = _slots[slot].Next)
@@ -220,6 +217,42 @@ public sealed unsafe class FdCache : IDisposable
         }
 
         ZeroPages.Free(_slots, (nuint)_capacity * (nuint)sizeof(Slot));
+    }
+
+    // Closes the descriptors that were not used for longest; true when there were any.
+    private bool GiveUpIdle()
+    {
+        int closed = 0;
+        while (closed < GivenUpAtOnce)
+        {
+            int fd;
+            lock (_lock)
+            {
+                int slot = OldestIdle();
+                if (slot < 0)
+                {
+                    break;
+                }
+
+                fd = Detach(slot);
+            }
+
+            CloseQuietly(fd);
+            closed++;
+        }
+
+        return closed > 0;
+    }
+
+    private int OldestIdle()
+    {
+        int slot = _oldest;
+        while (slot >= 0 && _slots[slot].Pins > 0)
+        {
+            slot = _slots[slot].Previous;
+        }
+
+        return slot;
     }
 
     // Takes a slot away from its owner. Returns the descriptor to close, or -1 when a user still has it (then Release closes it).

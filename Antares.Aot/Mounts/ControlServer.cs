@@ -12,12 +12,16 @@ namespace Antares.Aot.Mounts;
 /// </summary>
 /// <remarks>
 /// Served by the thread that waits for signals too, a piece at a time and never waiting for a client: nothing here is on the way of a
-/// request, nothing costs before the first question, and no client keeps the mount from being taken down.
+/// request, nothing costs before the first question, and no client keeps the mount from being taken down. One descriptor is kept back for
+/// the next client: a mount that uses up all others answers all the same, and can be unmounted.
 /// </remarks>
 public sealed unsafe class ControlServer : IDisposable
 {
     /// <summary>Further clients wait in the socket's queue.</summary>
     private const int MostConnections = 8;
+
+    /// <summary>A client that cannot be taken (no descriptor, not even the spare one) stays in the queue that long.</summary>
+    private const int PauseMs = 100;
 
     /// <summary>Entries that <see cref="Prepare"/> fills.</summary>
     public const int Places = 2 + MostConnections;
@@ -27,6 +31,8 @@ public sealed unsafe class ControlServer : IDisposable
     private readonly MountDiagnostics _diagnostics;
     private readonly uint _owner;
     private readonly OwnedFd _wake;
+    private OwnedFd? _spare;
+    private long _listensAgain;
 
     private ControlServer(OwnedFd listener, OwnedFd wake, MountDiagnostics diagnostics)
     {
@@ -34,6 +40,7 @@ public sealed unsafe class ControlServer : IDisposable
         _listener = listener;
         _diagnostics = diagnostics;
         _owner = Process.Geteuid();
+        KeepSpare();
     }
 
     /// <summary>Unmounts (true: lazily); gives null, or why it was not done, in one line. Null: this cannot be asked yet.</summary>
@@ -42,8 +49,8 @@ public sealed unsafe class ControlServer : IDisposable
     /// <summary>What answers questions about changelist and revision; null: the mount has no place for them.</summary>
     internal MountedView? View { get; set; }
 
-    /// <summary>When a client is given up, as <see cref="Environment.TickCount64"/>: wait no longer than that.</summary>
-    public long Deadline => _connections.Count == 0 ? long.MaxValue : _connections.Min(connection => connection.Deadline);
+    /// <summary>When a client is given up or the next one looked for, as <see cref="Environment.TickCount64"/>: wait no longer than that.</summary>
+    public long Deadline => _connections.Select(connection => connection.Deadline).Append(_listensAgain == 0 ? long.MaxValue : _listensAgain).Min();
 
     /// <summary>Makes the socket, mode 0600.</summary>
     /// <exception cref="MountProblem">Host: it cannot be made.</exception>
@@ -65,7 +72,13 @@ public sealed unsafe class ControlServer : IDisposable
     /// <param name="waits">Room for <see cref="Places"/> entries.</param>
     public void Prepare(pollfd* waits)
     {
-        waits[0] = new pollfd { fd = _connections.Count < MostConnections ? _listener.Value : -1, events = Signals.POLLIN };
+        if (_listensAgain <= Environment.TickCount64)
+        {
+            _listensAgain = 0;
+        }
+
+        var listens = _connections.Count < MostConnections && _listensAgain == 0;
+        waits[0] = new pollfd { fd = listens ? _listener.Value : -1, events = Signals.POLLIN };
         for (var i = 0; i < MostConnections; i++)
         {
             waits[i + 1] = i < _connections.Count ? _connections[i].Wait : new pollfd { fd = -1 };
@@ -103,6 +116,7 @@ public sealed unsafe class ControlServer : IDisposable
         {
             connection.Dispose();
             _ = _connections.Remove(connection); // it is there
+            KeepSpare();
         }
     }
 
@@ -112,12 +126,33 @@ public sealed unsafe class ControlServer : IDisposable
         _connections.Clear();
         _listener.Dispose();
         _wake.Dispose();
+        _spare?.Dispose();
+    }
+
+    // Only its number counts.
+    private void KeepSpare()
+    {
+        if (_spare is null && Fd.DupCloexec(_wake.Value, out var spare) == Errno.None)
+        {
+            _spare = new OwnedFd(spare);
+        }
     }
 
     private void TakeConnection()
     {
-        if (Sockets.Accept(_listener.Value, out var socket) != Errno.None)
+        var error = Sockets.Accept(_listener.Value, out var socket);
+        if (error is Errno.EMFILE or Errno.ENFILE && _spare is not null)
         {
+            _spare.Dispose();
+            _spare = null;
+            error = Sockets.Accept(_listener.Value, out socket);
+        }
+
+        if (error != Errno.None)
+        {
+            // The client may still be there: asked again at once, it would be found again at once.
+            _listensAgain = Environment.TickCount64 + PauseMs;
+            KeepSpare();
             return;
         }
 

@@ -51,7 +51,11 @@ internal static unsafe class FileStage
 
         if (error == Errno.None)
         {
-            error = StagedAttributes.Apply(layer, node, fd, workFd, name, in *attributes, marks, writer.Options);
+            // Such a copy is another content, so it has another time of change from its first moment: who compares times must not
+            // take it for the lower file should the server be killed before the truncation itself.
+            stat staged = *attributes;
+            staged.st_mtim.tv_nsec = fd >= 0 && limit < (ulong)attributes->st_size ? StatMode.UTIME_NOW : staged.st_mtim.tv_nsec;
+            error = StagedAttributes.Apply(layer, node, fd, workFd, name, in staged, marks, writer.Options);
         }
 
         if (error == Errno.None && fd >= 0 && !writer.Options.Volatile)

@@ -4,7 +4,8 @@ using Tmds.Linux;
 namespace Antares.Interop;
 
 /// <summary>
-/// Opening, duplicating and closing descriptors. Every <c>out fd</c> is -1 when the call failed. EINTR is retried inside.
+/// Opening, duplicating and closing descriptors. Every <c>out fd</c> is -1 when the call failed. EINTR is retried inside, and
+/// EMFILE and ENFILE once, when <see cref="DescriptorRelief"/> found idle descriptors to give up.
 /// Nothing here adds O_CLOEXEC by itself, except where the name says so.
 /// </summary>
 public static unsafe partial class Fd
@@ -15,12 +16,13 @@ public static unsafe partial class Fd
     /// <returns>ENOENT: no such path; ENOTDIR, ELOOP, EACCES, EMFILE, ENAMETOOLONG, EROFS … as open(2).</returns>
     public static Errno Open(byte* path, int flags, uint mode, out int fd)
     {
+        bool relieved = false;
         long result;
         do
         {
             result = LibC.open(path, flags, (ushort)mode);
         }
-        while (Returned.Interrupted(result));
+        while (Returned.Interrupted(result) || DescriptorRelief.Helps(result, ref relieved));
 
         return Returned.Descriptor(result, out fd);
     }
@@ -28,12 +30,13 @@ public static unsafe partial class Fd
     /// <summary>As <see cref="Open"/>, relative to <paramref name="dirfd"/>.</summary>
     public static Errno Openat(int dirfd, byte* name, int flags, uint mode, out int fd)
     {
+        bool relieved = false;
         long result;
         do
         {
             result = LibC.openat(dirfd, name, flags, (ushort)mode);
         }
-        while (Returned.Interrupted(result));
+        while (Returned.Interrupted(result) || DescriptorRelief.Helps(result, ref relieved));
 
         return Returned.Descriptor(result, out fd);
     }
@@ -49,12 +52,13 @@ public static unsafe partial class Fd
     {
         fixed (open_how* pointer = &how)
         {
+            bool relieved = false;
             long result;
             do
             {
                 result = openat2_syscall(SYS_openat2, dirfd, path, pointer, (nuint)sizeof(open_how));
             }
-            while (Returned.Interrupted(result));
+            while (Returned.Interrupted(result) || DescriptorRelief.Helps(result, ref relieved));
 
             return Returned.Descriptor(result, out fd);
         }
@@ -72,8 +76,18 @@ public static unsafe partial class Fd
     }
 
     /// <summary>A second descriptor, number 3 or higher, close-on-exec.</summary>
-    public static Errno DupCloexec(int fd, out int newFd) =>
-        Returned.Descriptor(LibC.fcntl(fd, Fcntl.F_DUPFD_CLOEXEC, 3), out newFd);
+    public static Errno DupCloexec(int fd, out int newFd)
+    {
+        bool relieved = false;
+        long result;
+        do
+        {
+            result = LibC.fcntl(fd, Fcntl.F_DUPFD_CLOEXEC, 3);
+        }
+        while (DescriptorRelief.Helps(result, ref relieved));
+
+        return Returned.Descriptor(result, out newFd);
+    }
 
     /// <summary>Makes <paramref name="newFd"/> mean what <paramref name="oldFd"/> means, atomically; flags: O_CLOEXEC or 0.</summary>
     public static Errno Dup3(int oldFd, int newFd, int flags)
@@ -141,7 +155,15 @@ public static unsafe partial class Fd
     /// <summary>two[0] is read from, two[1] written to; flags O_CLOEXEC, O_NONBLOCK. Both are -1 on failure.</summary>
     public static Errno Pipe2(int* two, int flags)
     {
-        Errno error = Returned.Of(LibC.pipe2(two, flags));
+        bool relieved = false;
+        long result;
+        do
+        {
+            result = LibC.pipe2(two, flags);
+        }
+        while (DescriptorRelief.Helps(result, ref relieved));
+
+        Errno error = Returned.Of(result);
         if (error != Errno.None)
         {
             two[0] = -1;
@@ -152,12 +174,32 @@ public static unsafe partial class Fd
     }
 
     /// <summary>An anonymous file in memory (MFD_*); its st_nlink is 0.</summary>
-    public static Errno Memfd(byte* name, uint flags, out int fd) =>
-        Returned.Descriptor(LibC.memfd_create(name, flags), out fd);
+    public static Errno Memfd(byte* name, uint flags, out int fd)
+    {
+        bool relieved = false;
+        long result;
+        do
+        {
+            result = LibC.memfd_create(name, flags);
+        }
+        while (DescriptorRelief.Helps(result, ref relieved));
+
+        return Returned.Descriptor(result, out fd);
+    }
 
     /// <summary>A counter to wake a poll with (EFD_*).</summary>
-    public static Errno Eventfd(uint initial, int flags, out int fd) =>
-        Returned.Descriptor(LibC.eventfd(initial, flags), out fd);
+    public static Errno Eventfd(uint initial, int flags, out int fd)
+    {
+        bool relieved = false;
+        long result;
+        do
+        {
+            result = LibC.eventfd(initial, flags);
+        }
+        while (DescriptorRelief.Helps(result, ref relieved));
+
+        return Returned.Descriptor(result, out fd);
+    }
 
     // openat2 has no wrapper in glibc 2.36.
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]

@@ -89,14 +89,16 @@ public static unsafe class Sockets
     }
 
     /// <summary>Waits for the next connection. EINVAL: the socket was shut down, which is how another thread ends the wait.</summary>
+    /// <returns>EMFILE, ENFILE: no free descriptor, nor an idle one to give up; the connection still waits.</returns>
     public static Errno Accept(int fd, out int connection)
     {
+        bool relieved = false;
         long result;
         do
         {
             result = LibC.accept4(fd, null, null, SOCK_CLOEXEC);
         }
-        while (Returned.Interrupted(result));
+        while (Returned.Interrupted(result) || DescriptorRelief.Helps(result, ref relieved));
 
         return Returned.Descriptor(result, out connection);
     }

@@ -359,7 +359,6 @@ internal sealed unsafe class FolderSource : ITreeSource
     private Errno OpenName(int directory, ByteName name, int flags, out int fd)
     {
         Errno error = TryOpenName(directory, name, flags, out fd);
-        error = error is Errno.EMFILE or Errno.ENFILE && _fds.Shed() ? TryOpenName(directory, name, flags, out fd) : error;
         if (error == Errno.None)
         {
             // Reading a source moves no access time in it; where that is not ours to ask (EPERM), it is read all the same.

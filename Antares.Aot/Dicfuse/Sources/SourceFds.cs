@@ -25,6 +25,7 @@ internal sealed class SourceFds : IDisposable
     private readonly Entry[] _entries;
     private readonly Dictionary<uint, int> _byNode;
     private readonly Lock _lock = new();
+    private readonly Func<bool> _giveUp;
     private int _used;
     private int _free = None;
     private int _newest = None;
@@ -37,6 +38,8 @@ internal sealed class SourceFds : IDisposable
         capacity = Math.Max(capacity, 1);
         _entries = new Entry[capacity];
         _byNode = new Dictionary<uint, int>(capacity);
+        _giveUp = Shed;
+        DescriptorRelief.Add(_giveUp);
     }
 
     /// <summary>Descriptors in the cache, used or idle.</summary>
@@ -109,7 +112,7 @@ internal sealed class SourceFds : IDisposable
         }
     }
 
-    /// <summary>Gives up every idle descriptor: the process has no free number left.</summary>
+    /// <summary>Gives up every idle descriptor: <see cref="DescriptorRelief"/> asks for it when no number is free.</summary>
     /// <returns>True when at least one was closed.</returns>
     public bool Shed()
     {
@@ -135,7 +138,11 @@ internal sealed class SourceFds : IDisposable
         }
     }
 
-    public void Dispose() => _ = Shed(); // Nobody may use the source any more, so all are idle.
+    public void Dispose()
+    {
+        DescriptorRelief.Remove(_giveUp);
+        _ = Shed(); // Nobody may use the source any more, so all are idle.
+    }
 
     private FdPin Pin(int index)
     {
