@@ -45,6 +45,7 @@ internal sealed unsafe class DeviceLoop
     private readonly ManualResetEventSlim _running = new();
     private readonly ManualResetEventSlim _ended = new();
     private int _alive;
+    private int _started;
     private int _readers;
     private int _parkedCount;
     private int _watching;
@@ -78,6 +79,9 @@ internal sealed unsafe class DeviceLoop
 
     /// <summary>Threads of the loop that live now.</summary>
     public int Threads => Volatile.Read(ref _alive);
+
+    /// <summary>Threads that were started so far.</summary>
+    public int Started => Volatile.Read(ref _started);
 
     /// <summary>Threads that are parked.</summary>
     public int Parked => Volatile.Read(ref _parkedCount);
@@ -118,6 +122,7 @@ internal sealed unsafe class DeviceLoop
 
             _used[slot] = true;
             _alive++;
+            _started++;
         }
 
         try

@@ -140,6 +140,7 @@ public sealed unsafe class FuseServer
         _loop = new DeviceLoop(device, Options.Threads, Options.MaxThreads, dispatcher, OwnThreads, _diagnostics.Log);
         _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
         _diagnostics.AddGauge("fuse_threads_parked", () => _loop.Parked);
+        _diagnostics.AddGauge("fuse_threads_started", () => _loop.Started);
         _loop.Start();
     }
 
