@@ -183,10 +183,14 @@ internal sealed unsafe class MegaSource : ITreeSource
         }
 
         ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
-        _fetcher.Pattern.NoteSize(node);
-        if (_fetcher.Pattern.IsListing && !_options.TakesAll)
+        if (mode != GitMode.Symlink)
         {
-            AskAhead(node);
+            // Links tell nothing: their targets are fetched for their sizes.
+            _fetcher.Pattern.NoteSize(node);
+            if (_fetcher.Pattern.IsListing && !_options.TakesAll)
+            {
+                AskAhead(node);
+            }
         }
 
         Errno error = _fetcher.Size(id, mode == GitMode.Symlink, out long size);
