@@ -10,7 +10,7 @@ namespace Antares.Aot.Base;
 /// </summary>
 /// <remarks>
 /// Not synchronised: the owner's lock protects it. The pages of a chunk whose records are all free go back to the kernel, except those of
-/// a few such chunks, so that a single record which comes and goes costs no system call. The addresses stay, and read as zero.
+/// one such chunk, so that a single record which comes and goes costs no system call. The addresses stay, and read as zero.
 /// </remarks>
 public sealed unsafe class NativeTable<T> : IDisposable
     where T : unmanaged

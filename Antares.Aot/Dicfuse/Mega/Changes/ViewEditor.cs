@@ -29,8 +29,10 @@ internal sealed class ViewEditor(DicfuseTree tree, MegaSource source)
     private readonly Dictionary<(uint Directory, string Name), uint> _serials = [];
     private readonly Dictionary<(uint Directory, string Name), uint> _directories = [];
 
-    /// <summary>Tells whether a directory that was shown once is somebody else's now (<see cref="Overlay.LowerExchange.IsClaimedElsewhere"/>), so that another node
-    /// must take its place when it comes back.</summary>
+    /// <summary>
+    /// Tells whether a directory that was shown once is somebody else's now (<see cref="Overlay.LowerExchange.IsClaimedElsewhere"/>), so that another node
+    /// must take its place when it comes back.
+    /// </summary>
     public Func<uint, bool> IsClaimed { get; set; } = _ => false;
 
     /// <summary>Finds the change.</summary>
