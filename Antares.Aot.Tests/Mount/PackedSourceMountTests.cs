@@ -91,8 +91,8 @@ public sealed class PackedSourceMountTests : IDisposable
     public void ASignalEndsThePacking()
     {
         string tar = Archive("for i in $(seq 60); do head -c 3000000 /dev/urandom > f$i; done");
-        using System.Diagnostics.Process run = Start("run", $"tar:{tar}", "--", "true");
-        Thread.Sleep(150);
+        using System.Diagnostics.Process run = Start("run", $"tar:{tar}", "--log-level", "info", "--", "true");
+        WaitForThePacking(run);
         _ = Shell.Bash($"kill -TERM {run.Id}").Must();
         Assert.True(run.WaitForExit(5000));
         Assert.Equal(Refused, run.ExitCode);
@@ -104,8 +104,8 @@ public sealed class PackedSourceMountTests : IDisposable
     public void AnInterruptedCommandPacksNoFurther()
     {
         string tar = Archive("for i in $(seq 60); do head -c 3000000 /dev/urandom > f$i; done");
-        using System.Diagnostics.Process mount = Start("mount", $"tar:{tar}", _mnt);
-        Thread.Sleep(150);
+        using System.Diagnostics.Process mount = Start("mount", $"tar:{tar}", _mnt, "--log-level", "info");
+        WaitForThePacking(mount);
         mount.Kill(); // the half that waits; the other is to notice
         mount.WaitForExit();
         for (int i = 0; i < 100 && Shell.Bash($"pgrep -f '{_mnt}$'").Output.Length > 0; i++)
@@ -253,6 +253,17 @@ public sealed class PackedSourceMountTests : IDisposable
 
     private ShellResult Try(params string[] arguments) =>
         Shell.Run(TestEnvironment.Binary, arguments, 120, environment: [("ANTARES_STATE_DIR", _state), ("ANTARES_STORE", _store)]);
+
+    private static void WaitForThePacking(System.Diagnostics.Process command)
+    {
+        string? line;
+        do
+        {
+            line = command.StandardError.ReadLine();
+            Assert.NotNull(line);
+        }
+        while (!line.Contains("packing it", StringComparison.Ordinal));
+    }
 
     private System.Diagnostics.Process Start(params string[] arguments) =>
         Shell.Start(TestEnvironment.Binary, arguments, environment: [("ANTARES_STATE_DIR", _state), ("ANTARES_STORE", _store)]);
