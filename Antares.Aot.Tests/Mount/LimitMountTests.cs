@@ -137,7 +137,7 @@ public sealed class LimitMountTests
         int round = 1;
         for (; done < target; round++)
         {
-            _ = Shell.Bash($"\"$PROBE\" mixed \"$R\" 5000 {round} & \"$PROBE\" mixed \"$R/d\" 5000 {round} & wait %1 && wait %2", 300,
+            _ = Shell.Bash($"\"$PROBE\" mixed \"$R\" 5000 {round} & one=$!; \"$PROBE\" mixed \"$R/d\" 5000 {round} & two=$!; wait $one && wait $two", 300,
                 environment: [("PROBE", Probe.Path), ("R", mount.Root)]).Must();
             done = mount.Requests().Values.Sum() - start;
             Assert.True(round < 1000, $"only {done} requests after {round} rounds");

@@ -6,6 +6,9 @@ namespace Antares.Aot.Layers;
 /// <summary>Checks and locks an upper and its work folder before they are used, and opens the inner work directory.</summary>
 internal static unsafe class UpperSetup
 {
+    /// <summary>What is told of folders that a live mount holds.</summary>
+    public const string InUse = "the upper (or its work folder) is in use by another live mount; unmount that one first or choose another upper";
+
     /// <returns>See <see cref="DirectoryLayer.OpenUpper"/>.</returns>
     public static Errno Prepare(int upperFd, int workFd, UpperOptions options, out int innerFd, out stat root, out string? problem)
     {
@@ -65,7 +68,7 @@ internal static unsafe class UpperSetup
 
         if (error == Errno.EAGAIN)
         {
-            problem = "the upper (or its work folder) is in use by another live mount; unmount that one first or choose another upper";
+            problem = InUse;
             return Errno.EBUSY;
         }
 

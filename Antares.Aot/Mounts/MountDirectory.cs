@@ -100,7 +100,7 @@ public sealed class MountDirectory(StateFile state)
     /// <param name="work">Likewise.</param>
     public void WaitForEnding(string? upper, string? work)
     {
-        const int PatienceMs = 2_000;
+        const int PatienceMs = 5_000;
         const int PauseMs = 5;
         var deadline = Environment.TickCount64 + PatienceMs;
         while (Environment.TickCount64 < deadline && All().Exists(IsEndingHolder))

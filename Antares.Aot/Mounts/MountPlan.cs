@@ -151,8 +151,8 @@ public sealed class MountPlan : IDisposable
             _ = Workspace?.Remove(); // the failure that brought us here is what the user hears of
             if (_madeWork && WorkPath is not null)
             {
-                // Only what this very plan made: a folder that was there may be in use, marked by a crash, or somebody's own.
-                _ = TreeRemover.Remove(WorkPath);
+                // Only what this very plan made: a folder that was there may be marked by a crash, or somebody's own.
+                _ = OwnWork.Remove(WorkPath, whatItHolds: true); // as far as it can be
             }
         }
     }
@@ -163,22 +163,10 @@ public sealed class MountPlan : IDisposable
     /// </summary>
     public void RemoveOwnWork()
     {
-        if (WorkIsOurs && WorkPath is not null && HoldsNothing($"{WorkPath}/work"))
+        if (WorkIsOurs && WorkPath is not null)
         {
-            _ = TreeRemover.Remove(WorkPath); // leftovers there are taken up by the next mount of the upper
+            _ = OwnWork.Remove(WorkPath, whatItHolds: false); // leftovers there are taken up by the next mount of the upper
         }
-    }
-
-    private static bool HoldsNothing(string folder)
-    {
-        var error = HostPath.OpenFolder(folder, out var fd);
-        if (error != Errno.None)
-        {
-            return error == Errno.ENOENT;
-        }
-
-        using var owned = new OwnedFd(fd);
-        return HostPath.List(fd, 1, out var names) == Errno.None && names.Count == 0;
     }
 
     private void CloseLowers()
@@ -473,45 +461,9 @@ public sealed class MountPlan : IDisposable
         }
 
         var path = UpperPath == "/" ? "/" + WorkSuffix : $"{Path.GetDirectoryName(UpperPath)?.TrimEnd('/')}/.{Path.GetFileName(UpperPath)}{WorkSuffix}";
-        var error = HostPath.MakeFolder(path, Modes.Private);
-        if (error is not (Errno.None or Errno.EEXIST))
-        {
-            throw MountProblem.Host($"cannot make a work folder beside the upper ({path}): {ErrnoText.Of(error)}; name one on the upper's file system with --work");
-        }
-
-        _madeWork = error == Errno.None;
         WorkIsOurs = true;
         WorkPath = path;
-        Work = new OwnedFd(OpenOwnWork(path, mayBeOthers: !_madeWork));
-    }
-
-    /// <summary>
-    /// Opens the work folder beside the upper, which a mount empties: where others may write beside the upper, somebody could have put a link, or
-    /// a folder of his own, in its place.
-    /// </summary>
-    /// <exception cref="MountProblem">Host: it is not this user's own.</exception>
-    private static int OpenOwnWork(string path, bool mayBeOthers)
-    {
-        const uint WritableByOthers = 0x12; // 0022
-        var error = HostPath.Open(path, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY | Fcntl.O_NOFOLLOW, 0, out var fd);
-        if (error == Errno.None && !mayBeOthers)
-        {
-            return fd;
-        }
-
-        if (error == Errno.None && HostPath.IsOwnAndClosed(fd, WritableByOthers))
-        {
-            return fd;
-        }
-
-        if (fd >= 0)
-        {
-            _ = Fd.Close(fd); // only looked at
-        }
-
-        throw MountProblem.Host(error is Errno.None or Errno.ELOOP or Errno.ENOTDIR
-            ? $"work folder {path} is another user's, a link, or open to writing by others: it would be emptied; remove it, or name one with --work"
-            : $"work {path}: {ErrnoText.Of(error)}; name another one with --work");
+        Work = new OwnedFd(OwnWork.Open(path, out _madeWork));
     }
 
     /// <summary>Opens a folder that the user named.</summary>
