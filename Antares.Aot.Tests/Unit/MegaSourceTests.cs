@@ -116,6 +116,48 @@ public sealed class MegaSourceTests : IDisposable
         Assert.Equal(Files, origin.Count("/file/blob/"));
     }
 
+    /// <summary>
+    /// Who reads whatever can be read asks for no size on its own, also after a row of names that cannot: the kernel asks for no content of an empty file, and
+    /// the target of a link comes with its size.
+    /// </summary>
+    [Theory]
+    [InlineData(": > many/a$i")]
+    [InlineData("ln -s nowhere-$i many/a$i")]
+    public void WhatHasNothingToReadIsNoSignOfAListing(string make)
+    {
+        const int Files = 20;
+        _repository.Commit($"mkdir many; for i in $(seq -w {Files}); do {make}; echo $i > many/b$i; done");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        int read = 0;
+        foreach ((_, LayerEntry entry) in tree.Layer.List(tree.Layer.Find("many")))
+        {
+            stat attributes = tree.Layer.Getattr(entry.Node);
+            if ((attributes.st_mode & StatMode.S_IFMT) == StatMode.S_IFREG && attributes.st_size > 0)
+            {
+                Assert.Equal(attributes.st_size, tree.Layer.Read(entry.Node, 0, 1000).Length);
+                read++;
+            }
+        }
+        Assert.Equal(Files, read);
+        Assert.Equal(0, origin.Count("HEAD "));
+    }
+
+    /// <summary>Nor does it hide one: the sizes of those between which it lies are asked for without their contents.</summary>
+    [Theory]
+    [InlineData(": > many/$i-$j")]
+    [InlineData("ln -s nowhere many/$i-$j")]
+    public void AListingGoesOnBeyondWhatHasNothingToRead(string make)
+    {
+        const int Files = 20, Before = 8;
+        _repository.Commit($"mkdir many; for i in $(seq -w {Files}); do echo $i > many/$i; for j in 1 2 3 4 5; do {make}; done; done");
+        using var origin = new OriginHost(_repository.Path);
+        using var tree = new MegaTree(origin.Url + "/", _store);
+        foreach ((_, LayerEntry entry) in tree.Layer.List(tree.Layer.Find("many")))
+            tree.Layer.Getattr(entry.Node);
+        Assert.Equal(Files - Before, origin.Count("HEAD "));
+    }
+
     /// <summary>Also without a row: what comes along and is not read has a bound.</summary>
     [Fact]
     public void MuchThatIsNotReadIsNotTakenAlong()

@@ -35,15 +35,26 @@ internal sealed class AccessPattern
     public bool WantsLengthsOnly => IsListing || Volatile.Read(ref _unread) > MostUnreadBytes;
 
     /// <summary>The size of a node is asked for. Names of a directory have successive nodes.</summary>
-    public void NoteSize(uint node)
+    /// <param name="node">The node.</param>
+    /// <param name="isReadable">
+    /// False: a link, or a file without content. Nobody reads it, however many others he reads (the kernel asks for no content of a file of size 0), so that
+    /// it is no sign of a listing; it does not break one either.
+    /// </param>
+    public void NoteSize(uint node, bool isReadable)
     {
         uint before = Volatile.Read(ref _sized);
         bool follows = node > before && node - before <= NextWithin;
-        if (node != before)
+        if (node == before || (!isReadable && !follows))
+        {
+            return;
+        }
+
+        if (isReadable)
         {
             Volatile.Write(ref _sizes, follows ? Volatile.Read(ref _sizes) + 1 : 1);
-            Volatile.Write(ref _sized, node);
         }
+
+        Volatile.Write(ref _sized, node);
     }
 
     /// <summary>Content has come that nobody has asked for yet.</summary>

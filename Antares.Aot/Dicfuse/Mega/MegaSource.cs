@@ -183,14 +183,11 @@ internal sealed unsafe class MegaSource : ITreeSource
         }
 
         ObjectId id = IdOf(_nodes.PayloadOf(_nodes[node]));
-        if (mode != GitMode.Symlink)
+        bool isReadable = mode != GitMode.Symlink && id != MegaClient.EmptyBlob;
+        _fetcher.Pattern.NoteSize(node, isReadable);
+        if (isReadable && _fetcher.Pattern.IsListing && !_options.TakesAll)
         {
-            // Links tell nothing: their targets are fetched for their sizes.
-            _fetcher.Pattern.NoteSize(node);
-            if (_fetcher.Pattern.IsListing && !_options.TakesAll)
-            {
-                AskAhead(node);
-            }
+            AskAhead(node);
         }
 
         Errno error = _fetcher.Size(id, mode == GitMode.Symlink, out long size);
