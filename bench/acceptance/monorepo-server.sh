@@ -24,6 +24,7 @@ revision=$(git -C "$repository_given" rev-parse HEAD)
 files=$(git -C "$repository_given" ls-tree -r HEAD | wc -l)
 directories=$(($(git -C "$repository_given" ls-tree -r -t HEAD | grep -c ' tree ') + 1))
 blobs=$(git -C "$repository_given" ls-tree -r HEAD | grep ' blob ' | cut -d' ' -f3 | cut -f1 | sort -u | wc -l)
+first=$(git -C "$repository_given" ls-tree -r --name-only HEAD | awk -F/ 'NF >= 4 && !seen++')
 seen() { grep -c "$1" "$log" || true; }
 
 # On a machine that has other work too, MOUNT_LIMIT_MS allows more.
@@ -44,7 +45,6 @@ rm -rf "$store"
 : > "$log"
 start=$(now_us)
 mount_source "mega:$url/@$revision" --store "$store"
-first=$(git -C "$repository_given" ls-tree -r --name-only HEAD | awk -F/ 'NF >= 4 && !seen++')
 cat "$mnt/$first" > /dev/null
 mount_first_us=$(($(now_us) - start))
 start=$(now_us)
