@@ -11,7 +11,7 @@ namespace Antares.Aot.Fuse;
 /// calls <see cref="FuseOps"/>), count. Allocates nothing, but for a signal to who waits.
 /// </summary>
 internal sealed unsafe class Dispatcher(
-    fuse_session* session, RawRequests raw, OwnThreads ownThreads, FailureReporter failures, MountDiagnostics diagnostics)
+    fuse_session* session, RawRequests raw, RoomRelief room, OwnThreads ownThreads, FailureReporter failures, MountDiagnostics diagnostics)
 {
     private const int LookAgainMs = 2;
 
@@ -30,7 +30,8 @@ internal sealed unsafe class Dispatcher(
         long started = Stopwatch.GetTimestamp();
         do
         {
-            ServeOne(context, got, started);
+            context->AwaitedRoom = false;
+            ServeWithRoom(context, got, started);
             while (context->ToWait && !Volatile.Read(ref _ended))
             {
                 SourcePlaces.Putting put = RequestWait.PutAside(context->Header, got);
@@ -48,11 +49,22 @@ internal sealed unsafe class Dispatcher(
                 else
                 {
                     started = RequestWait.TurnOf(started);
-                    ServeOne(context, got, started);
+                    ServeWithRoom(context, got, started);
                 }
             }
         }
         while (RequestWait.TryNext(context->Header, LoopBuffer.RequestCapacity, Volatile.Read(ref _ended), out got, out started));
+    }
+
+    private void ServeWithRoom(RequestContext* context, nuint got, long started)
+    {
+        ServeOne(context, got, started);
+        if (context->AwaitsRoom)
+        {
+            room.Wait();
+            context->AwaitedRoom = true;
+            ServeOne(context, got, started);
+        }
     }
 
     private void ServeOne(RequestContext* context, nuint got, long started)
@@ -61,6 +73,7 @@ internal sealed unsafe class Dispatcher(
         context->Outcome = Errno.None;
         context->Answered = false;
         context->ToWait = false;
+        context->AwaitsRoom = false;
         Failure.Clear();
         RequestWait.Start(started);
         bool isWhole = got >= (nuint)sizeof(fuse_in_header);
@@ -96,7 +109,7 @@ internal sealed unsafe class Dispatcher(
         }
 
         Volatile.Write(ref context->Started, 0);
-        if (context->ToWait)
+        if (context->ToWait || context->AwaitsRoom)
         {
             return;
         }

@@ -51,6 +51,13 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
+        if (!Context->AwaitedRoom && _server.Room.MayHelp(error, Context->Opcode))
+        {
+            Context->AwaitsRoom = true;
+            AnswerNothing();
+            return;
+        }
+
         bool tells = error != Errno.None && _server.Failures.Announce(Context, error);
         Close(error);
         Sent(Reply.fuse_reply_err(_handle, error));

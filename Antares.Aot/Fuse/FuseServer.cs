@@ -30,6 +30,7 @@ public sealed unsafe class FuseServer
         _diagnostics = diagnostics;
         _mountPoint = mountPoint;
         Failures = new FailureReporter(fs.DescribePath, diagnostics);
+        Room = new RoomRelief(fs.Orphans);
         _self = new GCHandle<FuseServer>(this);
         _session = NewSession(arguments, GCHandle<FuseServer>.ToIntPtr(_self));
         Notifier = new Notifier(_session, diagnostics.Log);
@@ -53,6 +54,9 @@ public sealed unsafe class FuseServer
     internal OverlayFs FileSystem { get; }
 
     internal FailureReporter Failures { get; }
+
+    /// <summary>For requests that find no room.</summary>
+    internal RoomRelief Room { get; }
 
     internal double CacheSeconds { get; }
 
@@ -135,8 +139,8 @@ public sealed unsafe class FuseServer
         FileSystem.Data.WriteOut = WriteOut;
         FileSystem.AttributesCorrected = DropAttributes;
         bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
-        var raw = new RawRequests(FileSystem, Failures, device, old, Generation, CacheSeconds);
-        var dispatcher = new Dispatcher(_session, raw, OwnThreads, Failures, _diagnostics);
+        var raw = new RawRequests(FileSystem, Room, Failures, device, old, Generation, CacheSeconds);
+        var dispatcher = new Dispatcher(_session, raw, Room, OwnThreads, Failures, _diagnostics);
         _loop = new DeviceLoop(device, Options.Threads, Options.MaxThreads, dispatcher, OwnThreads, _diagnostics.Log);
         _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
         _diagnostics.AddGauge("fuse_threads_parked", () => _loop.Parked);

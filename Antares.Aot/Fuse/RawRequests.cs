@@ -20,12 +20,13 @@ namespace Antares.Aot.Fuse;
 /// </list>
 /// </remarks>
 /// <param name="fs">Where TMPFILE and COPY_FILE_RANGE_64 go.</param>
+/// <param name="room">For requests that find no room.</param>
 /// <param name="failures">Ring of failures.</param>
 /// <param name="device">Descriptor that replies are written to.</param>
 /// <param name="old">The kernel is (or plays) one before 5.17: it sends none of these, and gets ENOSYS if it does.</param>
 /// <param name="generation">Of the mount.</param>
 /// <param name="cacheSeconds">How long names and attributes may be kept.</param>
-internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures, int device, bool old, ulong generation, double cacheSeconds)
+internal sealed unsafe class RawRequests(OverlayFs fs, RoomRelief room, FailureReporter failures, int device, bool old, ulong generation, double cacheSeconds)
 {
     private static readonly Func<uint, bool> s_isKilled = CallerRights.IsKilled;
 
@@ -79,6 +80,13 @@ internal sealed unsafe class RawRequests(OverlayFs fs, FailureReporter failures,
         if (RequestWait.IsToWait(error))
         {
             context->ToWait = true;
+            context->Answered = true;
+            return;
+        }
+
+        if (!context->AwaitedRoom && room.MayHelp(error, context->Opcode))
+        {
+            context->AwaitsRoom = true;
             context->Answered = true;
             return;
         }

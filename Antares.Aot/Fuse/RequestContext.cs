@@ -35,6 +35,12 @@ internal unsafe struct RequestContext
     /// <summary>No reply has been sent: the request is to wait for a place at a source.</summary>
     public bool ToWait;
 
+    /// <summary>No reply has been sent: the request found no room, and is to be served once more (<see cref="RoomRelief"/>).</summary>
+    public bool AwaitsRoom;
+
+    /// <summary>It has waited for room already.</summary>
+    public bool AwaitedRoom;
+
     /// <summary>When the request was read, in ticks of Stopwatch; 0 while the thread has none. Read by the watching thread.</summary>
     public long Started;
 

@@ -29,6 +29,8 @@ public sealed unsafe class Orphans : IDisposable
     private readonly int _bound;
     private int _heldByFd;
     private int _inWork;
+    private long _kept;
+    private long _ended;
 
     public Orphans(DirectoryLayer layer, WorkDirectory work)
     {
@@ -45,6 +47,12 @@ public sealed unsafe class Orphans : IDisposable
 
     /// <summary>Objects kept in the work directory.</summary>
     public int InWork => Volatile.Read(ref _inWork);
+
+    /// <summary>How many objects were kept ever: another number tells of one more.</summary>
+    public long Kept => Volatile.Read(ref _kept);
+
+    /// <summary>How many of them have ended, and given back their room.</summary>
+    public long Ended => Volatile.Read(ref _ended);
 
     public void CountInWork(int change) => _inWork += change;
 
@@ -164,6 +172,7 @@ public sealed unsafe class Orphans : IDisposable
             return;
         }
 
+        Volatile.Write(ref _kept, _kept + 1);
         if (hold.InWork)
         {
             // A cached descriptor still leads to the object and stays of use.
@@ -225,6 +234,7 @@ public sealed unsafe class Orphans : IDisposable
 
         _layer.Numbers.DropLink(node);
         _table.FreeNode(node);
+        Volatile.Write(ref _ended, _ended + 1);
     }
 
     private static void CloseOrphan(FolderNode* record)

@@ -117,6 +117,9 @@ public sealed unsafe class OverlayFs : IDisposable
     /// <summary>Objects without a name that are kept in the work directory.</summary>
     public long OrphansInWork => _tree.HasUpper ? _tree.Upper.Writer.Orphans.InWork : 0;
 
+    /// <summary>The objects that are kept without a name; null: nothing can be written here.</summary>
+    public Orphans? Orphans => _tree.HasUpper ? _tree.Upper.Writer.Orphans : null;
+
     /// <summary>Puts the layers together.</summary>
     /// <param name="options">The layers; owned by the overlay from now on, also on failure.</param>
     /// <param name="fs">The overlay.</param>

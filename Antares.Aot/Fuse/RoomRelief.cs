@@ -1,0 +1,60 @@
+using Antares.Aot.Layers;
+using Antares.Interop;
+using Antares.Interop.Fuse3;
+
+namespace Antares.Aot.Fuse;
+
+/// <summary>
+/// What to do when the upper has no room (ENOSPC, EDQUOT) while removed files are still kept. On a disk a file's room is free when the
+/// call that removed it returns; here only once the kernel's FORGET has been read, which may be after the next request. Such a request
+/// waits a moment, and is served once more.
+/// </summary>
+/// <remarks>
+/// Only requests that fail whole: what a failed fsync tells is told once. Files that stay open keep their room on a disk too, so a wait in
+/// vain is not repeated before another file was removed.
+/// </remarks>
+/// <param name="orphans">The removed files; null: nothing can be written.</param>
+internal sealed class RoomRelief(Orphans? orphans)
+{
+    private const int StepMs = 2;
+
+    // Without an end of any, and after the last of several.
+    private const int FirstMs = 100, NextMs = 10, MostMs = 500;
+
+    private long _inVain;
+
+    /// <summary>True when room may come back by itself.</summary>
+    public bool MayHelp(Errno error, fuse_opcode opcode) =>
+        error is Errno.ENOSPC or Errno.EDQUOT
+        && opcode is not (fuse_opcode.FUSE_FSYNC or fuse_opcode.FUSE_FSYNCDIR or fuse_opcode.FUSE_SYNCFS or fuse_opcode.FUSE_FLUSH)
+        && orphans is { } kept
+        && kept.HeldByFd + kept.InWork > 0
+        && kept.Kept != Volatile.Read(ref _inVain);
+
+    /// <summary>Waits for the ends that are under way. No lock is held.</summary>
+    public void Wait()
+    {
+        if (orphans is not { } kept)
+        {
+            return;
+        }
+
+        long atFirst = kept.Kept;
+        long seen = kept.Ended;
+        bool helped = false;
+        int quiet = 0;
+        for (int waited = 0; waited < MostMs && quiet < (helped ? NextMs : FirstMs) && kept.HeldByFd + kept.InWork > 0; waited += StepMs)
+        {
+            Thread.Sleep(StepMs);
+            long now = kept.Ended;
+            helped |= now != seen;
+            quiet = now == seen ? quiet + StepMs : 0;
+            seen = now;
+        }
+
+        if (!helped)
+        {
+            Volatile.Write(ref _inVain, atFirst);
+        }
+    }
+}
