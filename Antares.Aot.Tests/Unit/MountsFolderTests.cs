@@ -1,6 +1,7 @@
 using System.Text;
 using System.Runtime.Versioning;
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Fuse;
 using Antares.Aot.Mounts;
 using Antares.Interop;
 
@@ -190,6 +191,30 @@ public sealed class MountsFolderTests : IDisposable
         Assert.Equal([false, true, false], entries.Select(entry => entry.IsOurs));
         Assert.Equal("dir:/x\ty", entries[1].Source);
         Assert.Equal("0:45", $"{entries[1].Device}");
+    }
+
+    /// <summary>However the table comes in pieces; numbers elsewhere in a line are none.</summary>
+    [Theory]
+    [InlineData(0, 45, true), InlineData(0, 46, true), InlineData(0, 4, false), InlineData(0, 21, false), InlineData(45, 0, false), InlineData(1, 45, false), InlineData(9, 1, false)]
+    public void ADeviceIsFoundInTheTable(uint major, uint minor, bool isThere)
+    {
+        byte[] text = Encoding.ASCII.GetBytes("21 26 0:20 / /proc/9:1 rw - proc proc rw\n90 26 0:45 / /9:1 rw shared:1 - x 9:1 rw\n91 26 0:46 / /tmp/a rw - ext4 /dev/vda rw\n");
+        for (int cut = 0; cut <= text.Length; cut++)
+        {
+            var search = new MountSearch(new DeviceNumber(major, minor));
+            Assert.Equal(isThere, search.Add(text.AsSpan(0, cut)) || search.Add(text.AsSpan(cut)));
+        }
+    }
+
+    [Fact]
+    public void LookingForADeviceAllocatesNothing()
+    {
+        var real = MountTable.Read()[^1].Device;
+        Assert.True(MountTable.Holds(real));
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.False(MountTable.Holds(new DeviceNumber(4095, 7)));
+        Assert.True(MountTable.Holds(real));
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
     }
 
     [Theory]

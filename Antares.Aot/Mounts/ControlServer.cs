@@ -50,7 +50,19 @@ public sealed unsafe class ControlServer : IDisposable
     internal MountedView? View { get; set; }
 
     /// <summary>When a client is given up or the next one looked for, as <see cref="Environment.TickCount64"/>: wait no longer than that.</summary>
-    public long Deadline => _connections.Select(connection => connection.Deadline).Append(_listensAgain == 0 ? long.MaxValue : _listensAgain).Min();
+    public long Deadline
+    {
+        get
+        {
+            var first = _listensAgain == 0 ? long.MaxValue : _listensAgain;
+            foreach (var connection in _connections)
+            {
+                first = Math.Min(first, connection.Deadline);
+            }
+
+            return first;
+        }
+    }
 
     /// <summary>Makes the socket, mode 0600.</summary>
     /// <exception cref="MountProblem">Host: it cannot be made.</exception>
@@ -112,11 +124,14 @@ public sealed unsafe class ControlServer : IDisposable
         }
 
         var now = Environment.TickCount64;
-        foreach (var connection in _connections.FindAll(connection => connection.IsOver || connection.Deadline <= now))
+        for (var i = _connections.Count - 1; i >= 0; i--)
         {
-            connection.Dispose();
-            _ = _connections.Remove(connection); // it is there
-            KeepSpare();
+            if (_connections[i].IsOver || _connections[i].Deadline <= now)
+            {
+                _connections[i].Dispose();
+                _connections.RemoveAt(i);
+                KeepSpare();
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Text;
+using Antares.Aot.Base;
 using Antares.Aot.Fuse;
 using Antares.Interop;
 
@@ -40,6 +41,34 @@ public static class MountTable
 
     /// <summary>The mount that is uppermost at a mount point, or null.</summary>
     public static MountEntry? Find(string mountPoint) => Read().FindLast(entry => entry.MountPoint == mountPoint);
+
+    /// <summary>
+    /// True when a file system is to be seen at some place, or the table cannot be read. Allocates nothing: a server looks whenever
+    /// anybody on the machine has mounted something.
+    /// </summary>
+    public static unsafe bool Holds(DeviceNumber device)
+    {
+        if (Fd.Openat(Fcntl.AT_FDCWD, Literal.Pointer("/proc/self/mountinfo"u8), Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out var fd) != Errno.None)
+        {
+            return true;
+        }
+
+        const int Most = 4096;
+        var buffer = stackalloc byte[Most];
+        var search = new MountSearch(device);
+        Errno error;
+        nuint got;
+        bool isThere;
+        do
+        {
+            error = FileIo.Read(fd, buffer, Most, out got);
+            isThere = error != Errno.None || search.Add(new ReadOnlySpan<byte>(buffer, (int)got));
+        }
+        while (!isThere && got != 0);
+
+        _ = Fd.Close(fd); // only read
+        return isThere;
+    }
 
     /// <summary>True for a path at which something is mounted. Asks no server.</summary>
     public static unsafe bool IsMountPoint(string path)

@@ -123,7 +123,7 @@ public sealed class ServedMount : IDisposable
             : _diagnostics.Trouble();
 
     /// <summary>True while the mount is to be seen in this mount namespace, at its mount point or moved elsewhere.</summary>
-    public bool IsInPlace() => MountTable.Read().Exists(entry => entry.Device == Record.Device);
+    public bool IsInPlace() => Record.Device is { } device && MountTable.Holds(device);
 
     /// <summary>Takes away a mount that ended without being unmounted, its connection cut off: it would answer nobody.</summary>
     /// <returns>False: it was unmounted, as mounts end.</returns>
