@@ -134,6 +134,29 @@ public sealed class OwnerMapMountTests
         Assert.Equal("5 6 a\n65534 65534 root\n65534 65534 dir\n", Shell.Bash("stat -c '%u %g %n' a root dir", directory: ours.Upper).Must());
     }
 
+    /// <summary>An ACL whose copy-up finds no room at first, and then the room of a file that is being closed, is mapped once.</summary>
+    [MountFact]
+    public void AnAclThatIsSetAtTheSecondTry()
+    {
+        using var outer = new ScratchFolder();
+        using var disk = new SmallDisk(outer, "tmpfs", 16);
+        using var scratch = new ScratchFolder(disk.Path);
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder);
+        _ = Probe.Check(ours.Lower, "gen f 2000000 1\n");
+        _ = ours.Try("mount", ours.Lower, ours.Root, "--upper", ours.Upper!, "--work", ours.Work!, "--uid-map", "0:1000:3000", "--gid-map", "0:1000:3000").Must();
+        _ = Shell.Bash("""
+            for attempt in {1..10}; do
+                exec 9> held; dd if=/dev/zero bs=65536 >&9 2> /dev/null; rm held
+                sleep 0.03 & exec 9>&- # closes the file too, and gives back its room
+                setfacl -m u:1060:rwx f && break
+                wait
+            done
+            """, directory: ours.Root).Must();
+        Assert.Contains("user:1060:rwx", Shell.Bash("getfacl -n f", directory: ours.Root).Must());
+        ours.Unmount();
+        Assert.Contains("user:2060:rwx", Shell.Bash("getfacl -n f", directory: ours.Upper).Must());
+    }
+
     /// <summary>Objects of owners that are not mapped keep them through copy-up, whatever is shown.</summary>
     [MountFact]
     public void CopyUpKeepsWhatIsNotShown()

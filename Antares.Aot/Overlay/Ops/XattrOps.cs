@@ -33,32 +33,18 @@ public sealed unsafe class XattrOps
     {
         _ = caller;
         Errno error = Allow(name, out bool isAcl);
-        if (error == Errno.None && isAcl && _mapsAcls)
+        if (error != Errno.None || !isAcl || !_mapsAcls)
         {
-            // SAFETY: the value lies in this thread's request buffer, which nobody reads again.
-            error = AclIds.ToLayer(value, (int)size, _options.Uids, _options.Gids);
+            return error != Errno.None ? error : SetAllowed(nodeId, name, value, size, flags);
         }
 
-        if (error != Errno.None)
-        {
-            return error;
-        }
-
-        lock (_tree.Gate)
-        {
-            error = _tree.Resolve(nodeId, out Target target);
-            if (error == Errno.None)
-            {
-                error = _copyUp.Ensure(ref target, CopyUp.Whole, out _);
-            }
-
-            if (error == Errno.None)
-            {
-                error = _tree.Upper.Setxattr(target.Upper, name, value, size, flags);
-            }
-
-            return error;
-        }
+        // Mapped in a copy: a request that waits, for a source or for room, is read once more.
+        byte* mapped = (byte*)NativeMemory.Alloc(size);
+        Buffer.MemoryCopy(value, mapped, size, size);
+        error = AclIds.ToLayer(mapped, (int)size, _options.Uids, _options.Gids);
+        error = error == Errno.None ? SetAllowed(nodeId, name, mapped, size, flags) : error;
+        NativeMemory.Free(mapped);
+        return error;
     }
 
     /// <summary>Reads an attribute.</summary>
@@ -167,6 +153,25 @@ public sealed unsafe class XattrOps
             if (error == Errno.None)
             {
                 error = _tree.Upper.Removexattr(target.Upper, name);
+            }
+
+            return error;
+        }
+    }
+
+    private Errno SetAllowed(ulong nodeId, byte* name, byte* value, nuint size, int flags)
+    {
+        lock (_tree.Gate)
+        {
+            Errno error = _tree.Resolve(nodeId, out Target target);
+            if (error == Errno.None)
+            {
+                error = _copyUp.Ensure(ref target, CopyUp.Whole, out _);
+            }
+
+            if (error == Errno.None)
+            {
+                error = _tree.Upper.Setxattr(target.Upper, name, value, size, flags);
             }
 
             return error;
