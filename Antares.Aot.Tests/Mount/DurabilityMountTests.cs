@@ -52,6 +52,21 @@ public sealed class DurabilityMountTests
         Parity.CheckAfterwards(mount, scratch, lower, kernelSeesTheSame: true);
     }
 
+    /// <summary>While a call waits for the room of a removed file, another thread answers the others, and reads of that file's end.</summary>
+    [MountFact]
+    public void WhoWaitsForRoomKeepsNobody()
+    {
+        using var outer = new ScratchFolder();
+        using var disk = new SmallDisk(outer, "tmpfs", 16);
+        using var scratch = new ScratchFolder(disk.Path);
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder, "--threads", "1");
+        mount.Mount();
+        // A file that stays open: the wait is in vain.
+        string told = Shell.Bash("exec 9> held; dd if=/dev/zero bs=65536 >&9 2> /dev/null; rm held; dd if=/dev/zero of=more bs=1M count=1 2>&1 | grep -o 'No space left'", directory: mount.Root).Must();
+        Assert.Equal("No space left\n", told);
+        Assert.InRange(mount.Gauge("fuse_threads_started"), 2, 8);
+    }
+
     /// <summary>Any call of a copy-up may fail: that errno is the answer, the file stays as it was, and the next try does it.</summary>
     [MountTheory]
     [InlineData("openat,openat2", "EDQUOT"), InlineData("copy_file_range,pwrite64", "EDQUOT"), InlineData("copy_file_range,pwrite64", "EIO"), InlineData("fsync", "EIO")]

@@ -61,6 +61,7 @@ internal sealed unsafe class Dispatcher(
         ServeOne(context, got, started);
         if (context->AwaitsRoom)
         {
+            Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
             room.Wait();
             context->AwaitedRoom = true;
             ServeOne(context, got, started);

@@ -30,7 +30,7 @@ public sealed unsafe class FuseServer
         _diagnostics = diagnostics;
         _mountPoint = mountPoint;
         Failures = new FailureReporter(fs.DescribePath, diagnostics);
-        Room = new RoomRelief(fs.Orphans);
+        Room = new RoomRelief(fs.Orphans, Math.Max(options.Threads, options.MaxThreads));
         _self = new GCHandle<FuseServer>(this);
         _session = NewSession(arguments, GCHandle<FuseServer>.ToIntPtr(_self));
         Notifier = new Notifier(_session, diagnostics.Log);

@@ -1,3 +1,4 @@
+using Antares.Aot.Base;
 using Antares.Aot.Layers;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
@@ -14,7 +15,8 @@ namespace Antares.Aot.Fuse;
 /// vain is not repeated before another file was removed.
 /// </remarks>
 /// <param name="orphans">The removed files; null: nothing can be written.</param>
-internal sealed class RoomRelief(Orphans? orphans)
+/// <param name="threads">Most threads that serve requests. One of them is left to read what tells of the ends.</param>
+internal sealed class RoomRelief(Orphans? orphans, int threads)
 {
     private const int StepMs = 2;
 
@@ -22,6 +24,7 @@ internal sealed class RoomRelief(Orphans? orphans)
     private const int FirstMs = 100, NextMs = 10, MostMs = 500;
 
     private long _inVain;
+    private int _waiting;
 
     /// <summary>True when room may come back by itself.</summary>
     public bool MayHelp(Errno error, fuse_opcode opcode) =>
@@ -31,7 +34,7 @@ internal sealed class RoomRelief(Orphans? orphans)
         && kept.HeldByFd + kept.InWork > 0
         && kept.Kept != Volatile.Read(ref _inVain);
 
-    /// <summary>Waits for the ends that are under way. No lock is held.</summary>
+    /// <summary>Waits for the ends that are under way. No lock is held. Another thread takes over the device, or nobody would read of the ends.</summary>
     public void Wait()
     {
         if (orphans is not { } kept)
@@ -39,6 +42,17 @@ internal sealed class RoomRelief(Orphans? orphans)
             return;
         }
 
+        if (Interlocked.Increment(ref _waiting) < threads)
+        {
+            RequestWait.Announce();
+            WaitFor(kept);
+        }
+
+        _ = Interlocked.Decrement(ref _waiting); // the count is of no interest
+    }
+
+    private void WaitFor(Orphans kept)
+    {
         long atFirst = kept.Kept;
         long seen = kept.Ended;
         bool helped = false;
