@@ -54,7 +54,15 @@ public sealed unsafe class Orphans : IDisposable
     /// <summary>How many of them have ended, and given back their room.</summary>
     public long Ended => Volatile.Read(ref _ended);
 
-    public void CountInWork(int change) => _inWork += change;
+    /// <summary>A file without a name was made in the work directory (1), or got a name (-1).</summary>
+    public void CountInWork(int change)
+    {
+        _inWork += change;
+        if (change > 0)
+        {
+            Volatile.Write(ref _kept, _kept + change);
+        }
+    }
 
     /// <summary>Prepares a non-directory for losing its last name.</summary>
     /// <param name="node">The object.</param>
