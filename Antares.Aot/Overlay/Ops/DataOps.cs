@@ -113,7 +113,7 @@ public sealed unsafe partial class DataOps
         stat before;
         Errno error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(fd, &before));
         error = error == Errno.None ? UpperAttributes.Write(fd, offset, data, size, false, whole: true, out written) : error;
-        if (error != Errno.None)
+        if (error != Errno.None && written == 0)
         {
             return error;
         }
@@ -121,10 +121,10 @@ public sealed unsafe partial class DataOps
         timespec* times = stackalloc timespec[2];
         times[0] = new timespec { tv_nsec = StatMode.UTIME_OMIT };
         times[1] = before.st_mtim;
-        error = Antares.Interop.Attributes.Futimens(fd, times);
+        Errno kept = Antares.Interop.Attributes.Futimens(fd, times);
 
-        // Who may write a file need not be allowed to choose its times. The data are there.
-        return error is Errno.EPERM or Errno.EACCES ? Errno.None : Failure.Note("upper", "futimens", error);
+        // A part may be there (the disk is full), and the rest come with a second try. Who may write a file need not be allowed to choose its times.
+        return error != Errno.None ? error : kept is Errno.EPERM or Errno.EACCES ? Errno.None : Failure.Note("upper", "futimens", kept);
     }
 
     /// <summary>Makes a file's data durable. A lower file is so already; a volatile mount promises nothing.</summary>
