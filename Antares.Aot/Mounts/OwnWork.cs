@@ -44,7 +44,7 @@ internal static unsafe class OwnWork
             }
 
             error = Fd.Flock(fd, Fcntl.LOCK_EX | Fcntl.LOCK_NB);
-            if (error != Errno.EAGAIN && HasName(fd))
+            if (error != Errno.EAGAIN && HasName(path, fd))
             {
                 return fd; // with other errors the opening of the upper ends, and tells them
             }
@@ -75,15 +75,17 @@ internal static unsafe class OwnWork
 
         using var folder = new OwnedFd(fd);
         return Fd.Flock(fd, Fcntl.LOCK_EX | Fcntl.LOCK_NB) == Errno.None
-            && HasName(fd)
+            && HasName(path, fd)
             && (whatItHolds || HoldsNothing($"{path}/work"))
             && TreeRemover.Remove(path) == Errno.None;
     }
 
-    private static bool HasName(int fd)
+    // By what has the name now: not every file system tells by the count of links that a folder was removed (overlayfs: 1, always, of a merged one).
+    private static bool HasName(string path, int fd)
     {
-        stat attributes;
-        return Attributes.Fstat(fd, &attributes) != Errno.None || attributes.st_nlink != 0;
+        stat opened;
+        return Attributes.Fstat(fd, &opened) != Errno.None
+            || (HostPath.Stat(path, out var named, follow: false) == Errno.None && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev);
     }
 
     private static bool HoldsNothing(string folder)
