@@ -70,30 +70,34 @@ rm -f "$scratch"/[cd]
 
 echo "start: exec to the first byte of a file six levels deep, $rounds rounds in turns, ms (least, median)"
 "$scratch/make-tree" "$reference" "$scratch/large" "$nodes" >/dev/null
-small=$scratch/small
-mkdir -p "$small"
-# The file six levels deep that comes first, and a thousand names around it.
-file=$(cd "$scratch/large" && find . -mindepth 6 -maxdepth 6 -type f -size +0 -print -quit)
-file=${file#./}
-top=$(dirname "$(dirname "$file")")
-mkdir -p "$small/$(dirname "$top")"
-cp -a "$scratch/large/$top" "$small/$(dirname "$top")/"
-"$antares" pack "$small" -o "$scratch/small.image"
+"$scratch/make-tree" "$reference" "$scratch/small" 1000 >/dev/null
+"$antares" pack "$scratch/small" -o "$scratch/small.image"
 "$antares" pack "$scratch/large" -o "$scratch/large.image"
+deep() { (cd "$1" && find . -mindepth 6 -maxdepth 6 -type f -size +0 -printf '%P\n' -quit); }
+names=() arguments=()
+# add NAME TREE COMMAND…: mounts the tree, of which the first file six levels deep is read
+add() {
+    local name=$1 tree=$2
+    shift 2
+    names+=("$name, $(find "$tree" | wc -l) names")
+    arguments+=(-- "@$(deep "$tree")" "$@")
+}
+add "image" "$scratch/small" "$antares" mount "$scratch/small.image" "$mnt" --read-only
+add "image of the reference" "$reference" "$antares" mount "$scratch/a" "$mnt" --read-only
+add "image" "$scratch/large" "$antares" mount "$scratch/large.image" "$mnt" --read-only
 for layer in fuse kernel; do mkdir -p "$scratch/$layer/upper" "$scratch/$layer/work"; done
-names=("image of $(find "$small" | wc -l) names" "image of $(find "$scratch/large" | wc -l) names")
-arguments=(-- "$antares" mount "$scratch/small.image" "$mnt" --read-only -- "$antares" mount "$scratch/large.image" "$mnt" --read-only)
-if command -v fuse-overlayfs >/dev/null; then
-    names+=("fuse-overlayfs, unpacked")
-    arguments+=(-- fuse-overlayfs -o "lowerdir=$scratch/large,upperdir=$scratch/fuse/upper,workdir=$scratch/fuse/work" "$mnt")
-fi
-if mount -t overlay overlay -o "lowerdir=$scratch/large,upperdir=$scratch/kernel/upper,workdir=$scratch/kernel/work" "$mnt" 2>/dev/null; then
-    umount "$mnt"
-    names+=("kernel overlayfs, unpacked")
-    arguments+=(-- mount -t overlay overlay -o "lowerdir=$scratch/large,upperdir=$scratch/kernel/upper,workdir=$scratch/kernel/work" "$mnt")
-fi
+for tree in "$reference" "$scratch/large"; do
+    if command -v fuse-overlayfs >/dev/null; then
+        add "fuse-overlayfs, unpacked" "$tree" fuse-overlayfs -o "lowerdir=$tree,upperdir=$scratch/fuse/upper,workdir=$scratch/fuse/work" "$mnt"
+    fi
+    options=lowerdir=$tree,upperdir=$scratch/kernel/upper,workdir=$scratch/kernel/work
+    if mount -t overlay overlay -o "$options" "$mnt" 2>/dev/null; then
+        umount "$mnt"
+        add "kernel overlayfs, unpacked" "$tree" mount -t overlay overlay -o "$options" "$mnt"
+    fi
+done
 i=0
-"$scratch/start-time" "$rounds" "$mnt" "$file" "${arguments[@]}" | while read -r least median; do
-    printf '  %-32s %6s %6s\n' "${names[$i]}" "$least" "$median"
+"$scratch/start-time" "$rounds" "$mnt" "${arguments[@]}" | while read -r least median; do
+    printf '  %-48s %6s %6s\n' "${names[$i]}" "$least" "$median"
     i=$((i + 1))
 done

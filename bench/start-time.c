@@ -1,5 +1,6 @@
 /*
  * start-time ROUNDS MOUNTPOINT [FILE] -- COMMAND … [-- COMMAND …]…
+ * A COMMAND may begin with @FILE, in place of FILE for itself.
  * Runs mount commands in turn, each time from exec to the answer of the mounted root, or with FILE (a path in the mount) to its first
  * byte, and unmounts after each. Prints one line per
  * command: least and median milliseconds. Turns, not blocks, so that a noisy moment of the machine hits all alike.
@@ -77,6 +78,12 @@ int main(int argc, char **argv)
             argv[i] = NULL;
             commands[count++] = argv + i + 1;
         }
+    const char *files[MOST];
+    for (int c = 0; c < count; c++) {
+        int own = commands[c][0] && commands[c][0][0] == '@';
+        files[c] = own ? commands[c][0] + 1 : file;
+        commands[c] += own;
+    }
     double *times = calloc((size_t)(rounds * count) + 1, sizeof *times);
     if (rounds < 1 || count < 1 || times == NULL) {
         fprintf(stderr, "usage: start-time ROUNDS MOUNTPOINT [FILE] -- COMMAND … [-- COMMAND …]…\n");
@@ -84,7 +91,7 @@ int main(int argc, char **argv)
     }
     for (int r = 0; r < rounds; r++)
         for (int c = 0; c < count; c++)
-            times[c * rounds + r] = once(commands[c], argv[2], file);
+            times[c * rounds + r] = once(commands[c], argv[2], files[c]);
     for (int c = 0; c < count; c++) {
         qsort(times + c * rounds, (size_t)rounds, sizeof *times, ascending);
         printf("%.2f %.2f\n", times[c * rounds], times[c * rounds + rounds / 2]);
