@@ -147,7 +147,7 @@ public sealed class LimitMountTests
         int answers = round + 2;
         allocated = mount.Gauge("gc_allocated_bytes") - allocated - (answers * answer) - (threads * BytesOfThread);
         string told = $"{done} requests: {allocated} bytes allocated beside {answers} answers of {answer} bytes and the start of {threads} threads";
-        // One object for each request would be 24 bytes. (A thread that waits for a lock that another one holds for long takes some.)
+        // One object for each request would be 24 bytes.
         Assert.True(allocated < 16 * done, told);
         Assert.True(mount.Gauge("gc_collections") == collections, $"{told}; {mount.Gauge("gc_collections") - collections} collections");
     }
