@@ -113,6 +113,30 @@ public sealed class XattrMountTests
         @u listxattr h => [1] user.u
         """);
 
+    /// <summary>An object without a name keeps its attributes for who holds it open, whatever its type.</summary>
+    [MountTheory, Mounts]
+    public void AttributesOfWhatHasNoNameLeft(MountKind kind) => Parity.Check(kind, Lower, """
+        mknod d/dev c 600 1 3 => ok
+        mkfifo d/pipe 600 => ok
+        put d/file x => ok
+        setxattr d/dev trusted.t v => ok
+        open dev d/dev RDWR => ok
+        open pipe d/pipe RDWR => ok
+        open file d/file RDWR => ok
+        unlink d/dev => ok
+        unlink d/pipe => ok
+        unlink d/file => ok
+        fgetxattr dev trusted.t => 'v'
+        fgetxattr dev security.four => ENODATA
+        fsetxattr dev trusted.t w => ok
+        fgetxattr dev trusted.t => 'w'
+        fsetxattr pipe trusted.t w => ok
+        fgetxattr pipe trusted.t => 'w'
+        fgetxattr file trusted.t => ENODATA
+        fsetxattr file trusted.t w => ok
+        fgetxattr file trusted.t => 'w'
+        """);
+
     /// <summary>The layers' own marks are neither shown nor changed by a user's attributes of that name.</summary>
     [MountTheory, Mounts]
     public void OverlayMarksStayHidden(MountKind kind) => Parity.Check(kind, Lower + "\nmkdirp gone/x\n", """

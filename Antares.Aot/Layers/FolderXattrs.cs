@@ -14,6 +14,19 @@ public sealed unsafe class FolderXattrs
     private readonly DirectoryTable _table;
     private readonly FolderAccess _access;
 
+    /// <summary>How the calls of the kernel reach an object.</summary>
+    private enum Way
+    {
+        /// <summary>By the descriptor lent.</summary>
+        Descriptor,
+
+        /// <summary>By the path, whose last name is not followed.</summary>
+        Name,
+
+        /// <summary>By the path, a magic link that is followed to the object itself, be that a symbolic link.</summary>
+        MagicLink,
+    }
+
     public FolderXattrs(DirectoryTable table, FolderAccess access)
     {
         _table = table;
@@ -24,12 +37,15 @@ public sealed unsafe class FolderXattrs
     {
         byte* path = stackalloc byte[PathRoom];
         length = 0;
-        Errno error = Reach(node, path, out DirectoryLease lease, out bool byPath);
+        Errno error = Reach(node, path, out DirectoryLease lease, out Way way);
         if (error == Errno.None)
         {
-            error = byPath
-                ? Xattrs.Lgetxattr(path, name, value, size, out length)
-                : Xattrs.Fgetxattr(lease.Fd, name, value, size, out length);
+            error = way switch
+            {
+                Way.Descriptor => Xattrs.Fgetxattr(lease.Fd, name, value, size, out length),
+                Way.Name => Xattrs.Lgetxattr(path, name, value, size, out length),
+                _ => Xattrs.Getxattr(path, name, value, size, out length),
+            };
             _access.Release(lease);
         }
 
@@ -39,10 +55,15 @@ public sealed unsafe class FolderXattrs
     public Errno Set(uint node, byte* name, byte* value, nuint size, int flags)
     {
         byte* path = stackalloc byte[PathRoom];
-        Errno error = Reach(node, path, out DirectoryLease lease, out bool byPath);
+        Errno error = Reach(node, path, out DirectoryLease lease, out Way way);
         if (error == Errno.None)
         {
-            error = byPath ? Xattrs.Lsetxattr(path, name, value, size, flags) : Xattrs.Fsetxattr(lease.Fd, name, value, size, flags);
+            error = way switch
+            {
+                Way.Descriptor => Xattrs.Fsetxattr(lease.Fd, name, value, size, flags),
+                Way.Name => Xattrs.Lsetxattr(path, name, value, size, flags),
+                _ => Xattrs.Setxattr(path, name, value, size, flags),
+            };
             _access.Release(lease);
         }
 
@@ -53,12 +74,15 @@ public sealed unsafe class FolderXattrs
     {
         byte* path = stackalloc byte[PathRoom];
         length = 0;
-        Errno error = Reach(node, path, out DirectoryLease lease, out bool byPath);
+        Errno error = Reach(node, path, out DirectoryLease lease, out Way way);
         if (error == Errno.None)
         {
-            error = byPath
-                ? Xattrs.Llistxattr(path, list, size, out length)
-                : Xattrs.Flistxattr(lease.Fd, list, size, out length);
+            error = way switch
+            {
+                Way.Descriptor => Xattrs.Flistxattr(lease.Fd, list, size, out length),
+                Way.Name => Xattrs.Llistxattr(path, list, size, out length),
+                _ => Xattrs.Listxattr(path, list, size, out length),
+            };
             _access.Release(lease);
         }
 
@@ -68,10 +92,15 @@ public sealed unsafe class FolderXattrs
     public Errno Remove(uint node, byte* name)
     {
         byte* path = stackalloc byte[PathRoom];
-        Errno error = Reach(node, path, out DirectoryLease lease, out bool byPath);
+        Errno error = Reach(node, path, out DirectoryLease lease, out Way way);
         if (error == Errno.None)
         {
-            error = byPath ? Xattrs.Lremovexattr(path, name) : Xattrs.Fremovexattr(lease.Fd, name);
+            error = way switch
+            {
+                Way.Descriptor => Xattrs.Fremovexattr(lease.Fd, name),
+                Way.Name => Xattrs.Lremovexattr(path, name),
+                _ => Xattrs.Removexattr(path, name),
+            };
             _access.Release(lease);
         }
 
@@ -99,10 +128,10 @@ public sealed unsafe class FolderXattrs
         target[at] = 0;
     }
 
-    private Errno Reach(uint node, byte* path, out DirectoryLease lease, out bool byPath)
+    private Errno Reach(uint node, byte* path, out DirectoryLease lease, out Way way)
     {
         FolderNode* record = _table.Node(node);
-        byPath = false;
+        way = Way.Descriptor;
         if (record->Type == FileType.Directory)
         {
             Errno error = _access.PinDirectory(node, out FdLease directory);
@@ -116,7 +145,7 @@ public sealed unsafe class FolderXattrs
             if (record->Place == NodePlace.HeldByFd)
             {
                 // The magic link itself carries no attributes: "/." goes through it.
-                byPath = true;
+                way = Way.Name;
                 error = _access.PinDirectory(node, ModeLoans.Search, out lease);
                 byte* dot = stackalloc byte[] { (byte)'.', 0 };
                 ProcPath(lease.Fd, new ByteName(dot, 1), path);
@@ -136,14 +165,16 @@ public sealed unsafe class FolderXattrs
             }
         }
 
-        byPath = true;
         if (record->Place == NodePlace.HeldByFd)
         {
-            // A device or symbolic link without a name: nobody can ask for its attributes but through an O_PATH descriptor.
-            lease = new DirectoryLease(FdLease.Borrow(-1), default);
-            return Errno.EOPNOTSUPP;
+            // A device, socket or symbolic link without a name, which somebody holds open (a device) or reaches through /proc/self/fd.
+            way = Way.MagicLink;
+            lease = new DirectoryLease(FdLease.Borrow(record->OrphanFd), default);
+            ProcPath(record->OrphanFd, default, path);
+            return Errno.None;
         }
 
+        way = Way.Name;
         byte* workName = stackalloc byte[16];
         Errno located = _access.Locate(node, workName, out lease, out ByteName name);
         if (located == Errno.None)
