@@ -11,6 +11,7 @@ internal sealed class DifferenceRules
     private readonly bool _linksBelow;
     private readonly bool _otherUser;
     private bool _remounted;
+    private bool _kernelRefusedARename;
 
     public DifferenceRules(Scenario scenario)
     {
@@ -32,6 +33,10 @@ internal sealed class DifferenceRules
     /// <summary>To be called after a new mount.</summary>
     public void Remounted() => _remounted = true;
 
+    /// <summary>To be called with each call and its answers on the local disk and on kernel overlayfs.</summary>
+    public void Answered(string call, string plain, string kernel) =>
+        _kernelRefusedARename |= call[(call[0] == '@' ? 3 : 0)..].StartsWith("rename ", StringComparison.Ordinal) && plain == "ok" && kernel != "ok";
+
     /// <param name="plainId">The object on the local disk, if the answer is about one.</param>
     /// <param name="plain">Words of the local disk's answer.</param>
     /// <param name="kernel">Words of kernel overlayfs' answer.</param>
@@ -39,7 +44,7 @@ internal sealed class DifferenceRules
     /// <param name="i">The word that differs.</param>
     public bool Allow(string plainId, string[] plain, string[] kernel, string[] ours, int i) =>
         UnknownDirectoryLinks(plain, kernel, ours, i) || LinksOfLayer(plainId, plain, kernel, ours, i) || AccessTimeOfSource(plain, ours, i)
-        || SetGroupIdOfStrangers(plain, ours, i);
+        || SetGroupIdOfStrangers(plain, ours, i) || PipeTimes(plain, kernel, ours, i) || RemovedDirectoryTime(plain, kernel, ours, i);
 
     /// <summary>
     /// An object may get another st_ino at a new mount: a copy of a lower hard link of which a name was hidden or removed. Whether all its
@@ -58,11 +63,11 @@ internal sealed class DifferenceRules
     }
 
     // The link count of a directory that is merged from several lower layers is 1, "unknown", as in kernel overlayfs: the layers' own
-    // counts cannot be added up without reading them all. Where kernel overlayfs has another object there, since it refused a rename whose
-    // mark would be longer than 256 bytes, its count tells nothing.
+    // counts cannot be added up without reading them all. Once kernel overlayfs has refused a rename, since its mark would be longer than 256
+    // bytes, its directories are others, and their counts tell nothing.
     private bool UnknownDirectoryLinks(string[] plain, string[] kernel, string[] ours, int i) =>
         _scenario.Lowers.Count > 1 && plain[0] == "d" && IsLinkCount(plain[i]) && ours[i] == "n1"
-        && (kernel[0] != "d" || i >= kernel.Length || kernel[i] == "n1" || kernel[i] != plain[i] || kernel[1] != ours[1]);
+        && (_kernelRefusedARename || kernel[0] != "d" || i >= kernel.Length || kernel[i] == "n1" || kernel[i] != plain[i] || kernel[1] != ours[1]);
 
     // The count of a lower file's hard links is that of its layer: names that a layer above hides count, as in kernel overlayfs, and those
     // removed through the mount count again after the next mount.
@@ -81,6 +86,16 @@ internal sealed class DifferenceRules
         int right = Convert.ToInt32(plain[1], 8), shown = Convert.ToInt32(ours[1], 8);
         return (right & 0x408) == 0 && shown == (right | 0x400);
     }
+
+    // What goes through a FIFO moves no times of its name, as on kernel overlayfs: neither is asked, the pipe is the kernel's own.
+    private static bool PipeTimes(string[] plain, string[] kernel, string[] ours, int i) =>
+        plain[0] == "p" && IsTime(plain[i]) && i < kernel.Length && kernel[0] == "p" && kernel[i] == ours[i];
+
+    // A directory that is removed loses its whiteouts first, which moves its time for who holds it open, as on kernel overlayfs.
+    private static bool RemovedDirectoryTime(string[] plain, string[] kernel, string[] ours, int i) =>
+        plain[0] == "d" && ours.Contains("n0") && plain[i][0] == 'm' && i < kernel.Length && kernel[i] == ours[i];
+
+    private static bool IsTime(string word) => word[0] is 'm' or 'a';
 
     private static int Number(string word) => int.TryParse(word.AsSpan(1), out int number) ? number : -1;
 

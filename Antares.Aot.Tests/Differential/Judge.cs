@@ -18,6 +18,7 @@ internal sealed class Judge(Scenario scenario)
         (string oursText, string oursId) = Split(ours);
         if (plainText != kernelText)
             KernelDiffers++;
+        _rules.Answered(call, plainText, kernelText);
         if (!Same(plainId, plainText, kernelText, oursText))
             return $"local disk: {plainText}\nkernel overlayfs: {kernelText}\nours: {oursText}";
         return plainId.Length > 0 && oursId.Length > 0 ? Number(plainId, oursId) : null;

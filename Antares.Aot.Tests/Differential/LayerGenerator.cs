@@ -90,7 +90,10 @@ internal sealed class LayerGenerator(SeededRandom random, TreeModel model)
         {
             string first = random.Pick(_mayLink.Order(StringComparer.Ordinal).ToList());
             if (model.Find(first) is { Type: 'f' } target && model.Add(path, target) != null)
+            {
                 _links.Add($"link {first} {path}");
+                target.LinkedBelow = true;
+            }
             return;
         }
         var lines = new List<string>();

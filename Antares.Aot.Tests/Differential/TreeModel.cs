@@ -9,6 +9,9 @@ internal sealed class ModelNode(char type)
     public SortedDictionary<string, ModelNode> Children { get; } = new(StringComparer.Ordinal);
 
     public long Size { get; set; }
+
+    /// <summary>It has several names in a lower layer.</summary>
+    public bool LinkedBelow { get; set; }
 }
 
 /// <summary>A name in the tree.</summary>

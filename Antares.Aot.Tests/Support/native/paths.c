@@ -48,13 +48,39 @@ static long make_path(const char *path)
     return 0;
 }
 
-/* Removes a tree of any depth: names are unlinked while the directory is being read. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/*
+ * Removes a tree of any depth. Root unlinks names while the directory is being read. Another user may be refused in the middle, so
+ * that names go in their order, whatever the listing's: what is left then does not depend on the file system.
+ */
 static long remove_tree(int parent, const char *name)
 {
     if (unlinkat(parent, name, 0) == 0) return 0;
     if (errno != EISDIR && errno != EPERM) return -1;
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return -1;
+    long result = 0;
+    if (geteuid() != 0) {
+        struct dirent **names;
+        int count = scandirat(fd, ".", &names, NULL, by_name), error = errno;
+        result = count < 0 ? -1 : 0;
+        for (int i = 0; i < count; i++) {
+            const char *each = names[i]->d_name;
+            if (result == 0 && strcmp(each, ".") && strcmp(each, "..") && remove_tree(fd, each) < 0) {
+                error = errno;
+                result = -1;
+            }
+            free(names[i]);
+        }
+        if (count >= 0) free(names);
+        close(fd);
+        errno = error;
+        return result < 0 ? -1 : unlinkat(parent, name, AT_REMOVEDIR);
+    }
     DIR *dir = fdopendir(fd);
     struct dirent *entry;
     while ((entry = readdir(dir)))
