@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Antares.Aot.Tests.Mount;
 using Antares.Aot.Tests.Support;
 using Xunit.Abstractions;
 
@@ -32,6 +33,31 @@ public sealed class MutantTests(ITestOutputHelper output)
                 missed.Add(line);
         }
         Assert.True(missed.Count == 0, string.Join('\n', missed));
+    }
+
+    /// <summary>Kills of the server find a rename that is not one step; without the mutant they find nothing (CrashMountTests).</summary>
+    [MountFact]
+    public void ARenameInTwoStepsIsFoundByKills()
+    {
+        string binary = MutatedBinary.Build();
+        var random = new Random(7);
+        var clock = Stopwatch.StartNew();
+        for (int round = 0; clock.Elapsed.TotalSeconds < MostSeconds; round++)
+        {
+            using var scratch = new ScratchFolder();
+            using var mount = new AntaresMount(scratch, MountKind.AntaresFolder) { Binary = binary, Variables = [("ANTARES_MUTANT", Mutants.FoundByKills[0].Name)] };
+            var load = new CrashLoad(scratch, mount, round);
+            load.FillLower();
+            mount.Mount();
+            load.RunAndKill(random.Next(20, 400));
+            mount.Mount();
+            if (load.Check().FirstOrDefault(r => r.ExitCode != 0) is { } found)
+            {
+                output.WriteLine($"{Mutants.FoundByKills[0].Name}: {clock.Elapsed.TotalSeconds:F1} s, kill {round + 1}: {Short(found.Error)}");
+                return;
+            }
+        }
+        Assert.Fail($"{Mutants.FoundByKills[0].Name}: not found in {MostSeconds} s");
     }
 
     private static async Task<(string? Found, int Seeds, double Seconds)> Search(Disk disk, string binary, string mutant, int mostSeconds)

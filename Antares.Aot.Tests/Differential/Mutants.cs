@@ -6,7 +6,7 @@ namespace Antares.Aot.Tests.Differential;
 /// <param name="Mutated">What the mutant makes of it; <c>MUTANT</c> stands for "this mutant is switched on".</param>
 internal sealed record Edit(string File, string Text, string Mutated);
 
-/// <summary>A mistake that the differential test must find.</summary>
+/// <summary>A mistake that the tests must find.</summary>
 internal sealed record Mutant(string Name, params Edit[] Edits);
 
 /// <summary>
@@ -99,6 +99,20 @@ internal static class Mutants
             new Edit(Overlay + "Ops/RemoveOps.cs",
                 "        bool keep = _tree.LookupsOf(in child) > 0;",
                 "        bool keep = _tree.LookupsOf(in child) > 0 && !MUTANT;")),
+    ];
+
+    /// <summary>
+    /// Mistakes that show only after a kill. A name that is missing for a moment is not seen through the mount, since the kernel goes by the
+    /// names that it knows; the next mount sees it.
+    /// </summary>
+    public static readonly Mutant[] FoundByKills =
+    [
+        new("rename-in-two-steps",
+            new Edit(Layers + "UpperRename.cs",
+                "            return PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, 0);",
+                "            if (MUTANT && replaced > DirectoryTable.WhiteoutNode && !isDirectory)\n            {\n"
+                + "                _ = PathOps.Unlinkat(toFd, newName.Pointer, 0);\n                System.Threading.Thread.Sleep(2);\n            }\n\n"
+                + "            return PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, 0);")),
     ];
 
     /// <summary>The class that answers whether a mutant is switched on.</summary>

@@ -42,7 +42,7 @@ internal static class MutatedBinary
     public static Dictionary<string, string> Mutate(Dictionary<string, string> sources)
     {
         var mutated = new Dictionary<string, string>(sources) { ["Antares.Aot/Base/MutantSwitch.cs"] = Mutants.Switch };
-        foreach (Mutant mutant in Mutants.All)
+        foreach (Mutant mutant in Mutants.All.Concat(Mutants.FoundByKills))
             foreach (Edit edit in mutant.Edits)
             {
                 Assert.True(mutated.TryGetValue(edit.File, out string? text), $"mutant {mutant.Name}: there is no {edit.File} any more");

@@ -37,34 +37,21 @@ public sealed class CrashMountTests
     [MountTheory, InlineData(MountKind.AntaresDir), InlineData(MountKind.AntaresFolder)]
     public void EveryAcknowledgedCallIsThereAfterAKill(MountKind kind)
     {
-        const int Clients = 4;
         int kills = TestEnvironment.Long ? 50 : 4;
         var random = new Random(kind == MountKind.AntaresDir ? 1 : 2);
         for (int round = 0; round < kills; round++)
         {
             using var scratch = new ScratchFolder();
             using var mount = new AntaresMount(scratch, kind);
-            foreach (int c in Enumerable.Range(0, Clients))
-                _ = Shell.Run(Probe.Path, ["crashlower", Directory.CreateDirectory(Path.Combine(mount.Lower, $"w{c}")).FullName]).Must();
+            var load = new CrashLoad(scratch, mount, round);
+            load.FillLower();
             string lower = Probe.Digest(mount.Lower, "iD");
             mount.Mount();
-            string[] Client(string verb, int c) => [verb, Path.Combine(mount.Root, $"w{c}"), $"{(round * 10) + c}", scratch.Join($"counter{c}")];
-            Process[] clients = [.. Enumerable.Range(0, Clients).Select(c => Shell.Start(Probe.Path, Client("crashload", c)))];
-            Thread.Sleep(random.Next(20, 400));
-            int pid = mount.ServerPid();
-            _ = Shell.Run("kill", ["-9", pid.ToString()]).Must();
-            foreach (Process client in clients)
-            {
-                string error = client.StandardError.ReadToEnd();
-                Assert.True(client.WaitForExit(20_000), "a client hangs after its server was killed");
-                Assert.True(client.ExitCode == 0, error);
-                client.Dispose();
-            }
-            Assert.True(AntaresMount.WaitGone(pid, 10));
+            load.RunAndKill(random.Next(20, 400));
             // A new mount takes the dead one's place.
             mount.Mount();
-            foreach (int c in Enumerable.Range(0, Clients))
-                Assert.StartsWith("ok ", Shell.Run(Probe.Path, Client("crashcheck", c)).Must());
+            foreach (ShellResult result in load.Check())
+                Assert.StartsWith("ok ", result.Must());
             Parity.CheckAfterwards(mount, scratch, lower, kernelSeesTheSame: true);
         }
     }
