@@ -294,4 +294,18 @@ public sealed class AttributeMountTests
         stat e n => 2
         stat . n => 4
         """);
+
+    /// <summary>A folder source shows its own access times; a dir: source has one time for each node, which a copy keeps.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder, "1"), InlineData(MountKind.AntaresDir, "2")]
+    public void AccessTimesOfEachSource(MountKind kind, string seconds)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "put f x => ok\nutimens f 1 2 => ok\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, $"stat f aM => {seconds}000000000 2000000000\nchmod f 600 => ok\nstat f aM => {seconds}000000000 2000000000\n");
+        mount.Unmount();
+        mount.Mount();
+        _ = Probe.Check(mount.Root, $"stat f aM => {seconds}000000000 2000000000\n");
+    }
 }

@@ -273,17 +273,6 @@ public sealed class DataMountTests
         space d => ok
         """);
 
-    [MountTheory, Mounts]
-    public void InodeFlags(MountKind kind) => Parity.Check(kind, "put f low\n", """
-        put up x => ok
-        open u up RDWR => ok
-        getflags u => 0
-        setflags u 40 => ok
-        getflags u => 40
-        setflags u 0 => ok
-        ioctl u 0x5401 => ENOTTY
-        """);
-
     /// <summary>The file size limit of a process binds writes in the mount too.</summary>
     [MountTheory, Mounts]
     public void FileSizeLimit(MountKind kind) => Parity.Check(kind, "gen low 5000 1\n", """

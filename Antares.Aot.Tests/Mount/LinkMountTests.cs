@@ -206,4 +206,18 @@ public sealed class LinkMountTests
         mount.Mount();
         _ = Probe.Check(mount.Root, "cat d/b => 'low+up!'\nmark i a => ok\ncmp i d/b i => i=\n");
     }
+
+    /// <summary>The layer's file is not touched by it, on kernel overlayfs as on ours.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir), InlineData(MountKind.Kernel)]
+    public void RemovingANameMovesNoTimeOfTheOthers(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using IMountUnderTest mount = Parity.Create(kind, scratch);
+        _ = Probe.Check(mount.Lower, "put a x => ok\nlink a b => ok\nmkdir d => ok\nlink a d/c => ok\n");
+        mount.Mount();
+        const string Times = "stat -c '%z %y' b d/c";
+        string before = Shell.Bash(Times, directory: mount.Root).Must();
+        _ = Probe.Check(mount.Root, "unlink a => ok\n");
+        Assert.Equal(before, Shell.Bash(Times, directory: mount.Root).Must());
+    }
 }

@@ -135,6 +135,47 @@ public sealed class MountOptionMountTests
         Assert.Contains("unknown option 'unheard'", result.Error);
     }
 
+    /// <summary>Under a PREFIX, and below DESTDIR as for a package: what it says is what is there, and uninstall leaves no file of it.</summary>
+    [MountTheory, InlineData(false), InlineData(true)]
+    public void InstalledUnderAPrefix(bool staged)
+    {
+        using var scratch = new ScratchFolder();
+        ShellResult result = Shell.Run("unshare", ["--mount", "--propagation", "private", "/bin/bash", "-c", """
+            set -euo pipefail
+            cd "$S"
+            sbin=$(readlink -f /sbin)
+            if [ -z "${DESTDIR:-}" ]; then
+                mkdir sbin.u sbin.w
+                mount -t overlay o -o "lowerdir=$sbin,upperdir=$PWD/sbin.u,workdir=$PWD/sbin.w" "$sbin"
+            fi
+            export ANTARES_BIN=$BIN
+            cd "$REPO"
+            ./build.sh install "$S/a prefix"
+            to="${DESTDIR:-}$S/a prefix/bin/antares-aot"
+            cmp "$to" "$BIN"; stat -c '%a %F' "$to"; "$to" --version >/dev/null
+            readlink "${DESTDIR:-}$sbin/mount.fuse.antares-aot"
+            ./build.sh install "$S/a prefix/" 2>/dev/null
+            ./build.sh uninstall "$S/other" 2>/dev/null || echo "not there"
+            ls "${DESTDIR:-}$sbin/mount.fuse.antares-aot"
+            ./build.sh uninstall "$S/a prefix"
+            ./build.sh uninstall "$S/a prefix" && echo again || echo "gone"
+            [ -n "${DESTDIR:-}" ] || [ ! -e "$sbin/mount.fuse.antares-aot" ]
+            find "${DESTDIR:-$S/a prefix}" ! -type d
+            """], 60, environment: [("S", scratch.Path), ("BIN", TestEnvironment.Binary), ("REPO", TestEnvironment.Repository), ("DESTDIR", staged ? scratch.Join("stage") : "")]);
+        string bin = $"{scratch.Path}/a prefix/bin/antares-aot", helper = $"{(staged ? scratch.Join("stage") : "")}{Shell.Run("readlink", ["-f", "/sbin"]).Must().Trim()}/mount.fuse.antares-aot";
+        Assert.Equal($"755 regular file\n{bin}\nnot there\n{helper}\ngone\n", result.Must());
+        string target = (staged ? scratch.Join("stage") : "") + bin;
+        Assert.Equal($"""
+            installed {target}
+            installed {helper}, for mount -t fuse.antares-aot
+            ./build.sh uninstall {scratch.Path}/a prefix takes both away
+            removed {helper}
+            removed {target}
+            build.sh: there is no {target}; give the PREFIX that it was installed with
+
+            """, result.Error);
+    }
+
     [MountFact]
     public void StaticLinksShowOne()
     {

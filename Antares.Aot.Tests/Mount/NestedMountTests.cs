@@ -95,6 +95,13 @@ public sealed class NestedMountTests
         ours.Unmount();
         ours.Mount();
         Parity.AssertSameTree("a plain folder", expected, "after the remount", Probe.Digest(ours.Root, "tT"));
+        ours.Unmount();
+        // Its whiteouts are files with attributes; kernel overlayfs reads them in a lower layer.
+        Assert.Contains("trusted.overlay.whiteout", Shell.Bash("getfattr -d -m - -R . 2>/dev/null; true", directory: ours.Upper).Must());
+        string reader = above.Make("reader");
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"ro,redirect_dir=follow,lowerdir={ours.Upper}:{ours.Lower}", reader]).Must();
+        Parity.AssertSameTree("a plain folder", expected, "kernel overlayfs with our upper as its first lower", Probe.Digest(reader, "tT"));
+        _ = Shell.Run("umount", [reader]).Must();
     }
 
     /// <summary>Kernel overlayfs takes our mount as a lower layer, and refuses it as upper, as it refuses overlayfs: no whiteout can be made there.</summary>

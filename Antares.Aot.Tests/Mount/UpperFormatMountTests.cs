@@ -274,6 +274,78 @@ public sealed class UpperFormatMountTests
     }
 
     /// <summary>
+    /// Whiteouts in xattr form, as in layers that were made where no device can be: kernel overlayfs shows the same over the same layers, with
+    /// <c>userxattr</c> those of the user. namespace. The other namespace's marks are attributes to it; we obey both.
+    /// </summary>
+    [MountTheory, InlineData("trusted", false), InlineData("trusted", true), InlineData("user", false), InlineData("user", true)]
+    public void WhiteoutsInXattrForm(string prefix, bool userXattr)
+    {
+        using var scratch = new ScratchFolder();
+        using var kernel = new KernelOverlay(scratch);
+        _ = Probe.Check(kernel.Lower, AllOk("""
+            put rootw low
+            put keep low
+            mkdirp m/dir/in
+            put m/a low
+            put m/content low
+            put m/emptyvalue low
+            mkdirp m/sub/deep
+            put m/sub/s low
+            mkdir o
+            put o/a low
+            mkdir plain
+            put plain/f low
+            """));
+        string top = scratch.Make("top");
+        _ = Probe.Check(top, AllOk("""
+            setxattr . PREFIX.overlay.opaque x
+            put rootw ""
+            setxattr rootw PREFIX.overlay.whiteout y
+            mkdir m
+            setxattr m PREFIX.overlay.opaque x
+            put m/a ""
+            setxattr m/a PREFIX.overlay.whiteout y
+            put m/new new
+            put m/content full
+            setxattr m/content PREFIX.overlay.whiteout y
+            put m/dir ""
+            setxattr m/dir PREFIX.overlay.whiteout y
+            put m/emptyvalue ""
+            setxattr m/emptyvalue PREFIX.overlay.whiteout ""
+            mkdir m/sub
+            setxattr m/sub PREFIX.overlay.opaque x
+            put m/sub/s ""
+            setxattr m/sub/s PREFIX.overlay.whiteout y
+            put m/sub/empty ""
+            mkdir o
+            setxattr o PREFIX.overlay.opaque y
+            put o/b top
+            """.Replace("PREFIX", prefix)));
+        _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"ro,lowerdir={top}:{kernel.Lower}{(userXattr ? ",userxattr" : "")}", kernel.Root]).Must();
+        string tree = Probe.Digest(kernel.Root, "T");
+        _ = Shell.Run("umount", [kernel.Root]).Must();
+        using var ours = new AntaresMount(scratch, MountKind.AntaresFolder, "--layer", top);
+        ours.Mount();
+        string seen = Probe.Digest(ours.Root, "T");
+        _ = Probe.Check(ours.Root, """
+            stat rootw => ENOENT
+            stat m/a => ENOENT
+            stat m/dir => ENOENT
+            stat m/emptyvalue => ENOENT
+            cat m/content => 'full'
+            cat m/new => 'new'
+            cat keep => 'low'
+            ls m/sub => [2] 'deep:d' 'empty:f'
+            ls o => [1] 'b:f'
+            listxattr m/content => [0]
+            """);
+        if (prefix == "user" == userXattr)
+            Parity.AssertSameTree("kernel overlayfs", tree, "our mount", seen);
+        else
+            Assert.Contains("./m/a f ", tree);
+    }
+
+    /// <summary>
     /// Files named .wh.NAME, as the layers of container images have them, count where that is asked for: kernel overlayfs shows the same over the
     /// same layers with its own marks.
     /// </summary>

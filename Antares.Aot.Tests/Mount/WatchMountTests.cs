@@ -63,6 +63,30 @@ public sealed class WatchMountTests
         fanevents dir NAMES
         """);
 
+    /// <summary>
+    /// Without handles a whole mount or file system is watched like an object. With them an object or a directory is; a file system whose f_fsid says
+    /// nothing is not (ENODEV), as kernel overlayfs, of whose handles nothing can be opened, is not (EOPNOTSUPP).
+    /// </summary>
+    [MountTheory, Mounts]
+    public void FanotifyOfObjectsAndFileSystems(MountKind kind) => Parity.Check(kind, Lower, $"""
+        fanrange f inode => ok
+        fanrange . mount => ok
+        fanrange . filesystem => ok
+        fanrange f inode FID => ok
+        fanrange d inode FID => ok
+        fanrange . filesystem FID => {(kind == MountKind.Plain ? "ok" : kind.IsFuseEngine() ? "ENODEV" : "EOPNOTSUPP")}
+        """);
+
+    /// <summary>What uuid= of kernel overlayfs sets there and nothing sets here.</summary>
+    [MountTheory, InlineData(""), InlineData("uuid=on"), InlineData("uuid=null")]
+    public void TheFileSystemsIdIsZero(string option)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        _ = mount.Try("mount", "-o", $"lowerdir={mount.Lower},upperdir={mount.Upper},workdir={mount.Work}{(option.Length > 0 ? "," : "")}{option}", mount.Root).Must();
+        Assert.Equal("0\n", Shell.Run("stat", ["-f", "-c", "%i", mount.Root]).Must());
+    }
+
     [MountTheory, Mounts]
     public void Leases(MountKind kind) => Parity.Check(kind, Lower, """
         open r f RDONLY

@@ -60,7 +60,7 @@ public static class ForeignOptions
         new("index", "on|off", "hard links of lower files stay linked without an index", "on"),
         new("nfs_export", "off", "there is no export"),
         new("xino", "on|off|auto", "inode numbers are always unique and stay over remounts"),
-        new("uuid", "on|off|null|auto", "f_fsid is the upper's", "on|off|null"),
+        new("uuid", "on|off|null|auto", "f_fsid is 0, as on every FUSE mount", "on|off|null"),
         new("verity", "off", "no digests are kept"),
         new("override_creds", null, "layers are always accessed as the user that mounted"),
         new("timeout", "*", "what the kernel keeps is told of every change made through the mount; layers are taken to be still"),

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <linux/fs.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 
 int waiting;
 
@@ -175,6 +176,24 @@ bool file_command(const Line *line)
         if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) { say_errno(); return true; }
         flags = (flags & ~mask) | wanted;
         say_result(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+    }
+    else if (is(line, "getproject")) {
+        struct fsxattr extended;
+        if (ioctl(fd, FS_IOC_FSGETXATTR, &extended) < 0) say_errno();
+        else say("%u%s", extended.fsx_projid, extended.fsx_xflags & FS_XFLAG_NODUMP ? " nodump" : "");
+    }
+    else if (is(line, "setproject")) {
+        /* setproject FD ID [nodump] */
+        struct fsxattr extended;
+        if (ioctl(fd, FS_IOC_FSGETXATTR, &extended) < 0) { say_errno(); return true; }
+        extended.fsx_projid = (unsigned)number(line, 2, 0);
+        extended.fsx_xflags = (extended.fsx_xflags & ~(unsigned)FS_XFLAG_NODUMP) | (line->count > 3 ? FS_XFLAG_NODUMP : 0);
+        say_result(ioctl(fd, FS_IOC_FSSETXATTR, &extended));
+    }
+    else if (is(line, "readnow")) {
+        char byte;
+        struct iovec to = { &byte, 1 };
+        say_result(preadv2(fd, &to, 1, 0, RWF_NOWAIT));
     }
     else if (is(line, "ioctl")) { char space[4096]; say_result(ioctl(fd, (unsigned long)number(line, 2, 0), space)); }
     else if (is(line, "namemax")) {

@@ -67,6 +67,16 @@ static void fanotify_watch(const char *name, const char *path, bool names)
     say("ok");
 }
 
+/* How much is watched, and whether events name objects by handles, which asks for a file system id. */
+static void fanotify_range(const char *path, const char *range, bool names)
+{
+    unsigned mark = FAN_MARK_ADD | (*range == 'm' ? FAN_MARK_MOUNT : *range == 'f' ? FAN_MARK_FILESYSTEM : 0);
+    int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | (names ? FAN_REPORT_FID : 0), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) { say_errno(); return; }
+    say_result(fanotify_mark(fd, mark, FAN_OPEN | FAN_MODIFY, AT_FDCWD, path));
+    close(fd);
+}
+
 static void open_handle(const char *name, const char *path)
 {
     union { struct file_handle handle; char room[sizeof(struct file_handle) + MAX_HANDLE_SZ]; } at = { .handle.handle_bytes = MAX_HANDLE_SZ };
@@ -90,6 +100,7 @@ bool watch_command(const Line *line)
         else { fd_store(a, fd); say("ok"); }
     } else if (is(line, "events")) inotify_read(fd_named(a));
     else if (is(line, "fanwatch")) fanotify_watch(a, b, line->count > 3);
+    else if (is(line, "fanrange")) fanotify_range(a, b, line->count > 3); /* fanrange PATH inode|mount|filesystem [FID] */
     else if (is(line, "fanevents")) fanotify_read(fd_named(a), line->count > 2);
     else if (is(line, "lease")) say_result(fcntl(fd_named(a), F_SETLEASE, *b == 'r' ? F_RDLCK : *b == 'w' ? F_WRLCK : F_UNLCK));
     else if (is(line, "openhandle")) open_handle(a, b);
