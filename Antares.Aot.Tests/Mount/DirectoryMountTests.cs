@@ -36,6 +36,28 @@ public sealed class DirectoryMountTests
         churn d 1000 => ok
         """, otherTree: "the rounds of the churn differ with the size of the kernel's answers");
 
+    /// <summary>
+    /// A reader that began after names were made sees them, also when another one, which began before, comes to its end meanwhile: what the kernel
+    /// keeps of that one's listing lacks them. Where the readers stand is chance, so that it takes several directories.
+    /// </summary>
+    [MountTheory, Mounts]
+    public void AReaderSeesWhatWasThereWhenItBegan(MountKind kind) => Parity.Check(kind, "mkdir low\nput low/x y\n", """
+        tworeaders low => ok
+        """ + string.Concat(Enumerable.Range(0, 12).Select(i => $"\nmkdir d{i} => ok\ntworeaders d{i} => ok")));
+
+    /// <summary>
+    /// A reader whose last name is removed goes on, also where what the kernel keeps of the others' listings ends with a page: it would take him for
+    /// one that has read all.
+    /// </summary>
+    [MountTheory, Mounts(KernelEngineToo = true)]
+    public void ListingsThatFillPages(MountKind kind) => Parity.Check(kind, "mkdir low\nput low/x y\n", """
+        mkdir d => ok
+        fullpages d => ok
+        fullpages d => ok
+        unlink low/x => ok
+        fullpages low => ok
+        """);
+
     /// <summary>A name that is replaced while a directory is read was never away, so it is seen, and once.</summary>
     [MountTheory, Mounts]
     public void NamesThatAreReplacedAreSeenOnce(MountKind kind) => Parity.Check(kind, "mkdir d\nmany d s 2000\nmkdir e\nmany e s 2000\n", """

@@ -87,6 +87,24 @@ public sealed class RequestMountTests
         });
     }
 
+    /// <summary>
+    /// What the kernel keeps of a listing that nobody reads to its end must not be in the way of the next ones (<see cref="Layers.KeptListing"/>):
+    /// the first after a change completes it, the second is kept.
+    /// </summary>
+    [MountFact]
+    public void AListingThatWasLeftIsKeptAgainAfterAChange()
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Tree(scratch, MountKind.AntaresDir);
+        _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "300"]).Must();
+        WhileCachesAreKept(mount, () =>
+        {
+            _ = Probe.Check(mount.Root, "open d new0 RDONLY|DIRECTORY => ok\ndents d => *\nclose d => ok\nput new0/another x => ok\n");
+            _ = Bash(mount, "for i in 1 2 3; do ls new0; done | md5sum; rm new0/another; for i in 1 2 3; do ls new0; done | md5sum");
+            return Third(mount, "ls new0 | md5sum");
+        });
+    }
+
     /// <summary>The counters agree with what strace sees the server read from the device.</summary>
     [MountFact]
     public void CountersAgreeWithStrace()

@@ -179,7 +179,7 @@ internal sealed unsafe class OverlayInProcess : IDisposable
         while (true)
         {
             Taken taken = new() { Room = each };
-            Errno error = Fs.Directories.Readdir(id, cookie, plus, &Taken.Add, &taken);
+            Errno error = Fs.Directories.Readdir(id, cookie, plus, &Taken.Add, &taken, out _);
             for (int i = 0; i < taken.Count; i++)
             {
                 DirectoryItem item = taken[i];

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Antares.Aot.Layers;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
 
@@ -29,8 +30,8 @@ internal static unsafe partial class FuseOps
         {
             var request = new FuseRequest(req);
             Listing listing = request.StartListing(size);
-            Errno error = request.Fs.Directories.Readdir(ino, (ulong)cookie, plus: false, &Listing.Add, &listing);
-            request.AnswerListing(error, listing, plus: false);
+            Errno error = request.Fs.Directories.Readdir(ino, (ulong)cookie, plus: false, &Listing.Add, &listing, out ListingEnd end);
+            request.AnswerListing(error, ino, ref listing, end, plus: false);
         }
         catch (Exception exception)
         {
@@ -45,8 +46,8 @@ internal static unsafe partial class FuseOps
         {
             var request = new FuseRequest(req);
             Listing listing = request.StartListing(size);
-            Errno error = request.Fs.Directories.Readdir(ino, (ulong)cookie, plus: true, &Listing.AddPlus, &listing);
-            request.AnswerListing(error, listing, plus: true);
+            Errno error = request.Fs.Directories.Readdir(ino, (ulong)cookie, plus: true, &Listing.AddPlus, &listing, out ListingEnd end);
+            request.AnswerListing(error, ino, ref listing, end, plus: true);
         }
         catch (Exception exception)
         {

@@ -1,4 +1,5 @@
 using Antares.Aot.Base;
+using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
@@ -138,13 +139,22 @@ internal readonly unsafe ref struct FuseRequest
     /// <summary>
     /// A listing in the thread's reply buffer. With lookup counts in it (<paramref name="plus"/>), they are given back if the reply is lost.
     /// </summary>
-    public void AnswerListing(Errno error, in Listing listing, bool plus)
+    public void AnswerListing(Errno error, ulong directory, ref Listing listing, ListingEnd end, bool plus)
     {
         // What was accepted must arrive: an error in the middle shows at the next call.
         if (error != Errno.None && listing.Used == 0)
         {
             Answer(error);
             return;
+        }
+
+        if (listing.Used == 0 && end == ListingEnd.DropKept)
+        {
+            _server.DropPages(directory);
+        }
+        else if (listing.Used == 0 && end == ListingEnd.KeepNothing)
+        {
+            listing.EndUnkept();
         }
 
         Close(Errno.None);

@@ -269,6 +269,12 @@ public sealed unsafe class FuseServer
     // be sent by the thread that serves the write: it takes no lock of the inode (fuse_reverse_inval_inode of attributes only).
     private void DropAttributes(ulong nodeId) => _ = Notify.fuse_lowlevel_notify_inval_inode(_session, nodeId, -1, 0); // ENOENT: not cached
 
+    /// <summary>
+    /// Drops what the kernel kept of a directory's listing, before the reply to one who lists it: he holds no page of it meanwhile, and the directory's
+    /// lock is not taken (fuse_reverse_inval_inode). Whoever reads in what was kept has a page for as long as he copies it.
+    /// </summary>
+    internal void DropPages(ulong directory) => _ = Notify.fuse_lowlevel_notify_inval_inode(_session, directory, 0, 0); // ENOENT: nothing was kept
+
     // SEEK_DATA and SEEK_HOLE hold the inode's lock, which neither this nor the writing out of pages takes (fuse_reverse_inval_inode,
     // fuse_launder_folio); the pages of a hole are dropped with it. Other threads serve the writes meanwhile.
     private void WriteOut(ulong nodeId, long start, long length) =>

@@ -60,6 +60,16 @@ internal unsafe struct Listing
         return true;
     }
 
+    /// <summary>
+    /// An end that the kernel does not take for the end of what it kept: less than the head of an entry, in which it looks for none, and not
+    /// nothing, which would tell it (fuse_readdir_uncached and parse_dirfile of fs/fuse/readdir.c).
+    /// </summary>
+    public void EndUnkept()
+    {
+        *(ulong*)Buffer = 0;
+        Used = sizeof(ulong);
+    }
+
     /// <summary>Gives back the lookup counts of a READDIRPLUS reply that did not reach the kernel.</summary>
     public readonly void ForgetAll(LookupOps lookups)
     {

@@ -142,6 +142,20 @@ public sealed unsafe class DirectoryLayer : ILayer
         }
     }
 
+    /// <summary>A reader begins to list a directory (<see cref="KeptListing"/>).</summary>
+    /// <param name="directory">The directory.</param>
+    /// <param name="round">Its round; 0 with an error.</param>
+    /// <returns>None; EIO and others: the directory could not be loaded.</returns>
+    public Errno BeginReader(uint directory, out uint round)
+    {
+        lock (Gate)
+        {
+            Errno error = LoadDirectory(directory);
+            round = error == Errno.None ? _table.BeginReader(directory) : 0;
+            return error;
+        }
+    }
+
     public Errno Next(uint directory, ulong cookie, out LayerEntry entry)
     {
         lock (Gate)

@@ -116,6 +116,9 @@ public struct FolderListing
     public ListingOrder Order;
     public uint Subdirectories;
 
+    /// <summary>What the kernel may have kept of it.</summary>
+    public KeptListing Kept;
+
     /// <summary>0 unknown, 1 no, 2 yes: the directory has a default ACL that its children inherit.</summary>
     public byte DefaultAcl;
 
@@ -146,6 +149,7 @@ public sealed unsafe class DirectoryTable : IDisposable
     private uint _bucketMask;
     private uint _generation;
     private int _namesFreed;
+    private uint _rounds;
 
     // Names may be a hostile tree's or user's, who sees the cookies: with two secrets they do not tell which names would fall together. Where
     // some do all the same, it costs time in proportion to their number (ListingOrder).
@@ -222,6 +226,15 @@ public sealed unsafe class DirectoryTable : IDisposable
 
     public FolderListing* Listing(uint directory) => _listings[_nodes[directory]->Directory];
 
+    /// <summary>A reader of a loaded directory begins.</summary>
+    /// <returns>Its round, 1 to <see cref="ListingRound.Last"/>.</returns>
+    public uint BeginReader(uint directory)
+    {
+        KeptListing* kept = &Listing(directory)->Kept;
+        kept->Begin(kept->WantsRound ? NextRound() : (ushort)0);
+        return kept->Round;
+    }
+
     /// <summary>Finds a name in a loaded directory; 0: none.</summary>
     public uint Find(uint directory, ByteName name)
     {
@@ -289,6 +302,7 @@ public sealed unsafe class DirectoryTable : IDisposable
         dentry->Node = node;
         PushName(index);
         CountSubdirectory(dentry->Parent, node, 1);
+        Listing(dentry->Parent)->Kept.Changed = true;
     }
 
     /// <summary>The entry after a cookie, or false at the end. A removed entry is skipped.</summary>
@@ -317,6 +331,8 @@ public sealed unsafe class DirectoryTable : IDisposable
         _listings.Dispose();
     }
 
+    private ushort NextRound() => (ushort)((_rounds++ % ListingRound.Last) + 1);
+
     private ulong HashOf(uint directory, ByteName name) => name.Hash(_seed + directory);
 
     private void Attach(uint index, uint directory, uint node)
@@ -330,6 +346,7 @@ public sealed unsafe class DirectoryTable : IDisposable
 
         // Both may find no memory: before the name can be found.
         Listing(directory)->Order.Add(_dentries, index);
+        Listing(directory)->Kept.Changed = true;
         if (_dentries.Count > _bucketMask)
         {
             ResizeBuckets((_bucketMask + 1) * 4);
@@ -356,6 +373,7 @@ public sealed unsafe class DirectoryTable : IDisposable
         DropName(index);
         CountSubdirectory(dentry->Parent, dentry->Node, -1);
         Listing(dentry->Parent)->Order.Remove(_dentries, index);
+        Listing(dentry->Parent)->Kept.Changed = true;
     }
 
     private void PushName(uint index)

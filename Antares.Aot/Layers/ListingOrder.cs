@@ -20,7 +20,7 @@ namespace Antares.Aot.Layers;
 public unsafe struct ListingOrder
 {
     /// <summary>Bits of a cookie; the bits above are the merged listing's.</summary>
-    public const int CookieBits = 52;
+    public const int CookieBits = 36;
 
     private const uint Smallest = 8;
     private const uint KeptWhenEmpty = 64;
@@ -36,7 +36,7 @@ public unsafe struct ListingOrder
     /// <summary>Number of names.</summary>
     public uint Count { get; private set; }
 
-    /// <summary>The cookie that a name's hash gives, 1 to 2^52 - 1. Two names of one directory may share it: <see cref="Add"/> then takes the next.</summary>
+    /// <summary>The cookie that a name's hash gives, 1 to 2^36 - 1. Two names of one directory may share it: <see cref="Add"/> then takes the next.</summary>
     public static ulong CookieOf(ulong hash)
     {
         ulong cookie = hash >> (64 - CookieBits);

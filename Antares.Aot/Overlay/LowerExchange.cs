@@ -69,6 +69,7 @@ public sealed unsafe class LowerExchange(MergedTree tree)
                 return Errno.EAGAIN;
             }
 
+            _tree.WasExchanged |= show != null;
             for (int i = 0; i < names.Length; i++)
             {
                 shown[i] = Look(slot, names[i], show != null);
@@ -171,6 +172,11 @@ public sealed unsafe class LowerExchange(MergedTree tree)
         if (_tree.Resolve(id, out Target directory) != Errno.None || !directory.HasUpper || !_tree.LowersOf(in directory).Contains(part))
         {
             return result;
+        }
+
+        if (isChange && _tree.Upper.Table.IsLoaded(directory.Upper))
+        {
+            _tree.Upper.Table.Listing(directory.Upper)->Kept.Changed = true;
         }
 
         if (directory.Record != 0)

@@ -30,7 +30,8 @@ public struct MergedName
 /// </summary>
 /// <remarks>
 /// <code>
-/// cookie bits 62..52: section: 0 "." and "..", 1..n the n-th lower part, 2000 the upper; bits 51..0: the layer's own cookie
+/// cookie bits 62..52: section: 0 "." and "..", 1..n the n-th lower part, 2000 the upper; bits 51..36: the reader's round, not to be seen
+/// here (ListingRound); bits 35..0: the layer's own cookie
 /// </code>
 /// </remarks>
 public sealed unsafe class MergedListing

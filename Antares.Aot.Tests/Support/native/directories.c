@@ -1,5 +1,6 @@
 /* Listings: what is there, and what readdir promises while names come and go. */
 #include "fsprobe.h"
+#include <limits.h>
 #include <sys/syscall.h>
 
 char type_letter(mode_t mode);
@@ -137,6 +138,121 @@ static void check_churn(const char *path, long stable)
     else say("ok");
 }
 
+/* What one reader saw of the names c0, c1, … (made), n0, … (old) and g0, … (gone). */
+enum { MADE = 25, OLD = 40, GONE = 8 };
+typedef struct { int made[MADE], old[OLD], gone[GONE]; long names; } Seen;
+
+/* Reads until at least so many names were seen; few of them with each call. False at the end. */
+static bool read_some(int fd, Seen *seen, long names)
+{
+    char buffer[200];
+    while (seen->names < names) {
+        long n = syscall(SYS_getdents64, fd, buffer, sizeof buffer);
+        if (n <= 0) return false;
+        for (long at = 0; at < n; at += ((Entry *)(buffer + at))->reclen) {
+            const char *name = ((Entry *)(buffer + at))->name;
+            int number = atoi(name + 1);
+            seen->names++;
+            if (name[0] == 'c') seen->made[number % MADE]++;
+            else if (name[0] == 'n') seen->old[number % OLD]++;
+            else if (name[0] == 'g') seen->gone[number % GONE]++;
+        }
+    }
+    return true;
+}
+
+static bool make_some(const char *path, char letter, int count, bool take_away)
+{
+    char name[PATH_MAX];
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "%s/%c%d", path, letter, i);
+        int fd = take_away ? -1 : open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+        if (take_away ? unlink(name) < 0 : fd < 0) return false;
+        if (fd >= 0) close(fd);
+    }
+    return true;
+}
+
+/*
+ * tworeaders DIRECTORY: one reads a half of it, names are made and others removed, a second begins, the first comes to its end, and then the
+ * second. That one must see each name that was there when it began, once, and none that was not; whoever begins after them too.
+ */
+static void two_readers(const char *path)
+{
+    Seen first = { 0 }, second = { 0 }, third = { 0 };
+    if (!make_some(path, 'n', OLD, false) || !make_some(path, 'g', GONE, false)) { say_errno(); return; }
+    int a = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    read_some(a, &first, (OLD + GONE) / 2);
+    if (!make_some(path, 'c', MADE, false) || !make_some(path, 'g', GONE, true)) { say_errno(); return; }
+    int b = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    read_some(b, &second, 6);
+    read_some(a, &first, LONG_MAX);
+    read_some(b, &second, LONG_MAX);
+    int c = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    read_some(c, &third, LONG_MAX);
+    close(a); close(b); close(c);
+    long missing = 0, twice = 0, ghosts = 0;
+    for (int i = 0; i < MADE; i++) { missing += !second.made[i] + !third.made[i]; twice += (second.made[i] > 1) + (third.made[i] > 1); }
+    for (int i = 0; i < OLD; i++) { missing += !first.old[i] + !second.old[i] + !third.old[i]; twice += (first.old[i] > 1) + (second.old[i] > 1) + (third.old[i] > 1); }
+    for (int i = 0; i < GONE; i++) ghosts += second.gone[i] + third.gone[i];
+    if (missing || twice || ghosts) say("missing %ld, twice %ld, ghosts %ld", missing, twice, ghosts);
+    else say("ok");
+}
+
+/*
+ * fullpages DIRECTORY: a reader stands behind a name that is removed, and somebody else lists the directory, whose entries fill a page to its last byte.
+ * The reader must see every other name once. Also with one entry more and one less, and with two pages.
+ */
+static void full_pages(const char *path)
+{
+    enum { ENTRY = 32, MOST = 1200 }; /* of a name of 1 to 8 bytes */
+    long page = sysconf(_SC_PAGESIZE), wrong = 0;
+    static int seen[MOST + 1];
+    char name[PATH_MAX], buffer[200], whole[32768];
+    for (int more = -1; more <= 1; more++) {
+        int count = (int)(page / ENTRY) * (more == 1 ? 2 : 1) - 2 + (more == -1 ? -1 : 0), made = 0, last = -1;
+        if (count > MOST) { say("pages of %ld bytes are too large for this", page); return; }
+        for (; made < count; made++) {
+            snprintf(name, sizeof name, "%s/f%06d", path, made);
+            int fd = open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+            if (fd < 0) { say_errno(); return; }
+            close(fd);
+        }
+        memset(seen, 0, sizeof seen);
+        int reader = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), other;
+        for (int rest = 0; rest < 2; rest++) {
+            long n;
+            while ((n = syscall(SYS_getdents64, reader, buffer, sizeof buffer)) > 0) {
+                for (long at = 0; at < n; at += ((Entry *)(buffer + at))->reclen) {
+                    const char *found = ((Entry *)(buffer + at))->name;
+                    if (found[0] == 'f') seen[last = atoi(found + 1)]++;
+                }
+                if (!rest && last >= 0) break;
+            }
+            if (rest) break;
+            snprintf(name, sizeof name, "%s/f%06d", path, last);
+            if (unlink(name) < 0) { say_errno(); close(reader); return; }
+            snprintf(name, sizeof name, "%s/f%06d", path, count);
+            int fd = open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+            if (fd >= 0) close(fd);
+            for (int time = 0; time < 2; time++) {
+                other = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                while (syscall(SYS_getdents64, other, whole, sizeof whole) > 0) { }
+                close(other);
+            }
+        }
+        close(reader);
+        for (int i = 0; i < count; i++) wrong += seen[i] != 1;
+        wrong += seen[count] > 1;
+        for (int i = 0; i <= count; i++) {
+            snprintf(name, sizeof name, "%s/f%06d", path, i);
+            unlink(name);
+        }
+    }
+    if (wrong) say("wrong %ld", wrong);
+    else say("ok");
+}
+
 /*
  * Changes each name as it is seen, in one pass of small reads: to a new name ("rename"), to another file under the same name ("remake": by
  * unlink and creation, "replace": by a rename over it). The pass must end, and with "replace" show each name once, since none was ever away.
@@ -230,6 +346,8 @@ bool directory_command(const Line *line)
     else if (is(line, "dino")) check_inos(a);
     else if (is(line, "telldir")) check_telldir(a);
     else if (is(line, "churn")) check_churn(a, number(line, 2, 0));
+    else if (is(line, "tworeaders")) two_readers(a);
+    else if (is(line, "fullpages")) full_pages(a);
     else if (is(line, "changescan")) check_change_scan(a, arg(line, 2));
     else if (is(line, "unlinkscan")) check_unlink_scan(a);
     else if (is(line, "rewind")) check_rewind(a);

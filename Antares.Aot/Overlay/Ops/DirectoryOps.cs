@@ -27,24 +27,47 @@ public sealed unsafe class DirectoryOps
     /// <param name="plus">True to give each entry with its attributes and count a reference to it.</param>
     /// <param name="add">Takes one entry; false when there is no room for it (it is not counted then).</param>
     /// <param name="context">Handed to <paramref name="add"/>.</param>
+    /// <param name="end">With no entry taken and no error: how to tell that there is none.</param>
     /// <returns>None, also when the room was used up; ESTALE; EIO: a layer could not be read.</returns>
-    public Errno Readdir(ulong nodeId, ulong cookie, bool plus, delegate*<void*, DirectoryItem*, bool> add, void* context)
+    public Errno Readdir(
+        ulong nodeId, ulong cookie, bool plus, delegate*<void*, DirectoryItem*, bool> add, void* context, out ListingEnd end)
     {
+        var reader = new Reader
+        {
+            Round = ListingRound.Of(cookie),
+            Place = ListingRound.PlaceOf(cookie),
+            Plus = plus,
+            Add = add,
+            Context = context,
+        };
+        end = ListingEnd.Plain;
+        Errno error;
+
         // A directory of the bottom layer that nobody changed is read without the lock; its listing never changes once loaded.
         if (_tree.TryPure(nodeId, out _, out uint node, out uint slot) && _tree.IsBottom(slot))
         {
             Target pure = new() { NodeId = nodeId, Lower = new LowerRef(slot, node) };
-            return List(ref pure, ref cookie, plus, add, context, locked: false);
+            error = List(in pure, ref reader);
+            return error == Errno.None && !reader.Gave ? EndOfLower(in pure, out end) : error;
         }
 
+        reader.Locked = true;
         lock (_tree.Gate)
         {
-            Errno error;
             do
             {
                 // Goes on after the last entry that was given away.
                 error = _tree.Resolve(nodeId, out Target directory);
-                error = error == Errno.None ? List(ref directory, ref cookie, plus, add, context, locked: true) : error;
+                if (error == Errno.None && reader.Place == 0 && directory.HasUpper)
+                {
+                    error = _tree.Upper.BeginReader(directory.Upper, out reader.Round);
+                }
+
+                error = error == Errno.None ? List(in directory, ref reader) : error;
+                if (error == Errno.None && !reader.Gave)
+                {
+                    error = EndOf(in directory, in reader, out end);
+                }
             }
             while (_tree.Lowers.LoadLacking(ref error));
 
@@ -83,13 +106,66 @@ public sealed unsafe class DirectoryOps
         return Failure.Note("upper", "fsync (directory)", synced == Errno.EBADF ? FileIo.Syncfs(_tree.Upper.Access.RootFd) : synced);
     }
 
-    private Errno List(
-        ref Target directory, ref ulong cookie, bool plus, delegate*<void*, DirectoryItem*, bool> add, void* context, bool locked)
+    // Nothing was left to give: with each answer there is room for one entry at least.
+    private Errno EndOf(ref readonly Target directory, ref readonly Reader reader, out ListingEnd end)
+    {
+        if (!directory.HasUpper)
+        {
+            return EndOfLower(in directory, out end);
+        }
+
+        end = _tree.Upper.Table.IsLoaded(directory.Upper)
+            ? _tree.Upper.Table.Listing(directory.Upper)->Kept.End(reader.Round, reader.Place)
+            : ListingEnd.KeepNothing;
+        return Errno.None;
+    }
+
+    // What no upper has does not change, unless a layer was exchanged: then somebody may stand at a place that is no more.
+    private Errno EndOfLower(ref readonly Target directory, out ListingEnd end)
+    {
+        end = ListingEnd.Plain;
+        if (!_tree.WasExchanged)
+        {
+            return Errno.None;
+        }
+
+        ulong bytes = KeptListing.After(KeptListing.After(0, 1), 2);
+        ulong place = 0;
+        Errno error;
+        while ((error = _listing.Next(in directory, place, out MergedName name)) == Errno.None)
+        {
+            bytes = KeptListing.After(bytes, name.Name.Length);
+            place = name.Cookie;
+        }
+
+        end = KeptListing.FillsPages(bytes) ? ListingEnd.DropKept : ListingEnd.Plain;
+        return error == Errno.ENOENT ? Errno.None : error;
+    }
+
+    private bool Give(ref readonly Target directory, ref Reader reader, DirectoryItem* item, ulong place)
+    {
+        item->NextCookie = place | ListingRound.Bits(reader.Round);
+        if (!reader.Add(reader.Context, item))
+        {
+            return false;
+        }
+
+        if (directory.HasUpper && _tree.Upper.Table.IsLoaded(directory.Upper))
+        {
+            _tree.Upper.Table.Listing(directory.Upper)->Kept.Gave(reader.Round, reader.Place, place, item->Name.Length);
+        }
+
+        reader.Place = place;
+        reader.Gave = true;
+        return true;
+    }
+
+    private Errno List(ref readonly Target directory, ref Reader reader)
     {
         DirectoryItem item = default;
-        if (cookie < 2)
+        if (reader.Place < 2)
         {
-            Errno error = Dots(ref directory, ref cookie, &item, add, context, locked, out bool full);
+            Errno error = Dots(in directory, ref reader, &item, out bool full);
             if (error != Errno.None || full)
             {
                 return error;
@@ -98,7 +174,7 @@ public sealed unsafe class DirectoryOps
 
         while (true)
         {
-            Errno error = _listing.Next(in directory, cookie <= 2 ? 0 : cookie, out MergedName name);
+            Errno error = _listing.Next(in directory, reader.Place <= 2 ? 0 : reader.Place, out MergedName name);
             if (error == Errno.ENOENT)
             {
                 return Errno.None;
@@ -109,7 +185,7 @@ public sealed unsafe class DirectoryOps
                 return error;
             }
 
-            error = Fill(in directory, in name, plus, locked, &item, out Target child);
+            error = Fill(in directory, in name, reader.Plus, reader.Locked, &item, out Target child);
             if (error == Errno.ESTALE)
             {
                 error = NameAlone(in name, &item, ref child);
@@ -118,7 +194,7 @@ public sealed unsafe class DirectoryOps
             if (error == Errno.ENOENT)
             {
                 // Gone from a folder that was changed behind our back.
-                cookie = name.Cookie;
+                reader.Place = name.Cookie;
                 continue;
             }
 
@@ -133,7 +209,7 @@ public sealed unsafe class DirectoryOps
                 _tree.RaiseLookups(in child);
             }
 
-            if (!add(context, &item))
+            if (!Give(in directory, ref reader, &item, name.Cookie))
             {
                 if (item.NodeId != NodeId.None)
                 {
@@ -142,8 +218,6 @@ public sealed unsafe class DirectoryOps
 
                 return Errno.None;
             }
-
-            cookie = name.Cookie;
         }
     }
 
@@ -162,14 +236,7 @@ public sealed unsafe class DirectoryOps
         }
     }
 
-    private Errno Dots(
-        ref Target directory,
-        ref ulong cookie,
-        DirectoryItem* item,
-        delegate*<void*, DirectoryItem*, bool> add,
-        void* context,
-        bool locked,
-        out bool full)
+    private Errno Dots(ref readonly Target directory, ref Reader reader, DirectoryItem* item, out bool full)
     {
         full = false;
         stat attributes;
@@ -177,7 +244,7 @@ public sealed unsafe class DirectoryOps
         Errno error = _attributes.Get(in directory, &attributes);
         if (error == Errno.None)
         {
-            error = ParentIno(in directory, attributes.st_ino, locked, out above);
+            error = ParentIno(in directory, attributes.st_ino, reader.Locked, out above);
         }
 
         if (error != Errno.None)
@@ -185,18 +252,17 @@ public sealed unsafe class DirectoryOps
             return error;
         }
 
-        for (; cookie < 2; cookie++)
+        while (reader.Place < 2)
         {
-            byte* text = Literal.Pointer(cookie == 0 ? "."u8 : ".."u8);
-            item->Name = new ByteName(text, (int)cookie + 1);
-            item->NextCookie = cookie + 1;
+            byte* text = Literal.Pointer(reader.Place == 0 ? "."u8 : ".."u8);
+            item->Name = new ByteName(text, (int)reader.Place + 1);
             item->NodeId = NodeId.None;
             item->Type = FileType.Directory;
-            item->StIno = cookie == 0 ? attributes.st_ino : above;
+            item->StIno = reader.Place == 0 ? attributes.st_ino : above;
             item->Attributes = default;
             item->Attributes.st_ino = item->StIno;
             item->Attributes.st_mode = FileTypes.ToMode(FileType.Directory);
-            if (!add(context, item))
+            if (!Give(in directory, ref reader, item, reader.Place + 1))
             {
                 full = true;
                 return Errno.None;
@@ -262,7 +328,6 @@ public sealed unsafe class DirectoryOps
     private Errno Fill(ref readonly Target directory, ref readonly MergedName name, bool plus, bool locked, DirectoryItem* item, out Target child)
     {
         item->Name = name.Name;
-        item->NextCookie = name.Cookie;
         item->Type = name.Type;
         item->NodeId = NodeId.None;
         child = default;
@@ -344,5 +409,23 @@ public sealed unsafe class DirectoryOps
         }
 
         return error;
+    }
+
+    /// <summary>One READDIR while it is served.</summary>
+    private ref struct Reader
+    {
+        public uint Round;
+
+        /// <summary>Of the last entry that was given, or had nothing to give.</summary>
+        public ulong Place;
+        public bool Plus;
+        public delegate*<void*, DirectoryItem*, bool> Add;
+        public void* Context;
+
+        /// <summary>The gate is held.</summary>
+        public bool Locked;
+
+        /// <summary>An entry was given.</summary>
+        public bool Gave;
     }
 }
