@@ -49,6 +49,7 @@ public sealed class LayersKeptListingTests
         Assert.Equal(ListingEnd.DropKept, _kept.End(5, 1));
         Assert.False(_kept.WantsRound);
         Assert.Equal(ListingEnd.DropKept, Read(6, "a"));
+        Assert.Equal(5, _kept.Round);
         Assert.True(_kept.WantsRound);
     }
 
@@ -60,9 +61,37 @@ public sealed class LayersKeptListingTests
         _kept.Gave(5, 0, 1, 1);
         _kept.Gave(5, 7, 8, 1);
         Assert.Equal(ListingEnd.Plain, _kept.End(5, 8));
-        _kept.Changed = true;
-        Assert.False(_kept.WantsRound);
+        Assert.Equal(ListingEnd.Plain, _kept.End(5, 1));
     }
+
+    /// <summary>The kernel may learn of a told end after the change: who begins then must not share the round, whoever else has begun meanwhile.</summary>
+    [Fact]
+    public void AnEndThatWasToldEndsTheRoundForAllAfterAChange()
+    {
+        _ = Read(5, "a", "b");
+        _kept.Begin(6);
+        Assert.Equal(5, _kept.Round);
+        _kept.Changed = true;
+        _kept.Begin(7);
+        Assert.Equal(7, _kept.Round);
+    }
+
+    /// <summary>Two readers with a change between their beginnings and their ends: the second to end must not open the round that the first ended.</summary>
+    [Fact]
+    public void ARoundThatWasEndedStaysEnded()
+    {
+        _kept.Begin(5);
+        _kept.Begin(6);
+        _kept.Gave(5, 0, 1, 1);
+        _kept.Changed = true;
+        Assert.Equal(ListingEnd.DropKept, _kept.End(5, 1));
+        Assert.Equal(ListingEnd.DropKept, _kept.End(5, 1));
+        Assert.True(_kept.WantsRound);
+    }
+
+    /// <summary>A reader that began before the directory came to the upper: what it was given is not known.</summary>
+    [Fact]
+    public void AnEndWithoutABeginningIsNotTrusted() => Assert.Equal(ListingEnd.DropKept, _kept.End(0, 4));
 
     [Fact]
     public void EntriesThatFillPagesAreDropped()

@@ -170,6 +170,16 @@ internal sealed unsafe class OverlayInProcess : IDisposable
         return error;
     }
 
+    /// <summary>The first request of a listing that goes no further.</summary>
+    public Errno Begin(ulong id)
+    {
+        Taken taken = new() { Room = 3 };
+        return Fs.Directories.Readdir(id, 0, false, &Taken.Add, &taken, out _);
+    }
+
+    /// <summary>How the end of the last listing was to be told.</summary>
+    public ListingEnd LastEnd { get; private set; }
+
     /// <summary>Lists a directory, a few entries a request.</summary>
     public Errno List(ulong id, bool plus, out List<(string Name, ulong Id, stat Attributes)> entries, int each = 3)
     {
@@ -179,7 +189,7 @@ internal sealed unsafe class OverlayInProcess : IDisposable
         while (true)
         {
             Taken taken = new() { Room = each };
-            Errno error = Fs.Directories.Readdir(id, cookie, plus, &Taken.Add, &taken, out _);
+            Errno error = Fs.Directories.Readdir(id, cookie, plus, &Taken.Add, &taken, out ListingEnd end);
             for (int i = 0; i < taken.Count; i++)
             {
                 DirectoryItem item = taken[i];
@@ -189,6 +199,7 @@ internal sealed unsafe class OverlayInProcess : IDisposable
 
             if (taken.Count == 0)
             {
+                LastEnd = end;
                 return error;
             }
         }

@@ -184,6 +184,7 @@ public sealed class RevisionMoveTests : IDisposable
             while (tree.Layer.Next(directory, cookie, out LayerEntry entry) == Errno.None)
             {
                 Assert.True(entry.Cookie > cookie);
+                Assert.Equal(entry.Cookie, ListingRound.PlaceOf(entry.Cookie));
                 cookie = entry.Cookie;
                 seen.Add(System.Text.Encoding.UTF8.GetString(entry.Name.Span));
                 if (seen.Count == pause)

@@ -20,7 +20,7 @@ public sealed unsafe class DicfuseTree : IDisposable
     private const int PreferredIo = 4096;
 
     /// <summary>Cookies from here on are those of names that the source does not list (<see cref="TreeEdit.Serial"/>).</summary>
-    private const ulong AddedNames = 1UL << 40;
+    private const ulong AddedNames = 1UL << (ListingOrder.CookieBits - 1);
 
     private readonly NodeStore _store;
     private readonly ITreeSource _source;

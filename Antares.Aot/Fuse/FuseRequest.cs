@@ -148,11 +148,7 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
-        if (listing.Used == 0 && end == ListingEnd.DropKept)
-        {
-            _server.DropPages(directory);
-        }
-        else if (listing.Used == 0 && end == ListingEnd.KeepNothing)
+        if (listing.Used == 0 && (end == ListingEnd.KeepNothing || (end == ListingEnd.DropKept && !_server.TryDropPages(directory))))
         {
             listing.EndUnkept();
         }

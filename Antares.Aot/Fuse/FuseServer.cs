@@ -15,6 +15,7 @@ namespace Antares.Aot.Fuse;
 public sealed unsafe class FuseServer
 {
     private readonly fuse_session* _session;
+    private int _dropping;
     private readonly string _mountPoint;
     private readonly MountDiagnostics _diagnostics;
     private readonly Lock _releaseLock = new();
@@ -265,15 +266,27 @@ public sealed unsafe class FuseServer
         return error;
     }
 
-    // The kernel does not look at the mode again after a write, though it asked for the set-id bits to go. Of all notifications this one may
+    // The kernel does not look at the mode again after a write, though it asked for the set-id bits to go. This notification may
     // be sent by the thread that serves the write: it takes no lock of the inode (fuse_reverse_inval_inode of attributes only).
     private void DropAttributes(ulong nodeId) => _ = Notify.fuse_lowlevel_notify_inval_inode(_session, nodeId, -1, 0); // ENOENT: not cached
 
     /// <summary>
-    /// Drops what the kernel kept of a directory's listing, before the reply to one who lists it: he holds no page of it meanwhile, and the directory's
-    /// lock is not taken (fuse_reverse_inval_inode). Whoever reads in what was kept has a page for as long as he copies it.
+    /// Drops what the kernel kept of a directory's listing, its attributes and ACLs too, before the reply to one who lists it: he holds no page of it
+    /// meanwhile, and the directory's lock is not taken (fuse_reverse_inval_inode). It waits for who reads what was kept, while he is given
+    /// a page of it; the memory that he reads into may be a mapping of a file that a server which stands still has, so that one thread at a time waits.
     /// </summary>
-    internal void DropPages(ulong directory) => _ = Notify.fuse_lowlevel_notify_inval_inode(_session, directory, 0, 0); // ENOENT: nothing was kept
+    /// <returns>False: another thread is at it, and nothing was dropped.</returns>
+    internal bool TryDropPages(ulong directory)
+    {
+        if (Interlocked.Exchange(ref _dropping, 1) != 0)
+        {
+            return false;
+        }
+
+        _ = Notify.fuse_lowlevel_notify_inval_inode(_session, directory, 0, 0); // ENOENT: nothing was kept
+        Volatile.Write(ref _dropping, 0);
+        return true;
+    }
 
     // SEEK_DATA and SEEK_HOLE hold the inode's lock, which neither this nor the writing out of pages takes (fuse_reverse_inval_inode,
     // fuse_launder_folio); the pages of a hole are dropped with it. Other threads serve the writes meanwhile.

@@ -290,6 +290,13 @@ public sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Makes a name lead to another node; its place in the listing stays.</summary>
     public void Repoint(uint index, uint node)
     {
+        Listing(_dentries[index]->Parent)->Kept.Changed = true;
+        RepointToSame(index, node);
+    }
+
+    /// <summary>As <see cref="Repoint"/>, to another node of the same object: readers see no difference.</summary>
+    public void RepointToSame(uint index, uint node)
+    {
         Dentry* dentry = _dentries[index];
         uint old = dentry->Node;
         if (old == node)
@@ -302,7 +309,6 @@ public sealed unsafe class DirectoryTable : IDisposable
         dentry->Node = node;
         PushName(index);
         CountSubdirectory(dentry->Parent, node, 1);
-        Listing(dentry->Parent)->Kept.Changed = true;
     }
 
     /// <summary>The entry after a cookie, or false at the end. A removed entry is skipped.</summary>

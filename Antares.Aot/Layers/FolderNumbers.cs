@@ -112,7 +112,7 @@ internal sealed unsafe class FolderNumbers : IDisposable
             ulong key = LinkKey(number, attributes.st_ino);
             if (_links.TryGet(key, out ulong known) && _table.Node((uint)known)->BackingIno == attributes.st_ino)
             {
-                _table.Repoint(dentry, (uint)known);
+                _table.RepointToSame(dentry, (uint)known);
                 _access.Cache.Drop(&record->FdSlot);
                 _table.FreeNode(node);
                 node = (uint)known;

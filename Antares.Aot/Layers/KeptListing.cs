@@ -20,8 +20,8 @@ public enum ListingEnd : byte
 /// Linux 4.20 to 6.18), so that who is in the middle of the directory could be led astray in two ways:
 /// <list type="bullet">
 /// <item>entries that were kept before a name was made are made complete after that reader began: it would miss the name. So readers go in rounds,
-/// and the places of one round are not found in the entries of another (the kernel asks then); where a round had to go on after a change, because
-/// nobody had made its entries complete, they are dropped at its end.</item>
+/// and the places of one round are not found in the entries of another (the kernel asks then). Only a round of which no reader was told the end goes on
+/// after a change, since the kernel keeps nothing else until somebody ends it; what it kept is dropped at that end.</item>
 /// <item>entries that fill whole pages are taken for read to the end by whoever does not find his place in them
 /// (fuse_readdir_cached tells the end before it tells that nothing was found). So such entries are dropped.</item>
 /// </list>
@@ -29,9 +29,10 @@ public enum ListingEnd : byte
 /// <remarks>
 /// <code>
 /// a kept entry: 24 bytes and its name, rounded up to 8; none crosses the end of a page
-/// a round begins: first reader | a reader after a change, once the round before was ended
+/// a round begins: first reader | a reader after a change, once a reader of the round before was told the end
 /// </code>
-/// Held for directories of the upper alone: the others do not change. The layer's lock protects it.
+/// An end that is told takes a while until the kernel knows it: whatever it may find then must be harmless already. Held for directories of the upper;
+/// those that lower layers alone have share round 0. The layer's lock protects it.
 /// </remarks>
 public struct KeptListing
 {
@@ -45,14 +46,17 @@ public struct KeptListing
     // A reader of the round began, and none was told the end of what may be kept.
     private bool _isOpen;
 
+    // A reader of the round was told an end that makes what is kept complete, and not dropped before.
+    private bool _mayBeComplete;
+
     /// <summary>Marks the places that readers are given, 1 to <see cref="ListingRound.Last"/>; 0: there was no reader yet.</summary>
     public ushort Round { get; private set; }
 
-    /// <summary>A name came or went since the round began.</summary>
+    /// <summary>Names may have come or gone since the round began; a copy-up counts too.</summary>
     public bool Changed { get; set; }
 
     /// <summary>True when a reader that begins now needs a new round.</summary>
-    public readonly bool WantsRound => Round == 0 || (Changed && !_isOpen);
+    public readonly bool WantsRound => Round == 0 || (Changed && (!_isOpen || _mayBeComplete));
 
     /// <summary>A reader begins.</summary>
     /// <param name="next">The number of a new round; used with <see cref="WantsRound"/> alone.</param>
@@ -63,6 +67,7 @@ public struct KeptListing
             Round = next;
             Changed = false;
             _isOpen = false;
+            _mayBeComplete = false;
         }
 
         if (!_isOpen)
@@ -90,7 +95,7 @@ public struct KeptListing
 
     /// <summary>A reader is about to be told that no entry is left.</summary>
     /// <param name="round">The reader's round.</param>
-    /// <param name="place">Place of the last entry.</param>
+    /// <param name="place">Place of the last entry that it was given.</param>
     public ListingEnd End(uint round, ulong place)
     {
         if (round != Round)
@@ -99,17 +104,23 @@ public struct KeptListing
         }
 
         bool isKnown = place == _place;
-        if (Changed)
+        if (Changed || Round == 0)
         {
             // After small reads the kernel may have kept less than is known here, and have come to another place: the next listing shows.
-            _isOpen = !isKnown;
+            _isOpen = _isOpen && !isKnown;
             _place = 0;
             _bytes = 0;
             return ListingEnd.DropKept;
         }
 
         _isOpen = _isOpen && !isKnown;
-        return isKnown && FillsPages(_bytes) ? ListingEnd.DropKept : ListingEnd.Plain;
+        if (isKnown && FillsPages(_bytes))
+        {
+            return ListingEnd.DropKept;
+        }
+
+        _mayBeComplete = true;
+        return ListingEnd.Plain;
     }
 
     /// <summary>Bytes of the kept entries with one more.</summary>

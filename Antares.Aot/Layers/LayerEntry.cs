@@ -5,7 +5,7 @@ namespace Antares.Aot.Layers;
 /// <summary>One name in a layer's directory, as <see cref="ILayer.Next"/> tells it.</summary>
 public struct LayerEntry
 {
-    /// <summary>Place of the entry in its directory: grows along the listing, at least 1, below 2^48, never reused for another name.</summary>
+    /// <summary>Place of the entry in its directory: grows along the listing, at least 1, below 2^36 (<see cref="ListingOrder.CookieBits"/>), never reused for another name.</summary>
     public ulong Cookie;
 
     /// <summary>st_ino that a getattr of the node shows, or 0 when it is not known without a system call.</summary>

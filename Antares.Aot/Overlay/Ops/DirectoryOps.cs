@@ -66,7 +66,7 @@ public sealed unsafe class DirectoryOps
                 error = error == Errno.None ? List(in directory, ref reader) : error;
                 if (error == Errno.None && !reader.Gave)
                 {
-                    error = EndOf(in directory, in reader, out end);
+                    error = EndOf(in directory, reader.Round, ListingRound.PlaceOf(cookie), out end);
                 }
             }
             while (_tree.Lowers.LoadLacking(ref error));
@@ -107,7 +107,7 @@ public sealed unsafe class DirectoryOps
     }
 
     // Nothing was left to give: with each answer there is room for one entry at least.
-    private Errno EndOf(ref readonly Target directory, ref readonly Reader reader, out ListingEnd end)
+    private Errno EndOf(ref readonly Target directory, uint round, ulong place, out ListingEnd end)
     {
         if (!directory.HasUpper)
         {
@@ -115,20 +115,15 @@ public sealed unsafe class DirectoryOps
         }
 
         end = _tree.Upper.Table.IsLoaded(directory.Upper)
-            ? _tree.Upper.Table.Listing(directory.Upper)->Kept.End(reader.Round, reader.Place)
+            ? _tree.Upper.Table.Listing(directory.Upper)->Kept.End(round, place)
             : ListingEnd.KeepNothing;
         return Errno.None;
     }
 
-    // What no upper has does not change, unless a layer was exchanged: then somebody may stand at a place that is no more.
+    // What no upper has changes only when it comes to the upper, or a layer is exchanged; who is in the middle of it then stands at a place that is
+    // not to be found any more.
     private Errno EndOfLower(ref readonly Target directory, out ListingEnd end)
     {
-        end = ListingEnd.Plain;
-        if (!_tree.WasExchanged)
-        {
-            return Errno.None;
-        }
-
         ulong bytes = KeptListing.After(KeptListing.After(0, 1), 2);
         ulong place = 0;
         Errno error;
