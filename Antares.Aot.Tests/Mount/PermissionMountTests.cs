@@ -87,6 +87,54 @@ public sealed class PermissionMountTests
         ls t
         """, options: AllowOther);
 
+    /// <summary>
+    /// A chown to nobody is everybody's, but not where it would take set-id bits from somebody else's file: there it takes nothing, though it is not
+    /// refused, since a write is announced by the same request.
+    /// </summary>
+    [MountTheory, Mounts]
+    public void AChownToNobodyOfAnothersFile(MountKind kind) => Parity.Check(kind, """
+        put plain x
+        put user x
+        chmod user 4755
+        put group x
+        chmod group 2755
+        put mine x
+        chown mine 1000 1000
+        chmod mine 6755
+        put open x
+        chmod open 4777
+        mkdir dir
+        chmod dir 2755
+        """, """
+        @u ids 1000 1000 2000 => ok
+        @o ids 1001 1001 => ok
+        @u chown plain -1 -1 => ok
+        @u chown user -1 -1 => EPERM || ok
+        @u chown group -1 -1 => EPERM || ok
+        @u chown open -1 -1 => EPERM || ok
+        @u chown dir -1 -1 => ok
+        @o chown mine -1 -1 => EPERM || ok
+        stat mine m => 6755
+        stat user m => 4755
+        stat group m => 2755
+        stat open m => 4777
+        stat dir m => 2755
+        @u chown mine -1 -1 => ok
+        stat mine m => 755
+        chown user -1 -1 => ok
+        stat user m => 755
+        put up x
+        chmod up 4777
+        @u chown up -1 -1 => EPERM || ok
+        stat up m => 4777
+        @u open f up WRONLY => ok
+        @u write f y => ok
+        stat up m => 777
+        @u open g open WRONLY => ok
+        @u write g y => ok
+        stat open m => 777
+        """);
+
     /// <summary>A write or truncate by someone without privilege clears setuid and setgid; so does chown.</summary>
     [MountTheory, Mounts]
     public void SetuidIsClearedByWrites(MountKind kind) => Parity.Check(kind, """

@@ -131,6 +131,27 @@ public sealed unsafe class OverlayOwnerTests
     [InlineData("", false)]
     public void RootWithTheRightKeepsSetId(string status, bool may) => Assert.Equal(may, CallerRights.IsRootWithRight(Encoding.ASCII.GetBytes(status)));
 
+    [Theory]
+    [InlineData("Name:\tx\nUid:\t1\t2\t3\t2000\nGid:\t1\t1\t1\t1\n", true)]
+    [InlineData("Name:\tx\nUid:\t2000\t2000\t2000\t20001\nGid:\t1\t1\t1\t2000\n", false)]
+    [InlineData("Name:\tx\nUid:\t1\t2\t3\t2000", false)]
+    [InlineData("Name:\tx\nUid:\t1\t2\t3\t\n", false)]
+    [InlineData("", false)]
+    public void TheIdForFiles(string status, bool isIt) =>
+        Assert.Equal(isIt, CallerRights.TryReadFileId(Encoding.ASCII.GetBytes(status), "\nUid:\t"u8, out uint id) && id == 2000);
+
+    [Fact]
+    public void WhoOwnsAFileIsAskedWhereTheRequestDoesNotTell()
+    {
+        var unnamed = new Caller(IdMap.None, IdMap.None, (uint)Environment.ProcessId, 0);
+        uint self = Process.Geteuid();
+        Assert.True(CallerRights.OwnsOrMay(unnamed, self));
+        Assert.Equal(self == 0 && Process.HasCapability(3), CallerRights.OwnsOrMay(unnamed, self + 1));
+        Assert.True(CallerRights.OwnsOrMay(new Caller(1000, 1000, 0, 0), 1000));
+        Assert.False(CallerRights.OwnsOrMay(new Caller(1000, 1000, 0, 0), 1001));
+        Assert.False(CallerRights.OwnsOrMay(new Caller(IdMap.None, IdMap.None, 0, 0), 0));
+    }
+
     [Fact]
     public void OfThisProcess()
     {

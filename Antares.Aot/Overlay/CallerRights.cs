@@ -9,6 +9,7 @@ namespace Antares.Aot.Overlay;
 internal static unsafe class CallerRights
 {
     private const int StatusRoom = 4096;
+    private const ulong CapFowner = 1UL << 3;
     private const ulong CapFsetid = 1UL << 4;
     private const ulong CapSysAdmin = 1UL << 21;
 
@@ -20,6 +21,32 @@ internal static unsafe class CallerRights
 
     /// <summary>True for root with CAP_SYS_ADMIN, who alone is told of trusted attributes; as with <see cref="MayKeepSetId"/>.</summary>
     public static bool MaySeeTrusted(in Caller caller) => (caller.Uid == IdMap.None || caller.Uid == 0) && AsksProc(caller.Pid, CapSysAdmin);
+
+    /// <summary>
+    /// True for who may take set-id bits from an object: its owner, and root with CAP_FOWNER (inode_owner_or_capable). A caller who is named by its
+    /// thread only is who /proc says, which is another id than the object's where the mount is seen through an idmapped one.
+    /// </summary>
+    public static bool OwnsOrMay(in Caller caller, uint owner)
+    {
+        uint uid = caller.Uid;
+        byte* status = stackalloc byte[StatusRoom];
+        if (uid != owner && (!TryReadStatus(caller.Pid, status, out int length) || !TryReadFileId(new ReadOnlySpan<byte>(status, length), "\nUid:\t"u8, out uid)))
+        {
+            return false;
+        }
+
+        return uid == owner || (uid == 0 && AsksProc(caller.Pid, CapFowner));
+    }
+
+    /// <summary>Reads the last of the four ids of "Uid:" or "Gid:", which is the one for files.</summary>
+    internal static bool TryReadFileId(ReadOnlySpan<byte> status, ReadOnlySpan<byte> heading, out uint id)
+    {
+        int line = status.IndexOf(heading);
+        ReadOnlySpan<byte> ids = line < 0 ? default : status[(line + heading.Length)..];
+        ids = ids[..Math.Max(0, ids.IndexOf((byte)'\n'))];
+        ids = ids[(ids.LastIndexOf((byte)'\t') + 1)..];
+        return Utf8Parser.TryParse(ids, out id, out int digits) && digits == ids.Length;
+    }
 
     /// <summary>True when a thread is about to end by a signal that nothing holds up any more. False also when it cannot be seen.</summary>
     public static bool IsKilled(uint thread)

@@ -23,6 +23,9 @@ public sealed unsafe class AttributeOps
         _gids = options.Gids;
     }
 
+    // A request with no more than these is a chown to nobody.
+    private const SetattrFields Silent = SetattrFields.KillSuidGid | SetattrFields.ChangeTime;
+
     /// <summary>Set where the kernel collects writes.</summary>
     internal CollectedWrites? Collected { get; set; }
 
@@ -53,10 +56,19 @@ public sealed unsafe class AttributeOps
     /// <returns>None; EROFS; EPERM (owner not allowed by the upper's file system); EOVERFLOW: an owner that is not mapped; ENOSPC, EDQUOT, EFBIG, EIO and others.</returns>
     public Errno Setattr(in Caller caller, ulong nodeId, in SetattrRequest request, stat* attributes)
     {
-        _ = caller;
         if (!_tree.HasUpper)
         {
             return Errno.EROFS;
+        }
+
+        Errno error = Errno.None;
+        if ((request.Fields & ~Silent) == SetattrFields.None)
+        {
+            error = Getattr(nodeId, attributes);
+            if (error != Errno.None || IsOfAStranger(in caller, in *attributes))
+            {
+                return error;
+            }
         }
 
         // Before anything is copied up: an owner that cannot be stored changes nothing. EOVERFLOW as on a mount whose ids the kernel maps.
@@ -73,7 +85,7 @@ public sealed unsafe class AttributeOps
             return SetattrUnderGate(nodeId, in request, uid, gid, attributes);
         }
 
-        Errno error = BeforeTheOrder(nodeId, in request, attributes, out bool done, out bool isFile);
+        error = BeforeTheOrder(nodeId, in request, attributes, out bool done, out bool isFile);
         if (error != Errno.None || done || !isFile)
         {
             return error != Errno.None || done ? error : SetattrUnderGate(nodeId, in request, uid, gid, attributes);
@@ -84,6 +96,13 @@ public sealed unsafe class AttributeOps
             return SetattrUnderGate(nodeId, in request, uid, gid, attributes);
         }
     }
+
+    // Two calls send the kernel's request without any field: a chown to nobody, and a write to a file with set-id bits, before it is written (file_remove_privs,
+    // fuse_setattr). Who does not own the file may write it perhaps, and that request will say itself that the bits go; by the first he must not take them.
+    private static bool IsOfAStranger(in Caller caller, ref readonly stat attributes) =>
+        FileTypes.FromMode(attributes.st_mode) != FileType.Directory
+        && UpperAttributes.WithoutSetId(attributes.st_mode) != attributes.st_mode
+        && !CallerRights.OwnsOrMay(in caller, attributes.st_uid);
 
     // What may take long is done before the lock of collected writes is taken. And the kernel hands over the times of a lower file also when
     // only its ctime moved, by an unlink or a link, where nothing is to be copied: the time of change is the one that it has.
@@ -212,7 +231,6 @@ public sealed unsafe class AttributeOps
 
         // A chown to nobody (-1, -1) names no field at all; what it does on a local disk is to move ctime.
         const SetattrFields Owner = SetattrFields.Uid | SetattrFields.Gid;
-        const SetattrFields Silent = SetattrFields.KillSuidGid | SetattrFields.ChangeTime;
         if (error == Errno.None && ((fields & Owner) != 0 || (fields & ~Silent) == SetattrFields.None))
         {
             error = change.Chown(node, uid, gid);
