@@ -53,27 +53,30 @@ public sealed class LayersKeptListingTests
         Assert.True(_kept.WantsRound);
     }
 
-    /// <summary>Somebody who went to a place in the middle ends nothing.</summary>
+    /// <summary>Somebody who went to a place in the middle ends no round; what is kept is not known to be what was counted.</summary>
     [Fact]
-    public void AReaderFromTheMiddleCompletesNothing()
+    public void AReaderFromTheMiddleEndsNoRound()
     {
         _kept.Begin(5);
         _kept.Gave(5, 0, 1, 1);
         _kept.Gave(5, 7, 8, 1);
-        Assert.Equal(ListingEnd.Plain, _kept.End(5, 8));
-        Assert.Equal(ListingEnd.Plain, _kept.End(5, 1));
+        Assert.Equal(ListingEnd.DropKept, _kept.End(5, 8));
+        _kept.Changed = true;
+        Assert.False(_kept.WantsRound);
     }
 
-    /// <summary>The kernel may learn of a told end after the change: who begins then must not share the round, whoever else has begun meanwhile.</summary>
+    /// <summary>The kernel drops what it kept without our knowing (a touch), and somebody stops half-way: those after the change complete that.</summary>
     [Fact]
-    public void AnEndThatWasToldEndsTheRoundForAllAfterAChange()
+    public void ARoundThatIsBegunAgainGoesOnToo()
     {
         _ = Read(5, "a", "b");
         _kept.Begin(6);
-        Assert.Equal(5, _kept.Round);
+        _kept.Gave(5, 0, 1, 1);
         _kept.Changed = true;
-        _kept.Begin(7);
-        Assert.Equal(7, _kept.Round);
+        Assert.Equal(ListingEnd.DropKept, Read(7, "a", "b", "c"));
+        Assert.Equal(5, _kept.Round);
+        Assert.Equal(ListingEnd.Plain, Read(8, "a", "b", "c"));
+        Assert.Equal(8, _kept.Round);
     }
 
     /// <summary>Two readers with a change between their beginnings and their ends: the second to end must not open the round that the first ended.</summary>

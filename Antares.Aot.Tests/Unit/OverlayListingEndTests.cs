@@ -14,10 +14,12 @@ public sealed class OverlayListingEndTests : IDisposable
     [InlineData(-1, ListingEnd.Plain)]
     [InlineData(0, ListingEnd.DropKept)]
     [InlineData(1, ListingEnd.Plain)]
-    public void OfADirectoryThatOnlyTheLowerHas(int more, ListingEnd expected)
+    public void OfADirectoryThatOnlyTheLowerHasOnceALayerWasExchanged(int more, ListingEnd expected)
     {
         Fill("d", Full + more);
         using OverlayInProcess overlay = new(_folder);
+        Assert.Equal(ListingEnd.Plain, EndOf(overlay, overlay.Lookup("d"), Full + more));
+        OverlayInProcess.Check(overlay.Fs.Exchange.Exchange(1, [], () => true, []));
         Assert.Equal(expected, EndOf(overlay, overlay.Lookup("d"), Full + more));
     }
 

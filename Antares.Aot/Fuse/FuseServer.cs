@@ -14,6 +14,9 @@ namespace Antares.Aot.Fuse;
 /// </remarks>
 public sealed unsafe class FuseServer
 {
+    // Fewer than may serve requests (FuseOptions.MaxThreads).
+    private const int MostDropping = 4;
+
     private readonly fuse_session* _session;
     private int _dropping;
     private readonly string _mountPoint;
@@ -273,19 +276,20 @@ public sealed unsafe class FuseServer
     /// <summary>
     /// Drops what the kernel kept of a directory's listing, its attributes and ACLs too, before the reply to one who lists it: he holds no page of it
     /// meanwhile, and the directory's lock is not taken (fuse_reverse_inval_inode). It waits for who reads what was kept, while he is given
-    /// a page of it; the memory that he reads into may be a mapping of a file that a server which stands still has, so that one thread at a time waits.
+    /// a page of it; the memory that he reads into may be a mapping of a file that a server which stands still has, so that only some threads may wait.
     /// </summary>
-    /// <returns>False: another thread is at it, and nothing was dropped.</returns>
+    /// <returns>False: it was not done, since too many threads are at it, or could not be.</returns>
     internal bool TryDropPages(ulong directory)
     {
-        if (Interlocked.Exchange(ref _dropping, 1) != 0)
+        bool isDone = false;
+        if (Interlocked.Increment(ref _dropping) <= MostDropping)
         {
-            return false;
+            int answer = Notify.fuse_lowlevel_notify_inval_inode(_session, directory, 0, 0);
+            isDone = answer == 0 || answer == -(int)Errno.ENOENT; // ENOENT: nothing was kept
         }
 
-        _ = Notify.fuse_lowlevel_notify_inval_inode(_session, directory, 0, 0); // ENOENT: nothing was kept
-        Volatile.Write(ref _dropping, 0);
-        return true;
+        _ = Interlocked.Decrement(ref _dropping); // the count is of no interest
+        return isDone;
     }
 
     // SEEK_DATA and SEEK_HOLE hold the inode's lock, which neither this nor the writing out of pages takes (fuse_reverse_inval_inode,

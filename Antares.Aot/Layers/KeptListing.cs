@@ -20,8 +20,8 @@ public enum ListingEnd : byte
 /// Linux 4.20 to 6.18), so that who is in the middle of the directory could be led astray in two ways:
 /// <list type="bullet">
 /// <item>entries that were kept before a name was made are made complete after that reader began: it would miss the name. So readers go in rounds,
-/// and the places of one round are not found in the entries of another (the kernel asks then). Only a round of which no reader was told the end goes on
-/// after a change, since the kernel keeps nothing else until somebody ends it; what it kept is dropped at that end.</item>
+/// and the places of one round are not found in the entries of another (the kernel asks then). Only a round that nobody has ended goes on after a
+/// change, since the kernel keeps nothing else until then; what it kept is dropped at that end.</item>
 /// <item>entries that fill whole pages are taken for read to the end by whoever does not find his place in them
 /// (fuse_readdir_cached tells the end before it tells that nothing was found). So such entries are dropped.</item>
 /// </list>
@@ -29,10 +29,11 @@ public enum ListingEnd : byte
 /// <remarks>
 /// <code>
 /// a kept entry: 24 bytes and its name, rounded up to 8; none crosses the end of a page
-/// a round begins: first reader | a reader after a change, once a reader of the round before was told the end
+/// a round begins: first reader | a reader after a change, once the round before was ended
 /// </code>
-/// An end that is told takes a while until the kernel knows it: whatever it may find then must be harmless already. Held for directories of the upper;
-/// those that lower layers alone have share round 0. The layer's lock protects it.
+/// Names come and go with the directory's lock held alone, which readers share until the kernel has read the answer (iterate_dir): no change
+/// falls between an answer and what the kernel makes of it. Held for directories of the upper; those that lower layers alone have share round 0. The
+/// layer's lock protects it.
 /// </remarks>
 public struct KeptListing
 {
@@ -46,9 +47,6 @@ public struct KeptListing
     // A reader of the round began, and none was told the end of what may be kept.
     private bool _isOpen;
 
-    // A reader of the round was told an end that makes what is kept complete, and not dropped before.
-    private bool _mayBeComplete;
-
     /// <summary>Marks the places that readers are given, 1 to <see cref="ListingRound.Last"/>; 0: there was no reader yet.</summary>
     public ushort Round { get; private set; }
 
@@ -56,7 +54,7 @@ public struct KeptListing
     public bool Changed { get; set; }
 
     /// <summary>True when a reader that begins now needs a new round.</summary>
-    public readonly bool WantsRound => Round == 0 || (Changed && (!_isOpen || _mayBeComplete));
+    public readonly bool WantsRound => Round == 0 || (Changed && !_isOpen);
 
     /// <summary>A reader begins.</summary>
     /// <param name="next">The number of a new round; used with <see cref="WantsRound"/> alone.</param>
@@ -67,7 +65,6 @@ public struct KeptListing
             Round = next;
             Changed = false;
             _isOpen = false;
-            _mayBeComplete = false;
         }
 
         if (!_isOpen)
@@ -103,24 +100,17 @@ public struct KeptListing
             return ListingEnd.KeepNothing;
         }
 
+        // After small reads the kernel may have kept less than is known here, and have come to another place: the next listing shows.
         bool isKnown = place == _place;
-        if (Changed || Round == 0)
-        {
-            // After small reads the kernel may have kept less than is known here, and have come to another place: the next listing shows.
-            _isOpen = _isOpen && !isKnown;
-            _place = 0;
-            _bytes = 0;
-            return ListingEnd.DropKept;
-        }
-
         _isOpen = _isOpen && !isKnown;
-        if (isKnown && FillsPages(_bytes))
+        if (isKnown && !Changed && Round != 0 && !FillsPages(_bytes))
         {
-            return ListingEnd.DropKept;
+            return ListingEnd.Plain;
         }
 
-        _mayBeComplete = true;
-        return ListingEnd.Plain;
+        _place = 0;
+        _bytes = 0;
+        return ListingEnd.DropKept;
     }
 
     /// <summary>Bytes of the kept entries with one more.</summary>

@@ -30,7 +30,7 @@ internal static unsafe class CallerRights
     {
         uint uid = caller.Uid;
         byte* status = stackalloc byte[StatusRoom];
-        if (uid != owner && (!TryReadStatus(caller.Pid, status, out int length) || !TryReadFileId(new ReadOnlySpan<byte>(status, length), "\nUid:\t"u8, out uid)))
+        if (uid == IdMap.None && (!TryReadStatus(caller.Pid, status, out int length) || !TryReadFileId(new ReadOnlySpan<byte>(status, length), "\nUid:\t"u8, out uid)))
         {
             return false;
         }

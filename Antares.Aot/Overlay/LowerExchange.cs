@@ -69,6 +69,7 @@ public sealed unsafe class LowerExchange(MergedTree tree)
                 return Errno.EAGAIN;
             }
 
+            _tree.WasExchanged |= show != null;
             for (int i = 0; i < names.Length; i++)
             {
                 shown[i] = Look(slot, names[i], show != null);

@@ -44,6 +44,9 @@ public sealed unsafe class MergedTree : IDisposable
 
     public bool HasUpper => _upper != null;
 
+    /// <summary>A lower layer was made to show other things while the mount was in use (<see cref="LowerExchange"/>).</summary>
+    public bool WasExchanged { get; set; }
+
     /// <summary>Reserves the side tables and makes the root.</summary>
     public Errno Open()
     {

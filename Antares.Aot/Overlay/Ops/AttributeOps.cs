@@ -97,8 +97,9 @@ public sealed unsafe class AttributeOps
         }
     }
 
-    // Two calls send the kernel's request without any field: a chown to nobody, and a write to a file with set-id bits, before it is written (file_remove_privs,
-    // fuse_setattr). Who does not own the file may write it perhaps, and that request will say itself that the bits go; by the first he must not take them.
+    // The kernel sends a request without any field for a chown to nobody, and before a file is written that has set-id bits or capabilities (file_remove_privs,
+    // fuse_setattr). Who does not own the file may write it perhaps, and the bits go with what follows (WRITE says so, FALLOCATE and COPY_FILE_RANGE are asked
+    // for the caller's rights); by the first he must not take them.
     private static bool IsOfAStranger(in Caller caller, ref readonly stat attributes) =>
         FileTypes.FromMode(attributes.st_mode) != FileType.Directory
         && UpperAttributes.WithoutSetId(attributes.st_mode) != attributes.st_mode

@@ -36,6 +36,7 @@ public sealed unsafe class DirectoryOps
         {
             Round = ListingRound.Of(cookie),
             Place = ListingRound.PlaceOf(cookie),
+            GivenPlace = ListingRound.PlaceOf(cookie),
             Plus = plus,
             Add = add,
             Context = context,
@@ -66,7 +67,7 @@ public sealed unsafe class DirectoryOps
                 error = error == Errno.None ? List(in directory, ref reader) : error;
                 if (error == Errno.None && !reader.Gave)
                 {
-                    error = EndOf(in directory, reader.Round, ListingRound.PlaceOf(cookie), out end);
+                    error = EndOf(in directory, in reader, out end);
                 }
             }
             while (_tree.Lowers.LoadLacking(ref error));
@@ -107,7 +108,7 @@ public sealed unsafe class DirectoryOps
     }
 
     // Nothing was left to give: with each answer there is room for one entry at least.
-    private Errno EndOf(ref readonly Target directory, uint round, ulong place, out ListingEnd end)
+    private Errno EndOf(ref readonly Target directory, ref readonly Reader reader, out ListingEnd end)
     {
         if (!directory.HasUpper)
         {
@@ -115,15 +116,20 @@ public sealed unsafe class DirectoryOps
         }
 
         end = _tree.Upper.Table.IsLoaded(directory.Upper)
-            ? _tree.Upper.Table.Listing(directory.Upper)->Kept.End(round, place)
+            ? _tree.Upper.Table.Listing(directory.Upper)->Kept.End(reader.Round, reader.GivenPlace)
             : ListingEnd.KeepNothing;
         return Errno.None;
     }
 
-    // What no upper has changes only when it comes to the upper, or a layer is exchanged; who is in the middle of it then stands at a place that is
-    // not to be found any more.
+    // What no upper has does not change, unless a layer was exchanged: then somebody may stand at a place that is no more.
     private Errno EndOfLower(ref readonly Target directory, out ListingEnd end)
     {
+        end = ListingEnd.Plain;
+        if (!_tree.WasExchanged)
+        {
+            return Errno.None;
+        }
+
         ulong bytes = KeptListing.After(KeptListing.After(0, 1), 2);
         ulong place = 0;
         Errno error;
@@ -147,10 +153,11 @@ public sealed unsafe class DirectoryOps
 
         if (directory.HasUpper && _tree.Upper.Table.IsLoaded(directory.Upper))
         {
-            _tree.Upper.Table.Listing(directory.Upper)->Kept.Gave(reader.Round, reader.Place, place, item->Name.Length);
+            _tree.Upper.Table.Listing(directory.Upper)->Kept.Gave(reader.Round, reader.GivenPlace, place, item->Name.Length);
         }
 
         reader.Place = place;
+        reader.GivenPlace = place;
         reader.Gave = true;
         return true;
     }
@@ -411,8 +418,11 @@ public sealed unsafe class DirectoryOps
     {
         public uint Round;
 
-        /// <summary>Of the last entry that was given, or had nothing to give.</summary>
+        /// <summary>Of the last entry that was looked at.</summary>
         public ulong Place;
+
+        /// <summary>Of the last entry that was given.</summary>
+        public ulong GivenPlace;
         public bool Plus;
         public delegate*<void*, DirectoryItem*, bool> Add;
         public void* Context;
