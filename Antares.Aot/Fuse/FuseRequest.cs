@@ -138,6 +138,7 @@ internal readonly unsafe ref struct FuseRequest
 
     /// <summary>
     /// A listing in the thread's reply buffer. With lookup counts in it (<paramref name="plus"/>), they are given back if the reply is lost.
+    /// An empty one, the end, is told as <paramref name="end"/> says.
     /// </summary>
     public void AnswerListing(Errno error, ulong directory, ref Listing listing, ListingEnd end, bool plus)
     {

@@ -44,7 +44,7 @@ public sealed unsafe class DirectoryOps
         end = ListingEnd.Plain;
         Errno error;
 
-        // A directory of the bottom layer that nobody changed is read without the lock; its listing never changes once loaded.
+        // A directory of the bottom layer that nobody changed is read without the lock; once loaded, its listing changes with an exchange alone.
         if (_tree.TryPure(nodeId, out _, out uint node, out uint slot) && _tree.IsBottom(slot))
         {
             Target pure = new() { NodeId = nodeId, Lower = new LowerRef(slot, node) };
