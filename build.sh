@@ -21,7 +21,9 @@ TEST_PACKAGES=(
     "/usr/bin/make:make" "/usr/bin/sqlite3:sqlite3" "/usr/bin/fusermount3:fuse3" "/usr/bin/setfattr:attr" "/usr/bin/setfacl:acl"
     "/usr/bin/strace:strace" "/usr/bin/git:git" "/usr/include/sqlite3.h:libsqlite3-dev" "/usr/bin/flock:util-linux" "/usr/bin/script:bsdutils"
     "/bin/busybox:busybox-static" "/usr/bin/fuse-overlayfs:fuse-overlayfs" "/usr/bin/unshare:util-linux")
-BENCH_PACKAGES=("/usr/bin/fio:fio" "/usr/bin/jq:jq" "/usr/bin/fuse-overlayfs:fuse-overlayfs" "/usr/bin/unionfs:unionfs-fuse")
+BENCH_PACKAGES=(
+    "/usr/bin/fio:fio" "/usr/bin/jq:jq" "/usr/bin/fuse-overlayfs:fuse-overlayfs" "/usr/bin/unionfs:unionfs-fuse" "/usr/bin/sqlite3:sqlite3"
+    "/usr/bin/git:git" "/usr/bin/make:make" "/usr/bin/xz:xz-utils" "/usr/bin/findmnt:util-linux")
 
 install_missing() {
     local missing=() entry
@@ -41,6 +43,15 @@ install_missing() {
         die "could not install ${missing[*]}"
     fi
     rm -f "$log"
+}
+
+# What the bench can do without, and then says so: a kernel's sources as its tree, and npm.
+install_for_bench() {
+    case " $* " in *" --scaling "* | *" --long-run "*) return 0 ;; esac
+    if ! compgen -G '/usr/src/linux-source-*.tar.*' >/dev/null && [[ " $* " != *" --tree "* ]]; then
+        (install_missing "/usr/src/linux-source:linux-source") || say "no kernel's sources to be had: the bench makes a tree of small files instead"
+    fi
+    command -v npm >/dev/null || (install_missing "/usr/bin/npm:npm") || say "npm is not to be had: the limits of npm-install will not be judged"
 }
 
 need_sdk() {
@@ -230,6 +241,7 @@ case "${1:-}" in
     bench)
         publish
         install_missing "${TEST_PACKAGES[@]}" "${BENCH_PACKAGES[@]}"
+        install_for_bench "${@:2}"
         exec bench/run.sh "$OUT/antares-aot" "${@:2}"
         ;;
     *)
@@ -240,7 +252,8 @@ case "${1:-}" in
         say "  publish  out/antares-aot, one static executable"
         say "  install [PREFIX]    publish, then PREFIX/bin/antares-aot (/usr/local) and, as root, the helper of mount -t fuse.antares-aot"
         say "  uninstall [PREFIX]  takes both away"
-        say "  bench    start and walk times beside fuse-overlayfs and kernel overlayfs"
+        say "  bench    a builder's day beside a plain folder, kernel overlayfs, fuse-overlayfs and unionfs-fuse, and which limits of speed hold (an hour)"
+        say "           --scaling: trees of up to five million names, a large upper; --long-run: an hour with an eye on memory (bench/run.sh tells the options)"
         exit 2
         ;;
 esac

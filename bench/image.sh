@@ -2,7 +2,8 @@
 # Images: packing beside tar with zstd, squashfs and erofs; reading the whole tree with empty caches, beside images of those two; and from exec to the
 # first byte of a file six levels deep, for a small and a large tree, beside fuse-overlayfs and kernel overlayfs on the unpacked large one.
 #   image.sh ANTARES-AOT REFERENCE [NODES] [ROUNDS]     as root; REFERENCE: a source tree, such as the kernel's
-# Figures of a shared machine wander: compare within one run, trust the least ones, and read them as ratios.
+# Figures of a shared machine wander: compare within one run, trust the least ones, and read them as ratios. BENCH_SCRATCH: a folder on the disk to
+# measure (default /var/tmp).
 set -euo pipefail
 antares=$(realpath "${1:?usage: image.sh PATH-OF-ANTARES-AOT REFERENCE [NODES] [ROUNDS]}")
 reference=$(realpath "${2:?usage: image.sh PATH-OF-ANTARES-AOT REFERENCE [NODES] [ROUNDS]}")
@@ -12,7 +13,7 @@ cold_rounds=3
 here=$(cd "$(dirname "$0")" && pwd)
 [ "$(id -u)" = 0 ] || { echo "bench: needs root, to mount kernel overlayfs" >&2; exit 2; }
 
-scratch=$(mktemp -d -p "${BENCH_ROOT:-/tmp}")
+scratch=$(mktemp -d -p "${BENCH_SCRATCH:-/var/tmp}")
 export ANTARES_STATE_DIR=$scratch/state
 mnt=$scratch/mnt
 mkdir -p "$mnt"

@@ -1,62 +1,86 @@
-# Sourced by run.sh: the places that are compared, each over the same lower folder with an upper of its own on the same disk.
-#   native              a plain folder, the yardstick
-#   overlayfs           the kernel's, with its defaults
+# shellcheck shell=bash disable=SC2034,SC2154 # one script in several files
+# Sourced after common.sh: the places that are compared, each over the same lower folder with an upper of its own on the same disk.
+#   native                  a plain folder, the yardstick
+#   overlayfs               the kernel's, with its defaults: each copied-up file is synced
 #   fuse-overlayfs, unionfs-fuse    Debian's
-#   antares-fuse        our FUSE engine over the folder as it lies
-#   antares-dir         the same over a Dicfuse tree (dir:)
-#   antares-kernel      our kernel engine over a Dicfuse tree
-# Each keeps what it promises by default; BENCH_VOLATILE=1 takes the promise to sync from those that can be asked to.
+#   antares-fuse            our FUSE engine over the folder as it lies
+#   antares-writeback       the same with --writeback
+#   antares-dir             our FUSE engine over a Dicfuse tree (dir:)
+#   antares-kernel          our kernel engine over a Dicfuse tree
+#   antares-kernel-folder   our kernel engine over the folder as it lies
+# Each keeps what it promises by default; with volatile=1 those that can be asked to promise no syncs.
 
-all_targets=(native overlayfs fuse-overlayfs unionfs-fuse antares-fuse antares-dir antares-kernel)
+all_targets=(native overlayfs fuse-overlayfs unionfs-fuse antares-fuse antares-writeback antares-dir antares-kernel antares-kernel-folder)
 
-# Is a target to be had here? The reason goes to standard error if not.
-have_target() {
+# command_of NAME UPPER WORK: what mounts the place, in the array $command; empty for native.
+command_of() {
+    local u=$2 w=$3 volatile='' flags=()
+    if [ "${volatile_mounts:-0}" = 1 ]; then volatile=,volatile flags=(--volatile); fi
+    flags+=(--upper "$u" --work "$w" --workspace-root "$scratch")
     case $1 in
-        native | antares-*) return 0 ;;
-        overlayfs) mount_target overlayfs && unmount_target ;;
-        fuse-overlayfs) command -v fuse-overlayfs > /dev/null ;;
-        unionfs-fuse) command -v unionfs > /dev/null ;;
-        *) echo "bench: no target named $1; there are: ${all_targets[*]}" >&2; exit 2 ;;
+        native) command=() ;;
+        overlayfs) command=(mount -t overlay overlay -o "redirect_dir=on$volatile,lowerdir=$lower,upperdir=$u,workdir=$w" "$mnt") ;;
+        fuse-overlayfs) command=(fuse-overlayfs -o "lowerdir=$lower,upperdir=$u,workdir=$w$volatile" "$mnt") ;;
+        unionfs-fuse) command=(unionfs -o "cow,allow_other,use_ino" "$u=RW:$lower=RO" "$mnt") ;;
+        antares-fuse) command=("$antares" mount "$lower" "$mnt" --engine fuse "${flags[@]}") ;;
+        antares-writeback) command=("$antares" mount "$lower" "$mnt" --engine fuse --writeback "${flags[@]}") ;;
+        antares-dir) command=("$antares" mount "dir:$lower" "$mnt" --engine fuse "${flags[@]}") ;;
+        antares-kernel) command=("$antares" mount "dir:$lower" "$mnt" --engine kernel "${flags[@]}") ;;
+        antares-kernel-folder) command=("$antares" mount "$lower" "$mnt" --engine kernel "${flags[@]}") ;;
+        *) echo "bench: no place named $1; there are: ${all_targets[*]}" >&2; exit 2 ;;
     esac
 }
 
-fresh_upper() {
-    rm -rf "$scratch/upper" "$scratch/work"
-    mkdir "$scratch/upper" "$scratch/work"
-}
+fresh_upper() { rm -rf "$upper" "$work" && mkdir "$upper" "$work"; }
 
-# mount_target NAME: mounts over what is in the upper already; $root is then the root of the merged tree.
+# mount_target NAME: mounts over what is in the upper already. $root is then the root of the merged tree, $server the pid of who serves it, if any.
 mount_target() {
-    local u=$scratch/upper w=$scratch/work volatile= flag=()
+    local command
+    server=
+    if [ "$1" = native ]; then root=$native; return 0; fi
     root=$mnt
-    if [ "${BENCH_VOLATILE:-0}" = 1 ]; then volatile=,volatile flag=(--volatile); fi
-    case $1 in
-        native) root=$native ;;
-        overlayfs) mount -t overlay overlay -o "redirect_dir=on$volatile,lowerdir=$lower,upperdir=$u,workdir=$w" "$mnt" ;;
-        fuse-overlayfs) fuse-overlayfs -o "lowerdir=$lower,upperdir=$u,workdir=$w${volatile:+$volatile}" "$mnt" ;;
-        unionfs-fuse) unionfs -o cow,allow_other,use_ino "$u=RW:$lower=RO" "$mnt" ;;
-        antares-fuse) "$antares" mount "$lower" "$mnt" --upper "$u" --work "$w" --engine fuse "${flag[@]}" > /dev/null ;;
-        antares-dir) "$antares" mount "dir:$lower" "$mnt" --upper "$u" --work "$w" --engine fuse --workspace-root "$scratch" "${flag[@]}" > /dev/null ;;
-        antares-kernel) "$antares" mount "dir:$lower" "$mnt" --upper "$u" --work "$w" --engine kernel --workspace-root "$scratch" "${flag[@]}" > /dev/null ;;
-    esac
+    command_of "$1" "$upper" "$work"
+    "${command[@]}" > "$scratch/mount-output" 2>&1 || { cat "$scratch/mount-output" >&2; return 1; }
+    mountpoint -q "$mnt" || { echo "${command[0]} ended well, but $mnt is no mount" >&2; return 1; }
+    read -r server < <(servers "$mnt") || true
 }
 
+# The server of a FUSE mount ends a moment after it; what it still writes belongs to its own place.
 unmount_target() {
-    mountpoint -q "$mnt" || return 0
-    umount "$mnt" 2> /dev/null || { sleep 1; umount "$mnt"; }
-    # The server of a FUSE mount ends a moment after it; what it still writes belongs to its own target.
     local i
-    for i in $(seq 100); do [ -n "$(server_of_mount)" ] || return 0; sleep 0.05; done
+    ! mountpoint -q "$mnt" || umount "$mnt" 2> /dev/null || { sleep 1; umount "$mnt"; }
+    for i in $(seq 400); do [ -n "$(servers "$mnt")" ] || return 0; sleep 0.05; done
     echo "bench: a server of $mnt does not end" >&2
     return 1
 }
 
-# Pids that serve $mnt, found by their command lines.
-server_of_mount() {
-    local p
-    for p in /proc/[0-9]*; do
-        case "$(readlink "$p/exe" 2> /dev/null)" in
-            */fuse-overlayfs | */unionfs | "$antares") ! tr '\0' '\n' < "$p/cmdline" 2> /dev/null | grep -qxF -- "$mnt" || echo "${p#/proc/}" ;;
-        esac
+try_group() {
+    must mount_target "$target"
+    must ls "$root"
+    must unmount_target
+}
+
+# choose "NAME…": those of the places that are to be had here, in the array $chosen; the others are named, and that one of ours cannot be mounted is
+# a failure. All that are wanted are in $places_wanted.
+choose() {
+    local command why
+    chosen=() places_wanted=()
+    mkdir -p "$upper" "$work"
+    # shellcheck disable=SC2086 # words
+    for target in ${1:-${all_targets[*]}}; do
+        command_of "$target" "$upper" "$work"
+        places_wanted+=("$target") why=''
+        if [ "$target" != native ] && ! command -v "${command[0]}" > /dev/null; then why="${command[0]} is not installed"
+        elif [ "$target" != native ]; then
+            target_group=mount
+            attempt 60 try_group
+            [ "$ended_with" = 0 ] || why="cannot be mounted"
+        fi
+        if [ -z "$why" ]; then chosen+=("$target")
+        else
+            note "$target is left out: $why"
+            printf '%s\t%s\n' "$target" "$why" >> "$left_out"
+        fi
     done
+    [ ${#chosen[@]} -gt 0 ] || { echo "bench: none of the places is to be had" >&2; exit 2; }
 }

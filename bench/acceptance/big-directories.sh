@@ -49,7 +49,7 @@ for source in "dir:$scratch/lower" "$scratch/lower"; do
     tree "$mnt/elsewhere/moved" | cmp -s - "$scratch/tree-before" || fail "the renamed tree differs"
     unmount
     [ "$(find "$upper" -type f | wc -l)" -eq 0 ] || fail "files were copied"
-    "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work"
+    "$ANTARES_BIN" mount --engine "$engine" "$source" "$mnt" --upper "$upper" --work "$work"
     [ ! -e "$mnt/parent/big" ] || fail "the old name is there after a remount"
     tree "$mnt/elsewhere/moved" | cmp -s - "$scratch/tree-before" || fail "the renamed tree differs after a remount"
     unmount

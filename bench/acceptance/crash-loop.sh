@@ -24,13 +24,13 @@ for round in $(seq "$kills"); do
     while grep -q '^State:.*[^Z] (' "/proc/$pid"/task/*/status 2> /dev/null; do sleep 0.01; done
     # A new mount takes the dead one's place; or the dead one is cleaned up first.
     if [ $((round % 3)) -eq 0 ]; then "$ANTARES_BIN" umount --stale > /dev/null || fail "umount --stale, round $round"; ! mountpoint -q "$mnt" || fail "the stale mount is still there"; fi
-    "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work" ${OPTIONS:-} || fail "the mount after kill $round"
+    "$ANTARES_BIN" mount --engine "$engine" "$source" "$mnt" --upper "$upper" --work "$work" ${OPTIONS:-} || fail "the mount after kill $round"
     # As the new mount shows it, and as a later one does.
     for again in 1 2; do
         for w in 1 2 3 4; do "$probe" crashcheck "$mnt/w$w" $((seed * 1000 + round * 10 + w)) "$scratch/counter$w" > "$scratch/check$w" || { cp -a "$upper" "$scratch/../crash-upper-$$"; fail "round $round, mount $again, worker $w (the upper is kept in $(realpath "$scratch/..")/crash-upper-$$)"; }; done
         unmount
         [ -z "$(find "$work" -mindepth 2 | head -3)" ] || fail "left in work, round $round: $(find "$work" -mindepth 2 | head -3)"
-        [ $again -eq 2 ] || "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work" ${OPTIONS:-}
+        [ $again -eq 2 ] || "$ANTARES_BIN" mount --engine "$engine" "$source" "$mnt" --upper "$upper" --work "$work" ${OPTIONS:-}
     done
     if [ $((round % 10)) -eq 0 ]; then
         mount -t overlay none -o "redirect_dir=on,lowerdir=$scratch/lower,upperdir=$upper,workdir=$work" "$scratch/kernel"

@@ -32,7 +32,7 @@ for source in dir folder; do
     echo "$argument: $((calls / 4 + rounds * short)) calls in $((($(now_us) - start) / 1000)) ms; server $(server_memory) KiB, $(server_fds) descriptors"
     unmount
     [ -z "$(find "$work" -mindepth 2 | head -3)" ] || fail "left in work: $(find "$work" -mindepth 2 | head -3)"
-    "$ANTARES_BIN" mount "$argument" "$mnt" --upper "$upper" --work "$work" ${OPTIONS:-}
+    "$ANTARES_BIN" mount --engine "$engine" "$argument" "$mnt" --upper "$upper" --work "$work" ${OPTIONS:-}
     for image in "$scratch"/images/*; do cmp "$image" "$mnt/$(basename "$image")" || fail "$(basename "$image") differs after a remount"; done
     unmount
     (cd "$scratch/lower" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | cmp -s - "$scratch/lower-before" || fail "the lower changed"

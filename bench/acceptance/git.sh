@@ -33,7 +33,7 @@ for source in "dir:$scratch/lower" "$scratch/lower"; do
     ) > "$scratch/git.log" 2>&1 || { tail -10 "$scratch/git.log" >&2; fail "git in $source"; }
     echo "$source: $((($(now_us) - start) / 1000)) ms"
     unmount
-    mount_source_keep() { "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work"; }
+    mount_source_keep() { "$ANTARES_BIN" mount --engine "$engine" "$source" "$mnt" --upper "$upper" --work "$work"; }
     mount_source_keep
     (cd "$mnt" && git fsck --full && [ -z "$(git status --porcelain)" ]) > "$scratch/git.log" 2>&1 || { tail -5 "$scratch/git.log" >&2; fail "git after a remount"; }
     unmount

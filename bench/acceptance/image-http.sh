@@ -46,7 +46,7 @@ times() {
     for _ in $(seq 30); do
         [ "$1" = again ] || rm -rf "$store"
         start=$(now_us)
-        "$ANTARES_BIN" mount "$url" "$mnt" --read-only --store "$store"
+        "$ANTARES_BIN" mount --engine "$engine" "$url" "$mnt" --read-only --store "$store"
         echo $(($(now_us) - start))
         unmount
     done | median

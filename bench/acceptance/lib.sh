@@ -1,5 +1,6 @@
 # Shared by the acceptance scripts: each is run with ANTARES_BIN=path of the published binary, checks itself, prints what it measured and
 # ends with one line "OK …"; any other end is a failure. Scratch goes to ACCEPTANCE_SCRATCH (default /tmp), which should be a real disk.
+# They are about the FUSE engine, unless ENGINE names another one.
 set -euo pipefail
 : "${ANTARES_BIN:?set ANTARES_BIN to the path of the published binary}"
 ANTARES_BIN=$(realpath "$ANTARES_BIN")
@@ -7,7 +8,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 scratch=$(mktemp -d "${ACCEPTANCE_SCRATCH:-/tmp}/antares-acceptance.XXXXXX")
 export ANTARES_STATE_DIR="$scratch/state"
 mkdir -p "$scratch"/{state,mnt,upper,work}
-mnt=$scratch/mnt upper=$scratch/upper work=$scratch/work
+mnt=$scratch/mnt upper=$scratch/upper work=$scratch/work engine=${ENGINE:-fuse}
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
@@ -20,7 +21,7 @@ mount_source() {
     shift
     rm -rf "$upper" "$work"
     mkdir -p "$upper" "$work" "$mnt"
-    "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work" "$@"
+    "$ANTARES_BIN" mount --engine "$engine" "$source" "$mnt" --upper "$upper" --work "$work" "$@"
 }
 
 # The tests' native helper (Antares.Aot.Tests/Support/native), compiled; its path is in $probe.

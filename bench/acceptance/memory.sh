@@ -33,7 +33,7 @@ else
 fi
 remove_group() { for _ in 1 2 3 4 5 6 7 8 9 10; do rmdir "$group" 2>/dev/null && return; sleep 0.3; done; }
 mkdir -p "$upper" "$work"
-bash -c "echo \$\$ > '$group/cgroup.procs' && exec \"\$@\"" - "$ANTARES_BIN" mount "dir:$tree" "$mnt" --upper "$upper" --work "$work"
+bash -c "echo \$\$ > '$group/cgroup.procs' && exec \"\$@\"" - "$ANTARES_BIN" mount --engine "$engine" "dir:$tree" "$mnt" --upper "$upper" --work "$work"
 pid=$(server_pid)
 (cd "$mnt" && find . -type f -print0 | xargs -0 cat | sha256sum) > "$scratch/a"
 (cd "$tree" && find . -type f -print0 | xargs -0 cat | wc -c) > "$scratch/bytes"

@@ -13,8 +13,8 @@ echo 'fs=EXT4' >> "$scratch/suite/tests/conf"
 chmod 755 "$scratch"
 mkdir -m 755 "$scratch/native/t" "$scratch/lower/t"
 mount -t overlay none -o "lowerdir=$scratch/lower,upperdir=$scratch/k-upper,workdir=$scratch/k-work" "$scratch/kernel"
-"$ANTARES_BIN" mount "dir:$scratch/lower" "$scratch/dir-mnt" --upper "$scratch/dir-upper" --work "$scratch/dir-work"
-"$ANTARES_BIN" mount -o "lowerdir=$scratch/lower,upperdir=$scratch/folder-upper,workdir=$scratch/folder-work" "$scratch/folder-mnt"
+"$ANTARES_BIN" mount --engine "$engine" "dir:$scratch/lower" "$scratch/dir-mnt" --upper "$scratch/dir-upper" --work "$scratch/dir-work"
+"$ANTARES_BIN" mount --engine "$engine" -o "lowerdir=$scratch/lower,upperdir=$scratch/folder-upper,workdir=$scratch/folder-work" "$scratch/folder-mnt"
 declare -A place=([native]=$scratch/native [kernel]=$scratch/kernel [dir]=$scratch/dir-mnt [folder]=$scratch/folder-mnt)
 
 # Each test file in a directory of its own, so that what one leaves behind cannot change another.

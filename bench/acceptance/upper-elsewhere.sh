@@ -44,11 +44,11 @@ for source in "dir:$scratch/lower" "$scratch/lower"; do
         esac
         upper=$scratch/base/upper work=$scratch/base/work
         mkdir "$upper" "$work"
-        "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work" || fail "mount with the upper on $kind"
+        "$ANTARES_BIN" mount --engine "$engine" "$source" "$mnt" --upper "$upper" --work "$work" || fail "mount with the upper on $kind"
         work_in "$kind"
         tree "$mnt" > "$scratch/before"
         unmount
-        "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work"
+        "$ANTARES_BIN" mount --engine "$engine" "$source" "$mnt" --upper "$upper" --work "$work"
         tree "$mnt" | diff "$scratch/before" - | head -5 > "$scratch/difference"
         [ ! -s "$scratch/difference" ] || { cat "$scratch/difference" >&2; fail "the tree differs after a remount, upper on $kind"; }
         check_after "$kind"

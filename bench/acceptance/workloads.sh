@@ -85,7 +85,7 @@ for source in "dir:$scratch/lower" "$scratch/lower"; do
     look_at_errors
     unmount
     unchanged_since "$scratch/mark" "$scratch/lower"
-    "$ANTARES_BIN" mount "$source" "$mnt" --upper "$upper" --work "$work"
+    "$ANTARES_BIN" mount --engine "$engine" "$source" "$mnt" --upper "$upper" --work "$work"
     for part in $parts; do hashes "$mnt" "$part" | cmp -s - "$scratch/in the mount.$part" || fail "$part differs after a remount: $source"; done
     unmount
 done
