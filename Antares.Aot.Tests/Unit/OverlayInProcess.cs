@@ -99,7 +99,7 @@ internal sealed unsafe class OverlayInProcess : IDisposable
     public Errno Create(ulong parent, string name)
     {
         EntryReply reply = default;
-        return Fs.Creation.Create(s_root, parent, Name(name), 0x1A4, 0, ref reply);
+        return Fs.Creation.Mknod(s_root, parent, Name(name), 0x1A4, 0, ref reply);
     }
 
     public Errno Mkdir(ulong parent, string name)

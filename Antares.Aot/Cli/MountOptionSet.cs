@@ -66,6 +66,11 @@ internal sealed class MountOptionSet
         DefaultValueFactory = _ => 2,
     };
 
+    private readonly Option<bool?> _quickWakeUps = new("--quick-wakeups")
+    {
+        Description = "Keep processors from sleeping while requests follow each other (as root: on unless =false)",
+    };
+
     private readonly Option<string> _logLevel = new("--log-level")
     {
         Description = "error, warn, info or debug",
@@ -83,7 +88,7 @@ internal sealed class MountOptionSet
     {
         Option[] all =
         [
-            _upper, _work, _layers, _images, _readOnly, _keep, _volatile, _fsync, _writeback, _recover, _engine, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads,
+            _upper, _work, _layers, _images, _readOnly, _keep, _volatile, _fsync, _writeback, _recover, _engine, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads, _quickWakeUps,
             _logLevel, _logFile, _fdCache, _initMask,
         ];
         foreach (var option in all)
@@ -188,6 +193,7 @@ internal sealed class MountOptionSet
             AllowOther = result.GetValue(_allowOther) ?? request.AllowOther,
             Behaviour = Behaviour(result, request.Behaviour),
             Threads = InRange("--threads", Threads(result, list), 1, 64),
+            QuickWakeUps = result.GetValue(_quickWakeUps) ?? true,
             FdCache = result.GetValue(_fdCache) is { } files ? InRange("--fd-cache", files, 1, 1 << 20) : null,
             InitMask = InitMaskOf(result.GetValue(_initMask)),
             Mega = mega,

@@ -36,7 +36,7 @@ public static class OrdinaryAnswers
         (fuse_opcode.FUSE_COPY_FILE_RANGE or fuse_opcode.FUSE_COPY_FILE_RANGE_64, Errno.EXDEV or Errno.EOPNOTSUPP) => true,
 
         // Turned down once by design (see FuseOps): the kernel then stops asking.
-        (fuse_opcode.FUSE_OPEN or fuse_opcode.FUSE_OPENDIR or fuse_opcode.FUSE_FLUSH or fuse_opcode.FUSE_ACCESS or fuse_opcode.FUSE_STATX
+        (fuse_opcode.FUSE_CREATE or fuse_opcode.FUSE_OPEN or fuse_opcode.FUSE_OPENDIR or fuse_opcode.FUSE_FLUSH or fuse_opcode.FUSE_ACCESS or fuse_opcode.FUSE_STATX
             or fuse_opcode.FUSE_SYNCFS or fuse_opcode.FUSE_INTERRUPT or fuse_opcode.FUSE_POLL or fuse_opcode.FUSE_LSEEK, Errno.ENOSYS) => true,
 
         // Turned down when a newer kernel is shown as an old one.

@@ -36,6 +36,7 @@ internal sealed unsafe class DeviceLoop
     private readonly Dispatcher _dispatcher;
     private readonly OwnThreads _ownThreads;
     private readonly Log _log;
+    private readonly WakeUps? _wakeUps;
     private readonly Action _onWaiting;
     private readonly Lock _lock = new();
     private readonly byte* _contexts;
@@ -57,8 +58,9 @@ internal sealed unsafe class DeviceLoop
     /// <param name="most">Bound for all threads.</param>
     /// <param name="dispatcher">Answers a request.</param>
     /// <param name="ownThreads">Where the threads enter themselves.</param>
+    /// <param name="quickWakeUps">Keep processors from sleeping deeply while requests are dense.</param>
     /// <param name="log">For the end of the loop.</param>
-    public DeviceLoop(int device, int wanted, int most, Dispatcher dispatcher, OwnThreads ownThreads, Log log)
+    public DeviceLoop(int device, int wanted, int most, Dispatcher dispatcher, OwnThreads ownThreads, bool quickWakeUps, Log log)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(wanted, 1);
         Debug.Assert(sizeof(RequestContext) <= ContextStride, "contexts must not overlap");
@@ -68,6 +70,7 @@ internal sealed unsafe class DeviceLoop
         _dispatcher = dispatcher;
         _ownThreads = ownThreads;
         _log = log;
+        _wakeUps = quickWakeUps ? new WakeUps(() => Served, log) : null;
         _onWaiting = ReplaceMe;
         _used = new bool[_most];
         nuint size = (nuint)(_most * ContextStride);
@@ -87,6 +90,24 @@ internal sealed unsafe class DeviceLoop
     public int Parked => Volatile.Read(ref _parkedCount);
 
     public bool HasEnded => _ended.IsSet;
+
+    /// <summary>Requests that were read so far.</summary>
+    public long Served
+    {
+        get
+        {
+            long sum = 0;
+            for (int slot = 0; slot < _most; slot++)
+            {
+                sum += Volatile.Read(ref Context(slot)->Served);
+            }
+
+            return sum;
+        }
+    }
+
+    /// <summary>What keeps wake-ups quick; null: not wanted.</summary>
+    public WakeUps? WakeUps => _wakeUps;
 
     /// <summary>Starts the first thread, which is enough to answer.</summary>
     public void Start() => AddThread();
@@ -108,6 +129,8 @@ internal sealed unsafe class DeviceLoop
 
     /// <summary>As <see cref="WaitEnd()"/>; false: not within <paramref name="timeoutMs"/>.</summary>
     public bool WaitEnd(int timeoutMs) => _ended.Wait(timeoutMs);
+
+    private RequestContext* Context(int slot) => (RequestContext*)(_contexts + (slot * ContextStride));
 
     private void AddThread()
     {
@@ -139,7 +162,7 @@ internal sealed unsafe class DeviceLoop
     private void Run(int slot)
     {
         using var buffer = new LoopBuffer();
-        var context = (RequestContext*)(_contexts + (slot * ContextStride));
+        RequestContext* context = Context(slot);
         context->Header = buffer.Request;
         context->ReplyBuffer = buffer.Reply;
         context->ReplyCapacity = LoopBuffer.ReplyCapacity;
@@ -187,6 +210,7 @@ internal sealed unsafe class DeviceLoop
                     End(Errno.ENODEV);
                     return;
                 case Errno.None:
+                    CountRequest(context);
                     _dispatcher.Serve(context, got);
                     break;
                 case Errno.ENOENT or Errno.EAGAIN:
@@ -196,6 +220,16 @@ internal sealed unsafe class DeviceLoop
                     End(error);
                     return;
             }
+        }
+    }
+
+    private void CountRequest(RequestContext* context)
+    {
+        long served = context->Served + 1;
+        Volatile.Write(ref context->Served, served);
+        if (served % WakeUps.RequestsOfABurst == 0)
+        {
+            _wakeUps?.Tell(ref context->Told);
         }
     }
 
@@ -281,6 +315,7 @@ internal sealed unsafe class DeviceLoop
         }
 
         _dispatcher.End();
+        _wakeUps?.Dispose();
         _ = _parked.Release(_most); // the count before is of no interest
         _ = _watch.Set(); // cannot fail
     }
@@ -336,7 +371,7 @@ internal sealed unsafe class DeviceLoop
         int stuck = 0;
         for (int slot = 0; slot < _most; slot++)
         {
-            long started = Volatile.Read(ref ((RequestContext*)(_contexts + (slot * ContextStride)))->Started);
+            long started = Volatile.Read(ref Context(slot)->Started);
             if (started != 0 && now - started > StuckMs * Stopwatch.Frequency / 1000)
             {
                 stuck++;

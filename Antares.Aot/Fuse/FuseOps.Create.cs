@@ -74,17 +74,15 @@ internal static unsafe partial class FuseOps
         }
     }
 
+    // ENOSYS, once: from then on the kernel makes files with MKNOD and opens them without asking. CREATE opens what it makes, and each such descriptor
+    // is followed by a RELEASE when it is closed.
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void Create(fuse_req* req, ulong parent, byte* name, uint mode, fuse_file_info* info)
     {
         try
         {
             var request = new FuseRequest(req);
-            var body = (fuse_create_in*)request.Context->Body;
-            EntryReply reply = default;
-            Errno error = request.Fs.Creation.Create(
-                request.Context->Caller(body->umask), parent, request.Context->Name, mode, (int)body->flags, ref reply);
-            request.AnswerCreate(error, ref reply);
+            request.Answer(Errno.ENOSYS);
         }
         catch (Exception exception)
         {

@@ -36,6 +36,9 @@ public sealed record FuseOptions
     /// </summary>
     public bool Writeback { get; init; }
 
+    /// <summary>Ask the kernel for quick wake-ups while requests are dense (<see cref="WakeUps"/>).</summary>
+    public bool QuickWakeUps { get; init; } = true;
+
     /// <summary>Further options as <c>mount -o</c> takes them, one each ("noexec", "nosuid"); they win over ours.</summary>
     public string[] ExtraMountOptions { get; init; } = [];
 

@@ -90,22 +90,6 @@ internal readonly unsafe ref struct FuseRequest
         UndoIfLost(Reply.fuse_reply_entry(_handle, &entry), found.NodeId);
     }
 
-    /// <summary>A file was made and is open. There is no handle: fh is 0 and no RELEASE matters.</summary>
-    public void AnswerCreate(Errno error, ref EntryReply made)
-    {
-        if (error != Errno.None)
-        {
-            Answer(error);
-            return;
-        }
-
-        fuse_entry_param entry;
-        FillEntry(&entry, ref made);
-        var info = new fuse_file_info { bits = fuse_file_info.KeepCache };
-        Close(Errno.None);
-        UndoIfLost(Reply.fuse_reply_create(_handle, &entry, &info), made.NodeId);
-    }
-
     public void AnswerAttributes(Errno error, stat* attributes)
     {
         if (error != Errno.None)

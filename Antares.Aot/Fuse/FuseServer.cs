@@ -145,10 +145,16 @@ public sealed unsafe class FuseServer
         bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
         var raw = new RawRequests(FileSystem, Room, Failures, device, old, Generation, CacheSeconds);
         var dispatcher = new Dispatcher(_session, raw, Room, OwnThreads, Failures, _diagnostics);
-        _loop = new DeviceLoop(device, Options.Threads, Options.MaxThreads, dispatcher, OwnThreads, _diagnostics.Log);
+        _loop = new DeviceLoop(device, Options.Threads, Options.MaxThreads, dispatcher, OwnThreads, Options.QuickWakeUps, _diagnostics.Log);
         _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
         _diagnostics.AddGauge("fuse_threads_parked", () => _loop.Parked);
         _diagnostics.AddGauge("fuse_threads_started", () => _loop.Started);
+        if (_loop.WakeUps is { } wakeUps)
+        {
+            _diagnostics.AddGauge("quick_wakeups_held", () => wakeUps.IsHeld ? 1 : 0);
+            _diagnostics.AddGauge("quick_wakeups_asked", () => wakeUps.Times);
+        }
+
         _loop.Start();
     }
 

@@ -44,6 +44,12 @@ internal unsafe struct RequestContext
     /// <summary>When the request was read, in ticks of Stopwatch; 0 while the thread has none. Read by the watching thread.</summary>
     public long Started;
 
+    /// <summary>Requests that the thread has read. Read by others as a gauge.</summary>
+    public long Served;
+
+    /// <summary>When the last <see cref="WakeUps.RequestsOfABurst"/> of them had been read, in ticks of Stopwatch.</summary>
+    public long Told;
+
     /// <summary>Of the calling thread; null outside the loop.</summary>
     public static RequestContext* Current
     {

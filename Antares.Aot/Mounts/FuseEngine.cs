@@ -77,6 +77,7 @@ internal sealed class FuseEngine : IMountEngine
             AllowOther = plan.AllowOther && !isLower,
             ReadOnly = plan.Request.ReadOnly || isLower,
             Threads = plan.Request.Threads,
+            QuickWakeUps = plan.Request.QuickWakeUps,
             InitMask = plan.Request.InitMask,
             Writeback = plan.Request.Writeback && !plan.Request.ReadOnly && !isLower,
             Acls = plan.Request.Behaviour is { Acls: true, Xattrs: true },

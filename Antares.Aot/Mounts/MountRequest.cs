@@ -54,6 +54,9 @@ public sealed record MountRequest
     /// <summary>Marks of the upper as user.overlay.* instead of trusted.overlay.*; null: as the process may.</summary>
     public bool? UserXattrs { get; init; }
 
+    /// <summary>Ask the kernel for quick wake-ups while requests are dense.</summary>
+    public bool QuickWakeUps { get; init; } = true;
+
     /// <summary>Threads that serve requests.</summary>
     public int Threads { get; init; } = 2;
 

@@ -5,7 +5,7 @@ using Antares.Interop;
 
 namespace Antares.Aot.Overlay.Ops;
 
-/// <summary>MKNOD, MKDIR, SYMLINK, CREATE, TMPFILE and LINK: new names.</summary>
+/// <summary>MKNOD, MKDIR, SYMLINK, TMPFILE and LINK: new names.</summary>
 public sealed unsafe class CreateOps
 {
     private const uint TypeDirectory = 0x4000;
@@ -27,7 +27,7 @@ public sealed unsafe class CreateOps
         _lookups = lookups;
     }
 
-    /// <summary>Makes a file, FIFO, socket or device node.</summary>
+    /// <summary>Makes a file, FIFO, socket or device node; nothing is held for whoever opens it (handles are stateless).</summary>
     /// <returns>None; EPERM: a character device 0:0 or a reserved name, which is what a whiteout is; EOVERFLOW: the caller's ids are not mapped; EEXIST, EROFS, ENOSPC and others.</returns>
     public Errno Mknod(in Caller caller, ulong parent, ByteName name, uint mode, ulong rdev, ref EntryReply reply)
     {
@@ -46,13 +46,6 @@ public sealed unsafe class CreateOps
     /// <summary>Makes a symbolic link.</summary>
     public Errno Symlink(in Caller caller, ulong parent, ByteName name, byte* target, ref EntryReply reply) =>
         Make(in caller, parent, name, TypeSymlink | 0x1FF, 0, target, ref reply);
-
-    /// <summary>Makes and opens a regular file; nothing is held for the open descriptor (handles are stateless).</summary>
-    public Errno Create(in Caller caller, ulong parent, ByteName name, uint mode, int flags, ref EntryReply reply)
-    {
-        _ = flags;
-        return Make(in caller, parent, name, (mode & 0xFFF) | TypeRegular, 0, null, ref reply);
-    }
 
     /// <summary>Makes a regular file without a name (O_TMPFILE), which LINK may give one.</summary>
     public Errno Tmpfile(in Caller caller, ulong parent, uint mode, int flags, ref EntryReply reply)

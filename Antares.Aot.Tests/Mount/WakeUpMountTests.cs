@@ -1,0 +1,125 @@
+using Antares.Aot.Fuse;
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>Processors are kept awake while requests follow each other, and no longer.</summary>
+[Collection("Alone")]
+public sealed class WakeUpMountTests
+{
+    private const string Device = "/dev/cpu_dma_latency";
+    private const string DriverFile = "/sys/devices/system/cpu/cpuidle/current_driver";
+
+    /// <summary>What the kernel is asked for shows in the device: it tells every reader the lowest of all bounds.</summary>
+    [MountFact]
+    public void TheBoundIsHeldDuringABurstOnly()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        mount.Mount();
+        int before = Bound();
+        var lowest = new Lowest();
+        using (lowest.Watch())
+            _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "3000"]).Must();
+        bool canBeHad = before != int.MaxValue && File.Exists(DriverFile) && File.ReadAllText(DriverFile).Trim() is not ("" or "none");
+        if (!canBeHad)
+        {
+            // A machine without it: nothing is asked, and everything works.
+            Assert.Equal(0, mount.Gauge("quick_wakeups_asked"));
+            return;
+        }
+        Assert.True(mount.Gauge("quick_wakeups_asked") >= 1, "thousands of requests in a row, and quick wake-ups were not asked for");
+        Assert.InRange(lowest.Seen, 0, 2);
+        for (int i = 0; i < 100 && (mount.Gauge("quick_wakeups_held") != 0 || Bound() != before); i++)
+            Thread.Sleep(20);
+        Assert.Equal(0, mount.Gauge("quick_wakeups_held"));
+        Assert.Equal(before, Bound());
+    }
+
+    [MountFact]
+    public void NothingIsAskedWhereItIsNotWanted()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder, "--quick-wakeups=false");
+        mount.Mount();
+        int before = Bound();
+        var lowest = new Lowest();
+        using (lowest.Watch())
+            _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "1000"]).Must();
+        Assert.Equal(before, lowest.Seen);
+        Assert.DoesNotContain(mount.Stats().GetProperty("gauges").EnumerateObject(), gauge => gauge.Name.StartsWith("quick_wakeups", StringComparison.Ordinal));
+    }
+
+    /// <summary>The kernel takes the bound back with the descriptor, however its owner ends.</summary>
+    [MountFact]
+    public void NothingIsLeftOfAKilledServer()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        mount.Mount();
+        int before = Bound();
+        _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "1000"]).Must();
+        int pid = mount.ServerPid();
+        _ = Shell.Run("kill", ["-9", $"{pid}"]).Must();
+        Assert.True(AntaresMount.WaitGone(pid, 20));
+        Assert.Equal(before, Bound());
+        _ = Shell.Run("umount", [mount.Root]).Must();
+    }
+
+    [Theory]
+    [InlineData("haltpoll", 0)]
+    [InlineData("intel_idle", 2)]
+    [InlineData("acpi_idle", 2)]
+    public void TheBoundDependsOnTheWaysToIdle(string driver, int bound) => Assert.Equal(bound, WakeUps.BoundOf(driver));
+
+    [Theory]
+    [InlineData("none")]
+    [InlineData("")]
+    public void WhereThereIsOneWayToIdleNothingIsAsked(string driver) => Assert.True(WakeUps.BoundOf(driver) >= 2_000_000_000);
+
+    // int.MaxValue: the device is not there, or not ours to open.
+    private static int Bound()
+    {
+        try
+        {
+            using FileStream file = File.OpenRead(Device);
+            byte[] value = new byte[sizeof(int)];
+            file.ReadExactly(value);
+            return BitConverter.ToInt32(value);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return int.MaxValue;
+        }
+    }
+
+    private sealed class Lowest
+    {
+        public int Seen { get; private set; } = int.MaxValue;
+
+        public IDisposable Watch()
+        {
+            var stop = new CancellationTokenSource();
+            var thread = new Thread(() =>
+            {
+                while (!stop.IsCancellationRequested)
+                {
+                    Seen = Math.Min(Seen, Bound());
+                    Thread.Sleep(1);
+                }
+            });
+            thread.Start();
+            return new Ending(() =>
+            {
+                stop.Cancel();
+                thread.Join();
+                stop.Dispose();
+            });
+        }
+    }
+
+    private sealed class Ending(Action action) : IDisposable
+    {
+        public void Dispose() => action();
+    }
+}
