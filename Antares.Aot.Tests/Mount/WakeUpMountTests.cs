@@ -30,10 +30,10 @@ public sealed class WakeUpMountTests
         }
         Assert.True(mount.Gauge("quick_wakeups_asked") >= 1, "thousands of requests in a row, and quick wake-ups were not asked for");
         Assert.InRange(lowest.Seen, 0, 2);
-        for (int i = 0; i < 100 && (mount.Gauge("quick_wakeups_held") != 0 || Bound() != before); i++)
+        for (int i = 0; i < 100 && mount.Gauge("quick_wakeups_held") != 0; i++)
             Thread.Sleep(20);
         Assert.Equal(0, mount.Gauge("quick_wakeups_held"));
-        Assert.Equal(before, Bound());
+        AssertGone(before);
     }
 
     [MountFact]
@@ -42,11 +42,10 @@ public sealed class WakeUpMountTests
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch, MountKind.AntaresFolder, "--quick-wakeups=false");
         mount.Mount();
-        int before = Bound();
-        var lowest = new Lowest();
-        using (lowest.Watch())
-            _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "1000"]).Must();
-        Assert.Equal(before, lowest.Seen);
+        _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "1000"]).Must();
+        string[] open = [.. Directory.GetFiles($"/proc/{mount.ServerPid()}/fd").Select(name => File.ResolveLinkTarget(name, false)?.FullName ?? "")];
+        Assert.Contains("/dev/fuse", open);
+        Assert.DoesNotContain(Device, open);
         Assert.DoesNotContain(mount.Stats().GetProperty("gauges").EnumerateObject(), gauge => gauge.Name.StartsWith("quick_wakeups", StringComparison.Ordinal));
     }
 
@@ -62,7 +61,7 @@ public sealed class WakeUpMountTests
         int pid = mount.ServerPid();
         _ = Shell.Run("kill", ["-9", $"{pid}"]).Must();
         Assert.True(AntaresMount.WaitGone(pid, 20));
-        Assert.Equal(before, Bound());
+        AssertGone(before);
         _ = Shell.Run("umount", [mount.Root]).Must();
     }
 
@@ -76,6 +75,14 @@ public sealed class WakeUpMountTests
     [InlineData("none")]
     [InlineData("")]
     public void WhereThereIsOneWayToIdleNothingIsAsked(string driver) => Assert.True(WakeUps.BoundOf(driver) >= 2_000_000_000);
+
+    // Somebody else on the machine may ask now and then too: the device does not tell from whom a bound is, so it must be gone at some time.
+    private static void AssertGone(int before)
+    {
+        for (int i = 0; i < 250 && Bound() < before; i++)
+            Thread.Sleep(20);
+        Assert.True(Bound() >= before, $"the kernel is still asked for wake-ups within {Bound()} us");
+    }
 
     // int.MaxValue: the device is not there, or not ours to open.
     private static int Bound()
