@@ -39,6 +39,13 @@ public sealed class UpperClaim
         }
 
         using var inner = new OwnedFd(innerFd);
+        if (LoanRecovery.LeftNotes(innerFd))
+        {
+            problem = "its work folder holds notes of modes lent by a plain user's mount that was killed, which the kernel's overlay would throw away; "
+                + "let that user mount once, or give --engine fuse";
+            return Errno.EOPNOTSUPP;
+        }
+
         var work = new WorkDirectory(innerFd, new OverlayMarks(options.UserXattrs));
         error = work.TryMarks(out problem);
         if (error == Errno.None)
