@@ -57,7 +57,7 @@ public sealed class KernelEngineMountTests
         _ = Probe.Check(mount.Lower, "put f x\n");
         mount.Mount();
         _ = Probe.Check(mount.Root, "put new y => ok\n");
-        Kill(mount);
+        mount.KillServer();
         Assert.Contains("stale", mount.Try("list").Must());
         if (byUmount)
         {
@@ -77,7 +77,7 @@ public sealed class KernelEngineMountTests
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch, MountKind.AntaresKernel);
         mount.Mount();
-        Kill(mount);
+        mount.KillServer();
         File.Delete(Path.Combine(mount.State, "mounts.json"));
         _ = mount.Try("umount", "--stale").Must();
         Assert.Empty(MountTable.Below(scratch.Path));
@@ -91,7 +91,7 @@ public sealed class KernelEngineMountTests
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch);
         string spaces = scratch.Make("spaces");
-        ShellResult result = Inject($"{step[..step.IndexOf(':')]}:signal=KILL{step[step.IndexOf(':')..]}", scratch, mount, "mount", mount.Source, "--workspace-root", spaces, "--engine", "kernel");
+        ShellResult result = mount.Inject($"{step[..step.IndexOf(':')]}:signal=KILL{step[step.IndexOf(':')..]}", "mount", mount.Source, "--workspace-root", spaces, "--engine", "kernel");
         Assert.True(result.ExitCode != 0, result.ToString());
         string workspace = Assert.Single(Directory.GetDirectories(spaces));
         Assert.Contains(workspace, mount.Try("list").Must());
@@ -122,7 +122,7 @@ public sealed class KernelEngineMountTests
             using var scratch = new ScratchFolder();
             using var mount = new AntaresMount(scratch, kind);
             string[] arguments = ["mount", mount.Source, mount.Root, "--upper", mount.Upper!, "--work", mount.Work!, "--volatile", "--log-level", "info", "--engine"];
-            ShellResult refused = Inject(failure, scratch, mount, [.. arguments, "kernel"]);
+            ShellResult refused = mount.Inject(failure, [.. arguments, "kernel"]);
             Assert.True(refused.ExitCode == 3, refused.ToString());
             Assert.Contains(said, refused.Error);
             Assert.Empty(MountTable.Below(scratch.Path));
@@ -130,7 +130,7 @@ public sealed class KernelEngineMountTests
             Assert.Empty(Directory.GetFiles(mount.State, "*.sock"));
             Parity.AssertWorkIsClean(mount.Work!);
 
-            ShellResult other = Inject(failure, scratch, mount, [.. arguments, "auto"]);
+            ShellResult other = mount.Inject(failure, [.. arguments, "auto"]);
             Assert.True(other.ExitCode == 0, other.ToString());
             string line = Assert.Single(other.Error.Split('\n'), text => text.Contains("engine fuse: ", StringComparison.Ordinal));
             Assert.Contains(said, line);
@@ -149,7 +149,7 @@ public sealed class KernelEngineMountTests
         _ = Probe.Check(mount.Lower, "put f x\n");
         string layer = scratch.Make("a:b,c\\d");
         File.WriteAllText(Path.Combine(layer, "top"), "t");
-        _ = Inject("fsconfig:error=EINVAL:when=1", scratch, mount, [.. mount.MountArguments, "--layer", layer]).Must();
+        _ = mount.Inject("fsconfig:error=EINVAL:when=1", [.. mount.MountArguments, "--layer", layer]).Must();
         Assert.Equal("overlay", Assert.Single(MountTable.Below(scratch.Path)).Type);
         _ = Probe.Check(mount.Root, "cat f => 'x'\ncat top => 't'\napp f + => ok\ncat f => 'x+'\n");
         mount.Unmount();
@@ -164,7 +164,7 @@ public sealed class KernelEngineMountTests
         ShellResult result = mount.Try(mount.MountArguments);
         Assert.True(result.ExitCode == 0, result.ToString());
         Assert.Contains("engine kernel: ", result.Error);
-        Assert.Equal("kernel", Records(mount).Single().GetProperty("engine").GetString());
+        Assert.Equal("kernel", mount.Records().Single().GetProperty("engine").GetString());
         mount.Unmount();
     }
 
@@ -175,7 +175,7 @@ public sealed class KernelEngineMountTests
     [InlineData("squash_to_root", "-o", "squash_to_root"), InlineData("squash_to_gid", "-o", "squash_to_gid=5")]
     [InlineData("static_nlink", "-o", "static_nlink"), InlineData("noacl", "-o", "noacl"), InlineData("noxattrs=1", "-o", "noxattrs=1")]
     [InlineData("aufs whiteouts", "--whiteouts", "aufs"), InlineData("redirect_dir", "-o", "redirect_dir=off"), InlineData("fsname=me", "-o", "fsname=me")]
-    [InlineData("index=on", "-o", "index=on"), InlineData("uuid=null", "-o", "uuid=null")]
+    [InlineData("index=on", "-o", "index=on"), InlineData("uuid=null", "-o", "uuid=null"), InlineData("--writeback", "--writeback"), InlineData("user.*", "-o", "userxattr")]
     public void AutoKnowsWhatNeedsFuse(string reason, params string[] option)
     {
         using var scratch = new ScratchFolder();
@@ -183,7 +183,7 @@ public sealed class KernelEngineMountTests
         ShellResult result = mount.Try(mount.MountArguments);
         Assert.True(result.ExitCode == 0, result.ToString());
         Assert.Contains(reason, result.Error);
-        Assert.Equal("fuse", Records(mount).Single().GetProperty("engine").GetString());
+        Assert.Equal("fuse", mount.Records().Single().GetProperty("engine").GetString());
         mount.Unmount();
     }
 
@@ -242,32 +242,12 @@ public sealed class KernelEngineMountTests
         var repository = new GitRepository(scratch.Join("repo"));
         repository.CommitSample();
         using var origin = new OriginProcess(scratch, repository.Path);
-        string[] arguments = ["mount", $"mega:{origin.Url}/", mount.Root, "--upper", mount.Upper!, "--work", mount.Work!, "--store", scratch.Join("store"), "--engine", "auto", "--log-level", "info"];
-        ShellResult result = overlayFails ? Inject("fsmount:error=EPERM", scratch, mount, arguments) : mount.Try(arguments);
+        string[] arguments = ["mount", $"mega:{origin.Url}/", mount.Root, "--upper", mount.Upper!, "--work", mount.Work!, "--store", scratch.Join("store"), "--layer", scratch.Make("layer"), "--log-level", "info"];
+        ShellResult result = overlayFails ? mount.Inject("fsmount:error=EPERM", arguments) : mount.Try(arguments);
         Assert.True(result.ExitCode == 0, result.ToString());
         Assert.Contains(overlayFails ? "engine fuse: " : "engine kernel: ", result.Error);
         Assert.Equal(overlayFails ? "fuse.antares-aot" : "overlay", Assert.Single(MountTable.Below(scratch.Path)).Type);
         _ = Probe.Check(mount.Root, "cat README => 'hello\\x0a'\napp README more => ok\ncat README => 'hello\\x0amore'\nput src/new x => ok\nunlink src/main.c => ok\ncat src/main.c => ENOENT\n");
-        mount.Unmount();
-    }
-
-    /// <summary>An upper on overlayfs, as in a container's own root, is none for the kernel; its own words reach the user.</summary>
-    [MountFact]
-    public void AnUpperThatTheKernelRefuses()
-    {
-        using var scratch = new ScratchFolder();
-        using var mount = new AntaresMount(scratch, MountKind.AntaresDir);
-        using var inner = new ScratchFolder(scratch.Path);
-        using var below = new KernelOverlay(inner);
-        below.Mount();
-        string upper = Directory.CreateDirectory(Path.Combine(below.Root, "u")).FullName, work = Directory.CreateDirectory(Path.Combine(below.Root, "w")).FullName;
-        string[] arguments = ["mount", mount.Source, mount.Root, "--upper", upper, "--work", work, "--log-level", "info", "--engine"];
-        ShellResult refused = mount.Try([.. arguments, "kernel"]);
-        Assert.True(refused.ExitCode == 3, refused.ToString());
-        Assert.Contains("not supported as upperdir", refused.Error);
-        ShellResult other = mount.Try([.. arguments, "auto"]);
-        Assert.True(other.ExitCode == 0, other.ToString());
-        Assert.Contains("not supported as upperdir", other.Error);
         mount.Unmount();
     }
 
@@ -285,7 +265,7 @@ public sealed class KernelEngineMountTests
         Assert.Contains("not seen here", mount.Try("errors", mount.Root).Must());
         using JsonDocument errors = JsonDocument.Parse(mount.Try("errors", mount.Root, "--json").Must());
         Assert.Contains("upper", errors.RootElement.GetProperty("not_seen").GetString());
-        Assert.Equal("kernel", Records(mount).Single().GetProperty("engine").GetString());
+        Assert.Equal("kernel", mount.Records().Single().GetProperty("engine").GetString());
         Assert.Contains(" kernel ", mount.Try("list").Must());
         mount.Unmount();
     }
@@ -318,7 +298,7 @@ public sealed class KernelEngineMountTests
         mount.Unmount();
         Parity.AssertWorkIsClean(mount.Work!);
         mount.Mount();
-        Kill(mount);
+        mount.KillServer();
         _ = mount.Try("umount", "--stale").Must();
         ShellResult refused = mount.Try(mount.MountArguments);
         Assert.True(refused.ExitCode == 3, refused.ToString());
@@ -468,32 +448,6 @@ public sealed class KernelEngineMountTests
         Assert.Equal("x+", result.Must().Split('\n')[0]);
         Assert.Contains("engine fuse: marks under user.*", result.Output);
         Assert.EndsWith("e\nx+\n", result.Output);
-    }
-
-    /// <summary>With -D strace is not waited for as long as the server lives; it keeps the command's output open, so that goes to files.</summary>
-    private static ShellResult Inject(string what, ScratchFolder scratch, AntaresMount mount, params string[] arguments)
-    {
-        string output = scratch.Join("out"), error = scratch.Join("err");
-        ShellResult result = Shell.Run("bash", ["-c", "out=$1 err=$2; shift 2; exec \"$@\" >\"$out\" 2>\"$err\" </dev/null", "-", output, error,
-            "strace", "-D", "-f", "-qq", "-o", scratch.Join("trace"), "-e", $"inject={what}", TestEnvironment.Binary, .. arguments], 60,
-            environment: ("ANTARES_STATE_DIR", mount.State));
-        return result with { Output = File.ReadAllText(output), Error = File.ReadAllText(error) };
-    }
-
-    private static void Kill(AntaresMount mount)
-    {
-        int pid = mount.ServerPid();
-        _ = Shell.Run("kill", ["-9", pid.ToString()]).Must();
-        Assert.True(AntaresMount.WaitGone(pid, 10));
-        // The first thread is gone; the last one to go closes the control socket.
-        for (int i = 0; i < 100 && !mount.Try("list").Must().Contains("stale", StringComparison.Ordinal); i++)
-            Thread.Sleep(20);
-    }
-
-    private static List<JsonElement> Records(AntaresMount mount)
-    {
-        using JsonDocument document = JsonDocument.Parse(mount.Try("list", "--json").Must());
-        return [.. document.RootElement.Clone().EnumerateArray()];
     }
 
     private static string Numbers(AntaresMount mount) =>

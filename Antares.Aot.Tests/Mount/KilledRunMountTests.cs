@@ -68,7 +68,7 @@ public sealed class KilledRunMountTests
             _state = scratch.Make(name + "/state");
             _tracer = Shell.Start("strace",
                 ["-f", "-e", "trace=chdir,close", "-e", $"inject=chdir:delay_enter={delaySeconds}000000", .. tracing, "-o", scratch.Join(name + "/trace"),
-                    TestEnvironment.Binary, "run", Source, "--mount-point", Point, "--workspace-root", Spaces, "--", "sleep", "100"],
+                    TestEnvironment.Binary, "run", Source, "--engine", "fuse", "--mount-point", Point, "--workspace-root", Spaces, "--", "sleep", "100"],
                 environment: ("ANTARES_STATE_DIR", _state));
             // The tracer has children of its own at first, by which it finds out what the kernel can do.
             int server = Child(_tracer.Id, mustRun: new FileInfo(TestEnvironment.Binary).ResolveLinkTarget(true)?.FullName ?? TestEnvironment.Binary);

@@ -66,6 +66,7 @@ public sealed class ModeLoanMountTests
     {
         using ScratchFolder scratch = Run("""
             as() { "$@"; }
+            "$S/antares-aot" mount "$S/lower" "$S/mnt" --upper "$S/upper" --work "$S/work" --engine kernel 2> "$S/refused" && exit 9
             mount_it; umount_it
             modes > "$S/after"; cp "$S/log" "$S/first"; ls -A "$W" | grep -c lent- > "$S/left"
             """);
@@ -73,6 +74,7 @@ public sealed class ModeLoanMountTests
         Assert.Contains("15 notes of modes lent", Text(scratch, "first"));
         Assert.Contains("left alone", Text(scratch, "first"));
         Assert.Equal("15\n", Text(scratch, "left"));
+        Assert.Contains("notes of modes lent", Text(scratch, "refused"));
     }
 
     /// <summary>A note whose object cannot be reached now is kept, also beyond mounts of which it is not the matter, until it can.</summary>

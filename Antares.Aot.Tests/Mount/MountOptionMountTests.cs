@@ -110,7 +110,7 @@ public sealed class MountOptionMountTests
             """], 60, environment: [("S", scratch.Path), ("BIN", TestEnvironment.Binary), ("REPO", TestEnvironment.Repository)]);
         Assert.Equal("""
             == mount
-            fuse.antares-aot
+            overlay
             .wh.g
             f
             g

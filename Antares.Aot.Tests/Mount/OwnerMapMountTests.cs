@@ -82,7 +82,7 @@ public sealed class OwnerMapMountTests
             if [ "$MAPS" = ours ]; then
                 "$BIN" mount "$SOURCE$PWD/lower" "$PWD/shown" --upper "$PWD/upper" --work "$PWD/work" --uid-map 1000:0:100 --gid-map 1000:0:50,1050:50:50 $OPTIONS
             else
-                "$BIN" mount "$SOURCE$PWD/lower" "$PWD/mnt" --upper "$PWD/upper" --work "$PWD/work" $OPTIONS
+                "$BIN" mount "$SOURCE$PWD/lower" "$PWD/mnt" --engine fuse --upper "$PWD/upper" --work "$PWD/work" $OPTIONS
                 "$PROBE" idmap mnt shown 0 1000 100 || { umount mnt; exit 7; }
             fi
             trap 'umount -l shown mnt' EXIT

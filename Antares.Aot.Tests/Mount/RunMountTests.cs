@@ -237,10 +237,10 @@ public sealed class RunMountTests
         using var disk = new SmallDisk(scratch, "tmpfs", 1);
         using var mount = new AntaresMount(scratch);
         string spaces = Directory.CreateDirectory(Path.Combine(disk.Path, "spaces")).FullName;
-        ShellResult full = mount.Try("run", mount.Source, "--workspace-root", spaces, "--", "sh", "-c", "head -c 3000000 /dev/zero > big 2> /dev/null; exit 3");
+        ShellResult full = mount.Try("run", mount.Source, "--engine", "fuse", "--workspace-root", spaces, "--", "sh", "-c", "head -c 3000000 /dev/zero > big 2> /dev/null; exit 3");
         Assert.True(full.ExitCode == 3, full.ToString());
         Assert.Matches(@"the mount itself failed requests: ENOSPC (once|\d+ times); first write of /big with ENOSPC", full.Error);
-        ShellResult plain = mount.Try("run", mount.Source, "--workspace-root", spaces, "--", "sh", "-c", "cat absent 2> /dev/null; rmdir / 2> /dev/null; exit 3");
+        ShellResult plain = mount.Try("run", mount.Source, "--engine", "fuse", "--workspace-root", spaces, "--", "sh", "-c", "cat absent 2> /dev/null; rmdir / 2> /dev/null; exit 3");
         Assert.Equal((3, ""), (plain.ExitCode, plain.Error));
         AssertNothingLeft(mount, spaces);
     }

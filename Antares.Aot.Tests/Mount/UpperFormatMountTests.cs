@@ -508,7 +508,7 @@ public sealed class UpperFormatMountTests
         using var ours = new AntaresMount(inner, MountKind.AntaresFolder);
         string layers = asUpper ? $"lowerdir={kernel.Lower},upperdir={kernel.Upper},workdir={kernel.Work}"
             : $"lowerdir={kernel.Upper}:{kernel.Lower},upperdir={ours.Upper},workdir={ours.Work}";
-        _ = ours.Try("mount", "-o", layers, ours.Root).Must();
+        _ = ours.Try("mount", "--engine", "fuse", "-o", layers, ours.Root).Must();
         _ = Probe.Check(ours.Root, """
             cat f => EIO
             app f + => EIO
@@ -525,6 +525,9 @@ public sealed class UpperFormatMountTests
             """);
         Assert.Equal("7 600 f\n", Shell.Bash("stat -c '%s %a %n' f", directory: ours.Root).Must());
         Assert.Contains("metacopy", ours.Try("errors", ours.Root).Must());
+        ours.Unmount();
+        _ = ours.Try("mount", "--engine", "kernel", "-o", layers, ours.Root).Must();
+        _ = Probe.Check(ours.Root, "cat f => EPERM\ncat e/i => ENOENT\ncat g => 'content+'\ncat new => 'x'\n");
         ours.Unmount();
         if (!asUpper)
             return;

@@ -83,7 +83,7 @@ public sealed class WatchMountTests
     {
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
-        _ = mount.Try("mount", "-o", $"lowerdir={mount.Lower},upperdir={mount.Upper},workdir={mount.Work}{(option.Length > 0 ? "," : "")}{option}", mount.Root).Must();
+        _ = mount.Try("mount", "--engine", "fuse", "-o", $"lowerdir={mount.Lower},upperdir={mount.Upper},workdir={mount.Work}{(option.Length > 0 ? "," : "")}{option}", mount.Root).Must();
         Assert.Equal("0\n", Shell.Run("stat", ["-f", "-c", "%i", mount.Root]).Must());
     }
 

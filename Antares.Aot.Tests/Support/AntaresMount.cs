@@ -48,8 +48,8 @@ internal sealed class AntaresMount : IMountUnderTest
             var arguments = new List<string> { "mount", Source, Root };
             if (Upper != null)
                 arguments.AddRange(["--upper", Upper, "--work", Work!]);
-            if (Kind.IsKernelEngine())
-                arguments.AddRange(["--engine", "kernel"]);
+            if (Kind != MountKind.AntaresAuto && !_options.Contains("--engine"))
+                arguments.AddRange(["--engine", Kind.IsKernelEngine() ? "kernel" : "fuse"]);
             // A test's own options win over those of the whole run.
             if (!_options.Intersect(TestEnvironment.MountOptions).Any())
                 arguments.AddRange(TestEnvironment.MountOptions);
@@ -127,6 +127,35 @@ internal sealed class AntaresMount : IMountUnderTest
             if (ours)
                 yield return pid;
         }
+    }
+
+    /// <summary>Kills the server, and waits until it shows as gone.</summary>
+    public void KillServer()
+    {
+        int pid = ServerPid();
+        _ = Shell.Run("kill", ["-9", $"{pid}"]).Must();
+        Assert.True(WaitGone(pid, 10));
+        // The first thread is gone; the last one to go closes the control socket.
+        for (int i = 0; i < 100 && Try("list").Must() is var list && list.Contains(Root, StringComparison.Ordinal) && !list.Contains("stale", StringComparison.Ordinal); i++)
+            Thread.Sleep(20);
+    }
+
+    /// <summary>What <c>list --json</c> tells of this mount's state folder.</summary>
+    public List<JsonElement> Records()
+    {
+        using JsonDocument document = JsonDocument.Parse(Try("list", "--json").Must());
+        return [.. document.RootElement.Clone().EnumerateArray()];
+    }
+
+    /// <summary>As <see cref="Try"/>, with system calls that fail or are watched (strace's inject=… or trace=…).</summary>
+    /// <remarks>With -D strace is not waited for as long as the server lives; it keeps the command's output open, so that goes to files.</remarks>
+    public ShellResult Inject(string what, params string[] arguments)
+    {
+        string output = _scratch.Join("out"), error = _scratch.Join("err");
+        ShellResult result = Shell.Run("bash", ["-c", "out=$1 err=$2; shift 2; exec \"$@\" >\"$out\" 2>\"$err\" </dev/null", "-", output, error,
+            "strace", "-D", "-f", "-qq", "-o", _scratch.Join("trace"), .. what.Split(' ').SelectMany(part => new[] { "-e", part.Contains('=') && part.StartsWith("trace", StringComparison.Ordinal) ? part : $"inject={part}" }),
+            TestEnvironment.Binary, .. arguments], 60, environment: ("ANTARES_STATE_DIR", State));
+        return result with { Output = File.ReadAllText(output), Error = File.ReadAllText(error) };
     }
 
     public int ServerPid()

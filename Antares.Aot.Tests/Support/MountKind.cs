@@ -24,6 +24,9 @@ public enum MountKind
     /// <summary>Our mount with the kernel engine over a plain folder, which kernel overlayfs gets as it is.</summary>
     AntaresKernelFolder,
 
+    /// <summary>Our mount over a plain folder with the engine that it chooses itself: the kernel's, as these tests are run by root.</summary>
+    AntaresAuto,
+
     /// <summary>fuse-overlayfs: not in the default set; a control, since it is known to fail some of these tests.</summary>
     FuseOverlayfs,
 }
@@ -35,7 +38,7 @@ internal static class MountKinds
     public static bool IsFuseEngine(this MountKind kind) => kind is MountKind.AntaresFolder or MountKind.AntaresDir or MountKind.AntaresImage;
 
     /// <summary>The overlay is the kernel's, the mount ours.</summary>
-    public static bool IsKernelEngine(this MountKind kind) => kind is MountKind.AntaresKernel or MountKind.AntaresKernelFolder;
+    public static bool IsKernelEngine(this MountKind kind) => kind is MountKind.AntaresKernel or MountKind.AntaresKernelFolder or MountKind.AntaresAuto;
 
     /// <summary>The source is loaded into Dicfuse.</summary>
     public static bool IsDir(this MountKind kind) => kind is MountKind.AntaresDir or MountKind.AntaresKernel;

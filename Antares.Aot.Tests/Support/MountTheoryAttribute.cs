@@ -39,7 +39,7 @@ public sealed class MountsAttribute : DataAttribute
     /// <summary>Set where a dir: tree has no such thing; says what.</summary>
     public string? NotDir { get; set; }
 
-    /// <summary>Of the cross-section that also runs on the kernel engine when ANTARES_TEST_MOUNTS names no kinds; all of them run there when it is named.</summary>
+    /// <summary>Of the cross-section that also runs on the kernel engine, by name and by our own choice, when ANTARES_TEST_MOUNTS names no kinds; all of them run there when it is named.</summary>
     public bool KernelEngineToo { get; set; }
 
     /// <summary>The test needs O_TMPFILE, which FUSE has from Linux 6.1 on: with older INIT flags it runs on the other kinds only.</summary>
@@ -56,7 +56,8 @@ public sealed class MountsAttribute : DataAttribute
             yield break;
         }
         bool any = false;
-        foreach (MountKind kind in KernelEngineToo && TestEnvironment.HasDefaultKinds ? [.. TestEnvironment.Kinds, MountKind.AntaresKernel] : TestEnvironment.Kinds)
+        MountKind[] kinds = KernelEngineToo && TestEnvironment.HasDefaultKinds ? [.. TestEnvironment.Kinds, MountKind.AntaresKernel, MountKind.AntaresAuto] : TestEnvironment.Kinds;
+        foreach (MountKind kind in kinds.Where(kind => kind != MountKind.AntaresAuto || TestEnvironment.MountOptions.Length == 0)) // with options it chooses by them
         {
             bool isKernels = kind == MountKind.Kernel || kind.IsKernelEngine();
             if ((isKernels && NotKernel != null) || (kind == MountKind.AntaresKernel && NotOnServedLower != null) || (kind == MountKind.Plain && NotPlain != null)

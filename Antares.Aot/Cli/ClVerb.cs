@@ -47,7 +47,10 @@ internal static class ClVerb
     private static int Ask(CommandContext context, string target, ChangelistQuestion question)
     {
         var mount = Question.Living(context, target);
-        var fixedBy = mount.Engine == "kernel" ? MountedView.NotOnKernelEngine : mount.Lowers.Count > 1 ? MountedView.NotUnderLayers : null;
+        var fixedBy = !RefreshVerb.IsOfServer(mount) ? null // its process says what it has instead
+            : mount.Lowers.Count > 1 ? MountedView.NotUnderLayers
+            : mount.Engine == "kernel" ? MountedView.NotOnKernelEngine
+            : null;
         if (question.Verb != "show" && fixedBy is not null)
         {
             throw MountProblem.Usage($"{mount.MountPoint}: {fixedBy}");

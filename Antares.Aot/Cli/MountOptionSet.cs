@@ -32,9 +32,9 @@ internal sealed class MountOptionSet
     private readonly Option<bool> _keep = new("--keep") { Description = "Keep the workspace after the unmount" };
     private readonly Option<string> _engine = new("--engine")
     {
-        Description = "fuse, kernel (the kernel's overlay), or auto (kernel if possible)",
+        Description = "auto (kernel if possible), fuse, or kernel (the kernel's overlay)",
         HelpName = "ENGINE",
-        DefaultValueFactory = _ => "fuse",
+        DefaultValueFactory = _ => "auto",
     };
 
     private readonly Option<bool> _volatile = new("--volatile") { Description = "Skip syncs; after a crash the upper needs --recover" };

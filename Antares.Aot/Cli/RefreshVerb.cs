@@ -39,9 +39,12 @@ internal static class RefreshVerb
         return command;
     }
 
+    /// <summary>True when a server's directory (mega:) is among the layers.</summary>
+    internal static bool IsOfServer(MountRecord mount) => mount.Lowers.Any(lower => lower.StartsWith(ServerPrefix, StringComparison.Ordinal));
+
     private static string? Refusal(MountRecord mount) =>
-        !mount.Lowers.Any(lower => lower.StartsWith(ServerPrefix, StringComparison.Ordinal)) ? MountedView.NotOfServer
-        : mount.Engine == "kernel" ? MountedView.NotOnKernelEngine
+        !IsOfServer(mount) ? MountedView.NotOfServer
         : mount.Lowers.Count > 1 ? MountedView.NotUnderLayers
+        : mount.Engine == "kernel" ? MountedView.NotOnKernelEngine
         : null;
 }

@@ -20,6 +20,17 @@ public readonly record struct DeviceNumber(uint Major, uint Minor)
     /// <returns>As <see cref="At"/>.</returns>
     public static Errno Behind(string link, out DeviceNumber device) => Look(link, DontSync | Fcntl.AT_NO_AUTOMOUNT, out device);
 
+    /// <summary>The number of the file system of an open file. Asks no server.</summary>
+    /// <returns>None; EBADF.</returns>
+    public static unsafe Errno Of(int fd, out DeviceNumber device)
+    {
+        byte nothing = 0;
+        statx place;
+        Errno error = Attributes.Statx(fd, &nothing, DontSync | Fcntl.AT_EMPTY_PATH, 0, &place);
+        device = error == Errno.None ? new DeviceNumber(place.stx_dev_major, place.stx_dev_minor) : default;
+        return error;
+    }
+
     /// <summary>True when this is what is uppermost at a path.</summary>
     public bool IsAt(string path) => At(path, out DeviceNumber there) == Errno.None && there == this;
 

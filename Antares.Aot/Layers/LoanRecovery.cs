@@ -46,6 +46,9 @@ internal sealed unsafe class LoanRecovery
         Later,
     }
 
+    /// <summary>True when notes were left for a later mount.</summary>
+    public static bool LeftNotes(int workFd) => List(workFd).Count > 0;
+
     /// <summary>To be called before the work directory is cleaned, with the upper locked.</summary>
     /// <param name="workFd">The work directory.</param>
     /// <param name="upperFd">The upper's root.</param>

@@ -28,6 +28,12 @@ public sealed unsafe class OverlayMarks
     /// <summary>Ours: the st_ino that a copied-up file had in the lower layer, 8 bytes little-endian. Private to any overlay.</summary>
     public byte* StIno => Literal.Pointer(_user ? "user.overlay.antares.ino"u8 : "trusted.overlay.antares.ino"u8);
 
+    /// <summary>Ours, on the root of an upper and of its work folder: the kernel's overlay has them (<see cref="Layers.KernelUse"/>).</summary>
+    public byte* KernelUse => Literal.Pointer(_user ? "user.overlay.antares.kernel"u8 : "trusted.overlay.antares.kernel"u8);
+
+    /// <summary>Ours, on the root of an upper whose marks are under <c>user.</c>: it tells those who keep theirs under <c>trusted.</c> that there may be such.</summary>
+    public static byte* UserMarksUsed => Literal.Pointer("user.overlay.antares.used"u8);
+
     public static byte* OtherOpaque(int i) => i switch
     {
         0 => Literal.Pointer("trusted.overlay.opaque"u8),

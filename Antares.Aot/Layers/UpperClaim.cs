@@ -39,7 +39,20 @@ public sealed class UpperClaim
         }
 
         using var inner = new OwnedFd(innerFd);
-        error = new WorkDirectory(innerFd, new OverlayMarks(options.UserXattrs)).TryMarks(out problem);
+        if (LoanRecovery.LeftNotes(innerFd))
+        {
+            problem = "its work folder holds notes of modes lent by a plain user's mount that was killed, which the kernel's overlay would throw away; "
+                + "let that user mount once, or give --engine fuse";
+            return Errno.EOPNOTSUPP;
+        }
+
+        var work = new WorkDirectory(innerFd, new OverlayMarks(options.UserXattrs));
+        error = work.TryMarks(out problem);
+        if (error == Errno.None)
+        {
+            error = KernelUpper.Try(workFd, work, out problem);
+        }
+
         if (error == Errno.None)
         {
             claim = new UpperClaim(upperFd, workFd, options);
@@ -48,19 +61,28 @@ public sealed class UpperClaim
         return error;
     }
 
-    /// <summary>Cleans the work folder after the kernel's overlay has ended, and takes the mark of a volatile mount away once all is on the disk.</summary>
-    /// <returns>None; another errno: the mark stays, and the next mount asks for --recover.</returns>
+    /// <summary>Marks the folders as the kernel's, until <see cref="Release"/>: see <see cref="KernelUse.Mark"/>.</summary>
+    public Errno Mark(string mount) => KernelUse.Mark(_upperFd, _workFd, new OverlayMarks(_options.UserXattrs), mount);
+
+    /// <summary>Cleans the work folder after the kernel's overlay has ended, and takes its marks away, that of a volatile mount once all is on the disk.</summary>
+    /// <returns>None; another errno: a mark stays, and the next mount asks for --recover, or the kernel.</returns>
     public Errno Release()
     {
+        var marks = new OverlayMarks(_options.UserXattrs);
         Errno error = UpperSetup.OpenInner(_workFd, out int innerFd);
-        if (error != Errno.None)
+        if (error == Errno.None)
         {
-            return error == Errno.ENOENT ? Errno.None : error;
+            using var inner = new OwnedFd(innerFd);
+            error = Clean(new WorkDirectory(innerFd, marks));
         }
 
-        using var inner = new OwnedFd(innerFd);
-        var work = new WorkDirectory(innerFd, new OverlayMarks(_options.UserXattrs));
-        error = work.Clean();
+        Errno unmarked = KernelUse.Clear(_upperFd, _workFd, marks);
+        return error is Errno.None or Errno.ENOENT ? unmarked : error;
+    }
+
+    private Errno Clean(WorkDirectory work)
+    {
+        Errno error = work.Clean();
         if (error == Errno.None && _options.Volatile)
         {
             error = FileIo.Syncfs(_upperFd);

@@ -20,6 +20,9 @@ public sealed record UpperOptions
     /// <summary>As <see cref="OneUid"/>, for the group.</summary>
     public bool OneGid { get; init; }
 
+    /// <summary>What is to be done about an overlay of the kernel's that still uses the upper, by what <see cref="KernelUse.Mark"/> was given; null: nothing can be told.</summary>
+    public Func<string, string>? UsersOf { get; init; }
+
     /// <summary>Told of what was found in the work directory.</summary>
     public Log Log { get; init; } = Log.Off;
 }

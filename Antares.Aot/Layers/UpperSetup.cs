@@ -78,6 +78,12 @@ internal static unsafe class UpperSetup
             return error;
         }
 
+        error = KernelUse.Check(upperFd, workFd, options, out problem);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
         byte* name = Literal.Pointer("work"u8);
         error = PathOps.Mkdirat(workFd, name, 0x1C0);
         if (error is not (Errno.None or Errno.EEXIST))
@@ -112,6 +118,12 @@ internal static unsafe class UpperSetup
         {
             LoanRecovery.Run(innerFd, upperFd, options.Log);
             error = directory.Clean();
+        }
+
+        if (options.UserXattrs)
+        {
+            byte yes = (byte)'y';
+            _ = Xattrs.Fsetxattr(upperFd, OverlayMarks.UserMarksUsed, &yes, 1, 0); // where this fails no mark can be made either, which is told then
         }
 
         if (error == Errno.None && options.Volatile)

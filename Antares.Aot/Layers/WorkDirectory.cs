@@ -183,6 +183,31 @@ public sealed unsafe class WorkDirectory
         return error;
     }
 
+    /// <summary>Tries a rename that leaves a whiteout behind (RENAME_WHITEOUT).</summary>
+    /// <returns>None; EINVAL: the file system has none; another errno of the calls.</returns>
+    public Errno TryRenameWhiteout()
+    {
+        byte* first = stackalloc byte[16];
+        byte* second = stackalloc byte[16];
+        ByteName from = FolderAccess.WorkName(Take(), first);
+        ByteName to = FolderAccess.WorkName(Take(), second);
+        Errno error = Antares.Interop.Fd.Openat(_fd, from.Pointer, Fcntl.O_CREAT | Fcntl.O_EXCL | Fcntl.O_RDWR | Fcntl.O_CLOEXEC, 0x180, out int fd);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        _ = Antares.Interop.Fd.Close(fd); // nothing was written
+        error = PathOps.Renameat2(_fd, from.Pointer, _fd, to.Pointer, Fcntl.RENAME_WHITEOUT);
+        _ = PathOps.Unlinkat(_fd, from.Pointer, 0); // what stays is taken away by the next mount
+        if (error == Errno.None)
+        {
+            _ = PathOps.Unlinkat(_fd, to.Pointer, 0);
+        }
+
+        return error;
+    }
+
     /// <summary>The mark that kernel overlayfs and we leave while an upper is used without syncing.</summary>
     public bool HasVolatileMark() => StatPath("incompat/volatile"u8) == Errno.None;
 

@@ -1,4 +1,5 @@
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Layers;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -7,8 +8,12 @@ namespace Antares.Aot.Mounts;
 internal static class EngineChoice
 {
     /// <summary>Why a plan is for the FUSE engine; null: the kernel's overlay is to be tried.</summary>
-    /// <exception cref="MountProblem">Usage: the kernel engine is asked for together with what it does not have; Host: this user may not mount.</exception>
-    public static string? WhyFuse(MountPlan plan)
+    /// <exception cref="MountProblem">Usage: the kernel engine is asked for together with what it does not have; Host: this user may not mount, or not this upper.</exception>
+    public static string? WhyFuse(MountPlan plan) => AsAsked(plan) ?? ByFolders(plan);
+
+    /// <summary>What of it can be said when no folder has been looked at.</summary>
+    /// <exception cref="MountProblem">As <see cref="WhyFuse"/>.</exception>
+    public static string? AsAsked(MountPlan plan)
     {
         if (plan.Request.Engine == EngineWish.Fuse)
         {
@@ -30,11 +35,6 @@ internal static class EngineChoice
             return Only(plan, $"mount option {unknown}", MountProblem.Usage);
         }
 
-        if (plan.Request is { Engine: EngineWish.Auto, Mega.Changelist: not null })
-        {
-            return "a changelist can be changed in a mount by FUSE only";
-        }
-
         if (OnlyOurs(plan.Request) is { } ours)
         {
             return Only(plan, ours, MountProblem.Usage);
@@ -45,10 +45,35 @@ internal static class EngineChoice
             return Only(plan, "the kernel's overlay needs CAP_SYS_ADMIN: root, or a user namespace (unshare -Urm)", MountProblem.Host);
         }
 
-        return plan.UserXattrs && plan.Request.Engine == EngineWish.Auto
-            ? "marks under user.* (a user namespace): the kernel's overlay renames no lower directories there"
+        return plan.Request.Engine == EngineWish.Auto ? BetterWithFuse(plan) : null;
+    }
+
+    private static string? ByFolders(MountPlan plan)
+    {
+        if (ForeignMarks.OfUpper(plan) is { } mark)
+        {
+            return Only(plan, $"upper {plan.UpperPath} has {mark}, which the kernel's overlay would not read here", MountProblem.Host);
+        }
+
+        if (plan.Upper is { } upper && KernelUpper.Refusal(upper.Value) is { } kind)
+        {
+            return Only(plan, $"upper {plan.UpperPath} lies on {kind}, where the kernel's overlay takes none", MountProblem.Host);
+        }
+
+        return plan.Request.Engine != EngineWish.Auto ? null
+            : ForeignMarks.OfLowers(plan) is { } foreign ? $"{foreign}, which the kernel's overlay would not read here"
             : null;
     }
+
+    /// <summary>Why the kernel's overlay, though it may be had, is not taken unasked; null: it is.</summary>
+    private static string? BetterWithFuse(MountPlan plan) => plan.Request switch
+    {
+        { Mega.Changelist: not null } => "a changelist can be changed in a mount by FUSE only",
+        { Lowers: [{ Kind: SourceKind.Mega }] } => "what is shown of a server can be changed in a mount (cl set, refresh) by FUSE only",
+        { Writeback: true } => "--writeback is about FUSE",
+        { InitMask: not null } => "--init-mask is about FUSE",
+        _ => plan.UserXattrs ? "marks under user.* (a user namespace): the kernel's overlay renames no lower directories there" : null,
+    };
 
     /// <summary>What of a request the kernel's overlay does not have; null: nothing.</summary>
     private static string? OnlyOurs(MountRequest request) => request.Behaviour switch

@@ -75,15 +75,18 @@ internal sealed class KernelEngine : IMountEngine
                 diagnostics.AddGauge("lower_device_minor", () => lower.Device.Minor);
             }
 
+            // From its place on the overlay may outlive this process.
+            var device = DeviceOf(overlay);
+            var error = claim.Mark(LeftOverlay.MarkOf(device, plan.MountPoint));
+            if (error != Errno.None)
+            {
+                throw MountProblem.Host($"upper {plan.UpperPath} (work {plan.WorkPath}) cannot be marked as the kernel's", error);
+            }
+
             Hide(lower, plan.MountPoint);
             KernelOverlay.Place(overlay, plan.MountPoint);
             isPlaced = true;
             ended = lower is null ? EndOfMount.Watch(plan.MountPoint) : EndOfMount.NewEvent();
-            var error = DeviceNumber.At(plan.MountPoint, out var device);
-            if (error != Errno.None)
-            {
-                throw MountProblem.Host($"cannot look at the mount point {plan.MountPoint}", error);
-            }
 
             clock.Step("overlay in its place");
             var view = layers.Changes is { } changes && lower is not null
@@ -141,9 +144,13 @@ internal sealed class KernelEngine : IMountEngine
         return error;
     }
 
-    /// <summary>True when a layer is no plain folder (an image, a server, a dir: tree), or the kernel's overlay would not show what is mounted inside of one.</summary>
+    /// <summary>
+    /// True when a layer is no plain folder (an image, a server, a dir: tree), or the kernel's overlay would not show what is mounted inside of one, or
+    /// not read its marks: by itself such a one gets the other engine.
+    /// </summary>
     private static bool ServesLayers(MountPlan plan) =>
         plan.Lowers.Any(lower => lower.Spec.Kind != SourceKind.Folder)
+        || (plan.Request.Engine == EngineWish.Kernel && ForeignMarks.OfLowers(plan) is not null)
         || MountTable.Read().Exists(entry => plan.Lowers.Any(
             lower => entry.MountPoint != lower.RealPath && HostPath.IsSameOrInside(entry.MountPoint, lower.RealPath)));
 
@@ -152,13 +159,19 @@ internal sealed class KernelEngine : IMountEngine
         var error = UpperClaim.Take(upper.Value, work.Value, LayerFactory.UpperOptionsOf(plan, log), out var claim, out var problem);
         return error == Errno.None && claim is not null
             ? claim
-            : throw MountProblem.Host($"upper {plan.UpperPath} (work {plan.WorkPath}): {problem ?? ErrnoText.Of(error)}");
+            : throw MountProblem.Host($"upper {plan.UpperPath} (work {plan.WorkPath}): {problem ?? ErrnoText.Of(error)}", isFinal: error == Errno.EBUSY);
     }
 
     private static OwnedFd OpenRoot(string path)
     {
         var error = HostPath.OpenFolder(path, out var fd);
         return error == Errno.None ? new OwnedFd(fd) : throw MountProblem.Host($"the lower layer at {path} does not answer", error);
+    }
+
+    private static DeviceNumber DeviceOf(OwnedFd overlay)
+    {
+        var error = DeviceNumber.Of(overlay.Value, out var device);
+        return error == Errno.None ? device : throw MountProblem.Host("cannot look at the kernel's overlay", error);
     }
 
     private static void Hide(FuseServer? lower, string mountPoint)

@@ -37,6 +37,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         UserXattrs = plan.UserXattrs,
         OneUid = plan.Request.Behaviour.SquashToUid is not null,
         OneGid = plan.Request.Behaviour.SquashToGid is not null,
+        UsersOf = LeftOverlay.Describe,
         Log = log,
     };
 
@@ -155,7 +156,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         }
         else
         {
-            if (NetworkFolders.KindOf(root) is { } kind)
+            if (NetworkKinds.Of(root) is { } kind)
             {
                 diagnostics.Log.Warn($"{lower.Spec} lies on {kind}: while its server stands still, so does every change in this mount; given as dir:{lower.RealPath} it holds up only who needs something of it");
             }

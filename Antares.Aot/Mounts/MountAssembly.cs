@@ -24,7 +24,7 @@ internal static class MountAssembly
                 EngineChoice.Say(plan, diagnostics.Log, engine.Name, "the host allows it and nothing asked for needs fuse");
                 return engine;
             }
-            catch (MountProblem problem) when (plan.Request.Engine == EngineWish.Auto)
+            catch (MountProblem problem) when (plan.Request.Engine == EngineWish.Auto && !problem.IsFinal)
             {
                 reason = problem.Message;
             }

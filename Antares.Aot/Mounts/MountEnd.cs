@@ -27,13 +27,13 @@ internal static class MountEnd
             var hasEnded = WaitForEnd(events, NormalPatienceMs);
             if (!hasEnded)
             {
-                log.Warn($"{mount.MountPoint} is unmounted here, but another mount namespace (a container) still has it: its users there are cut off now (\"Transport endpoint is not connected\")");
+                log.Warn($"{mount.MountPoint} is unmounted here, but another mount namespace (a container) still has it: its users there {EndOfUsers(mount)}");
             }
 
             return hasEnded;
         }
 
-        var end = usersPatienceMs == 0 ? "and its users are cut off" : $"its users have {usersPatienceMs / 1000} s";
+        var end = usersPatienceMs > 0 ? $"its users have {usersPatienceMs / 1000} s" : mount.GoesOnAlone ? $"and its users {EndOfUsers(mount)}" : "and its users are cut off";
         if (error is Errno.EINVAL or Errno.ENOENT)
         {
             log.Warn($"{mount.MountPoint} is out of sight already (a lazy unmount, or moved), but still in use: {end}");
@@ -50,11 +50,16 @@ internal static class MountEnd
 
         if (usersPatienceMs > 0)
         {
-            log.Warn($"{mount.MountPoint} is still in use: its users are cut off now (\"Transport endpoint is not connected\")");
+            log.Warn($"{mount.MountPoint} is still in use: its users {EndOfUsers(mount)}");
         }
 
         return false;
     }
+
+    /// <summary>What becomes of users when this process ends.</summary>
+    private static string EndOfUsers(ServedMount mount) => mount.GoesOnAlone
+        ? $"go on in the kernel's overlay without antares-aot, and the upper {mount.Record.Upper} is in use until the last of them ends"
+        : "are cut off now (\"Transport endpoint is not connected\")";
 
     /// <summary>What is logged when the mount goes on without being seen.</summary>
     public static string DetachedText(string mountPoint) =>

@@ -25,7 +25,15 @@ public sealed class MountProblem(ProblemKind kind, string message) : Exception(m
 
     public static MountProblem Usage(string message) => new(ProblemKind.Usage, message);
 
+    /// <summary>Another engine would fail likewise.</summary>
+    public bool IsFinal { get; private init; }
+
     public static MountProblem Host(string message) => new(ProblemKind.Mount, message);
+
+    /// <summary>As above.</summary>
+    /// <param name="message">What is wrong.</param>
+    /// <param name="isFinal">See <see cref="IsFinal"/>.</param>
+    public static MountProblem Host(string message, bool isFinal) => new(ProblemKind.Mount, message) { IsFinal = isFinal };
 
     /// <summary>A failed system call: "WHAT: no such file or directory (ENOENT)".</summary>
     public static MountProblem Host(string what, Errno error) => new(ProblemKind.Mount, $"{what}: {ErrnoText.Of(error)}");

@@ -44,6 +44,9 @@ public sealed class ServedMount : IDisposable
     /// <summary>The device by which this process serves, or -1: what it starts must not have it open.</summary>
     public int ServedDescriptor => _engine.ServedDescriptor;
 
+    /// <summary>Users of a mount that is out of sight go on after the end of this process: all of it is the kernel's.</summary>
+    public bool GoesOnAlone => Record.Engine == "kernel" && ServedDescriptor < 0;
+
     /// <summary>The mount is gone: see <see cref="NoteEnd"/>.</summary>
     public bool HasEnded { get; private set; }
 
@@ -80,7 +83,7 @@ public sealed class ServedMount : IDisposable
                     known.WaitForEnding(chosen.UpperPath, chosen.WorkPath ?? RealPathOf(chosen.Request.Work));
                 }
 
-                if (chosen.Workspace is not null || chosen.Request.Engine != EngineWish.Fuse)
+                if (chosen.Workspace is not null || EngineChoice.AsAsked(chosen) is null)
                 {
                     // Should this process be killed, the record tells of the workspace, and of a mount of the kernel's overlay, which
                     // lives on; otherwise all that is left is in the mount table, and dead. It listens before: a process that can't be

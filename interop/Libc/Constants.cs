@@ -233,6 +233,10 @@ public static class FileSystemMagic
     public const long BTRFS_SUPER_MAGIC = 0x9123683E;
     public const long NFS_SUPER_MAGIC = 0x6969;
     public const long PROC_SUPER_MAGIC = 0x9fa0;
+    public const long F2FS_SUPER_MAGIC = 0xF2F52010;
+    public const long ECRYPTFS_SUPER_MAGIC = 0xF15F;
+    public const long MSDOS_SUPER_MAGIC = 0x4D44;
+    public const long EXFAT_SUPER_MAGIC = 0x2011BAB0;
 }
 
 /// <summary>Flags of fstatvfs' f_flag.</summary>

@@ -1,21 +1,21 @@
 using Antares.Interop;
 
-namespace Antares.Aot.Mounts;
+namespace Antares.Aot.Layers;
 
-/// <summary>Folders whose file system may stand still because somebody else does: a server, or a process.</summary>
-internal static unsafe class NetworkFolders
+/// <summary>File systems that may stand still because somebody else does: a server, or a process.</summary>
+internal static unsafe class NetworkKinds
 {
     /// <summary>Name of the kind of file system that a folder lies on, if it is such a one.</summary>
     /// <param name="fd">The folder, O_PATH or better.</param>
     /// <returns>Null: a disk, memory, or a kind that is not known.</returns>
-    public static string? KindOf(int fd)
+    public static string? Of(int fd)
     {
         statfs result;
-        return Attributes.Fstatfs(fd, &result) == Errno.None ? KindOf((ulong)result.f_type) : null;
+        return Antares.Interop.Attributes.Fstatfs(fd, &result) == Errno.None ? Of((ulong)result.f_type) : null;
     }
 
     /// <summary>As above, of a number of statfs(2), magic numbers of include/uapi/linux/magic.h and the file systems' own.</summary>
-    public static string? KindOf(ulong type) => (uint)type switch
+    public static string? Of(ulong type) => (uint)type switch
     {
         0x6969 => "NFS",
         0x517B or 0xFE534D42 or 0xFF534D42 => "SMB",

@@ -1,0 +1,167 @@
+using Antares.Aot.Tests.Support;
+
+namespace Antares.Aot.Tests.Mount;
+
+/// <summary>An upper never gets a second writer: the kernel's overlay goes on without the process that made it, and what it still has is refused, whichever engine asks.</summary>
+public sealed class LeftOverlayMountTests
+{
+    private const string Mark = "trusted.overlay.antares.kernel";
+
+    /// <summary>The mark is there while the kernel has the folders, and gone after a clean end.</summary>
+    [MountTheory, InlineData(MountKind.AntaresAuto), InlineData(MountKind.AntaresKernel)]
+    public void TheFoldersAreMarked(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        mount.Mount();
+        string value = $"0:{MountTable.Find(mount.Root)!.Minor} {mount.Root}";
+        Assert.Equal([value, value], Marks(mount));
+        Assert.Empty(Shell.Run("getfattr", ["-dm-", "--absolute-names", mount.Root]).Must()); // and not to be seen in the mount
+        mount.Unmount();
+        Assert.Equal(["", ""], Marks(mount));
+    }
+
+    [MountTheory, InlineData("auto"), InlineData("fuse"), InlineData("kernel")]
+    public void AfterAKillTheUpperAndTheWorkFolderAreRefused(string engine)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresAuto);
+        mount.Mount();
+        mount.KillServer();
+        _ = Probe.Check(mount.Root, "put written later => ok\n"); // the kernel's overlay goes on
+        string other = scratch.Make("other");
+        (string Upper, string Work)[] shared = [(mount.Upper!, scratch.Make("work2")), (scratch.Make("upper2"), mount.Work!), (mount.Upper!, mount.Work!)];
+        foreach ((string upper, string work) in shared)
+        {
+            foreach (string[] more in new string[][] { [], ["--recover"] })
+            {
+                ShellResult refused = mount.Try(["mount", mount.Lower, other, "--upper", upper, "--work", work, "--engine", engine, .. more]);
+                Assert.True(refused.ExitCode == 3, refused.ToString());
+                Assert.Contains($"still mounted at {mount.Root}; antares-aot umount {mount.Root} first", refused.Error);
+                Assert.Single(refused.Error.TrimEnd('\n').Split('\n'));
+            }
+        }
+        Assert.Equal(mount.Root, Assert.Single(MountTable.Below(scratch.Path)).Point);
+        _ = mount.Try("umount", mount.Root).Must();
+        _ = mount.Try("mount", mount.Lower, other, "--upper", mount.Upper!, "--work", mount.Work!, "--engine", engine).Must();
+        _ = Probe.Check(other, "cat written => 'later'\n");
+        _ = mount.Try("umount", other).Must();
+        Assert.Equal(["", ""], Marks(mount));
+    }
+
+    /// <summary>An overlay that was detached while in use goes on after its server: who uses it is told, and its end frees the upper.</summary>
+    [MountTheory, InlineData("TERM"), InlineData("umount --stale")]
+    public void ADetachedOverlayThatIsInUseIsRefused(string end)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresAuto);
+        mount.Mount();
+        int server = mount.ServerPid();
+        using System.Diagnostics.Process user = Shell.Start("sleep", ["100"], mount.Root);
+        if (end == "TERM")
+        {
+            _ = Shell.Run("kill", [$"{server}"]).Must();
+            Assert.True(SpinWait.SpinUntil(() => MountTable.Find(mount.Root) is null, 10_000));
+            _ = Shell.Run("kill", [$"{server}"]); // waits no longer for its users
+            Assert.True(AntaresMount.WaitGone(server, 20));
+        }
+        else
+        {
+            mount.KillServer();
+            _ = mount.Try("umount", "--stale").Must();
+        }
+        Assert.Empty(mount.Records());
+        foreach (string engine in new[] { "auto", "fuse", "kernel" })
+        {
+            ShellResult refused = mount.Try("mount", mount.Lower, mount.Root, "--upper", mount.Upper!, "--work", mount.Work!, "--engine", engine);
+            Assert.True(refused.ExitCode == 3, refused.ToString());
+            Assert.Contains($"out of sight (its mount point was {mount.Root}), but in use by {user.Id} (sleep: working folder); end them first", refused.Error);
+        }
+        user.Kill();
+        user.WaitForExit();
+        mount.Mount();
+        mount.Unmount();
+        Assert.Equal(["", ""], Marks(mount));
+    }
+
+    [MountFact]
+    public void ARunThatLeftADaemonBehind()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresAuto);
+        ShellResult run = mount.Try("run", mount.Lower, "--upper", mount.Upper!, "--work", mount.Work!, "--workspace-root", scratch.Make("spaces"), "--", "sh", "-c", "sleep 100 > /dev/null 2>&1 & echo $!");
+        Assert.Equal(0, run.ExitCode);
+        Assert.Contains($"the upper {mount.Upper} is in use until the last of them ends", run.Error);
+        string pid = run.Output.Trim();
+        ShellResult refused = mount.Try(mount.MountArguments);
+        Assert.True(refused.ExitCode == 3 && refused.Error.Contains($"in use by {pid} (sleep: working folder)", StringComparison.Ordinal), refused.ToString());
+        _ = Shell.Run("kill", [pid]).Must();
+        Assert.True(AntaresMount.WaitGone(int.Parse(pid), 10));
+        _ = mount.Try([.. mount.MountArguments, "--recover"]).Must(); // run is volatile: its own mark asks for that
+        mount.Unmount();
+    }
+
+    /// <summary>Only the kernel knows; who may not ask it is told so, and how to go on.</summary>
+    [MountTheory, InlineData("auto"), InlineData("fuse")]
+    public void WithoutTheRightToAskItIsRefused(string engine)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresAuto);
+        mount.Mount();
+        mount.KillServer();
+        _ = mount.Try("umount", "--stale").Must();
+        string[] arguments = ["mount", mount.Lower, mount.Root, "--upper", mount.Upper!, "--work", mount.Work!, "--engine", engine];
+        ShellResult refused = mount.Inject("fsopen:error=EPERM", arguments);
+        Assert.True(refused.ExitCode == 3, refused.ToString());
+        Assert.Contains("accept it with --recover", refused.Error);
+        Assert.NotEqual(["", ""], Marks(mount));
+        _ = mount.Inject("fsopen:error=EPERM", [.. arguments, "--recover"]).Must();
+        _ = Shell.Run("umount", [mount.Root]).Must();
+        Assert.Equal(["", ""], Marks(mount));
+    }
+
+    /// <summary>A mark of before a restart of the machine, or one that was copied with an upper, means nothing.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresAuto)]
+    public void AMarkWithoutAnOverlayIsTakenAway(MountKind kind)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        foreach (string folder in new[] { mount.Upper!, mount.Work! })
+            _ = Shell.Run("setfattr", ["-n", Mark, "-v", "0:99 /gone", folder]).Must();
+        mount.Mount();
+        if (kind == MountKind.AntaresFolder)
+            Assert.Equal(["", ""], Marks(mount));
+        mount.Unmount();
+        Assert.Equal(["", ""], Marks(mount));
+        // Where the kernel has no overlay at all, none of it can be in use.
+        _ = Shell.Run("setfattr", ["-n", Mark, "-v", "0:99 /gone", mount.Upper!]).Must();
+        _ = mount.Inject("fsopen:error=ENODEV:when=1", mount.MountArguments).Must();
+        _ = Shell.Run("umount", [mount.Root]).Must();
+    }
+
+    /// <summary>In a user namespace the mark is under user.*, and whoever is root there may ask.</summary>
+    [MountFact]
+    public void InAUserNamespace()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string arguments = $"--upper {mount.Upper} --work {mount.Work} --engine";
+        ShellResult result = Shell.Bash($$"""
+            unshare -Urm bash -c '
+            "$BIN" mount {{mount.Lower}} {{mount.Root}} {{arguments}} kernel || exit 1
+            getfattr --only-values -n user.overlay.antares.kernel --absolute-names {{mount.Upper}}; echo
+            set -- $("$BIN" list | tail -n 1); kill -9 $5; sleep 0.5
+            "$BIN" mount {{mount.Lower}} {{scratch.Make("other")}} {{arguments}} fuse; echo "exit $?"
+            umount {{mount.Root}}
+            "$BIN" mount {{mount.Lower}} {{scratch.Join("other")}} {{arguments}} fuse; echo "exit $?"
+            umount {{scratch.Join("other")}}' 2>&1
+            """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", scratch.Make("space-state"))]);
+        string[] lines = result.Must().Trim().Split('\n');
+        Assert.EndsWith(mount.Root, lines[0]);
+        Assert.Contains("still mounted at", lines[1]);
+        Assert.Equal(["exit 3", "exit 0"], lines[2..]);
+    }
+
+    private static string[] Marks(AntaresMount mount) =>
+        [.. new[] { mount.Upper!, mount.Work! }.Select(folder => Shell.Run("getfattr", ["--only-values", "--absolute-names", "-n", Mark, folder]).Output.TrimEnd('\n'))];
+}
