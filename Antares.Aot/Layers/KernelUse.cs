@@ -12,6 +12,7 @@ namespace Antares.Aot.Layers;
 internal static unsafe class KernelUse
 {
     private const int MostBytes = 512;
+    private const int BootIdLength = 36;
     private const int PatienceMs = 500;
     private const int PauseMs = 10;
 
@@ -23,7 +24,7 @@ internal static unsafe class KernelUse
     /// <returns>None; ENOSPC, EDQUOT, EROFS: it cannot be marked.</returns>
     public static Errno Mark(int upperFd, int workFd, OverlayMarks marks, string mount)
     {
-        byte[] text = Encoding.UTF8.GetBytes(mount);
+        byte[] text = Encoding.UTF8.GetBytes($"{BootId()} {mount}");
         fixed (byte* value = text)
         {
             nuint length = (nuint)Math.Min(text.Length, MostBytes);
@@ -46,9 +47,13 @@ internal static unsafe class KernelUse
     /// <param name="workFd">The work folder, likewise.</param>
     /// <param name="options">Whether what cannot be known is accepted, and who can tell of users.</param>
     /// <param name="problem">What is wrong, for the user.</param>
+    /// <param name="endedSince">
+    /// An overlay had the work folder since the machine was started, and has ended, whatever became of the process that made it: all that was written is there.
+    /// </param>
     /// <returns>None; EBUSY: in use, or for all that this process can find out.</returns>
-    public static Errno Check(int upperFd, int workFd, UpperOptions options, out string? problem)
+    public static Errno Check(int upperFd, int workFd, UpperOptions options, out bool endedSince, out string? problem)
     {
+        endedSince = false;
         problem = null;
         byte* value = stackalloc byte[MostBytes];
         foreach (int fd in (ReadOnlySpan<int>)[upperFd, workFd])
@@ -62,7 +67,9 @@ internal static unsafe class KernelUse
                 }
 
                 Errno error = Ask(fd);
-                string mount = Encoding.UTF8.GetString(value, length);
+                string mark = Encoding.UTF8.GetString(value, length);
+                int space = mark.IndexOf(' ', StringComparison.Ordinal);
+                string mount = mark[(space + 1)..];
                 if (error == Errno.EBUSY)
                 {
                     string folder = fd == upperFd ? "the upper" : "the work folder";
@@ -78,11 +85,25 @@ internal static unsafe class KernelUse
                     return Errno.EBUSY;
                 }
 
+                endedSince |= fd == workFd && error == Errno.None && space == BootIdLength && mark[..space] == BootId();
                 _ = Xattrs.Fremovexattr(fd, marks.KernelUse); // without a right to: the next mount asks once more
             }
         }
 
         return Errno.None;
+    }
+
+    /// <summary>Another one after each start of the machine; "-": not to be had.</summary>
+    private static string BootId()
+    {
+        byte* text = stackalloc byte[BootIdLength];
+        if (Fd.Openat(Fcntl.AT_FDCWD, Literal.Pointer("/proc/sys/kernel/random/boot_id"u8), Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd) != Errno.None)
+        {
+            return "-";
+        }
+
+        using var owned = new OwnedFd(fd);
+        return FileIo.Read(fd, text, BootIdLength, out nuint got) == Errno.None && got == BootIdLength ? Encoding.ASCII.GetString(text, BootIdLength) : "-";
     }
 
     private static Errno Absent(Errno error) => error is Errno.ENODATA ? Errno.None : error;

@@ -78,7 +78,7 @@ internal static unsafe class UpperSetup
             return error;
         }
 
-        error = KernelUse.Check(upperFd, workFd, options, out problem);
+        error = KernelUse.Check(upperFd, workFd, options, out bool kernelEnded, out problem);
         if (error != Errno.None)
         {
             return error;
@@ -102,7 +102,9 @@ internal static unsafe class UpperSetup
         var directory = new WorkDirectory(innerFd, new OverlayMarks(options.UserXattrs));
         if (directory.HasVolatileMark())
         {
-            if (!options.Recover)
+            // The kernel's overlay ended as it should, only without the process that would have taken its mark away: nothing is lost that reached the upper's file
+            // system, and what did not get to the disk, syncfs tells.
+            if (!options.Recover && !(kernelEnded && FileIo.Syncfs(upperFd) == Errno.None))
             {
                 problem = "the upper was left by a volatile mount that did not end cleanly: some of its last writes may be lost; "
                     + "use a fresh upper, or --recover to accept it as it is";

@@ -48,17 +48,22 @@ public sealed class MountDirectory(StateFile state)
     }
 
     /// <summary>Cleans up after a mount whose process is gone: the dead mount, its workspace and its record.</summary>
+    /// <param name="record">The mount.</param>
+    /// <param name="lazy">Take an overlay of the kernel's, which goes on without its process, out of sight although it is in use.</param>
     /// <returns>Null, or what could not be removed and why.</returns>
-    public string? Clean(MountRecord record)
+    public string? Clean(MountRecord record, bool lazy = false)
     {
         if (CutOffSilent(record) is { } problem)
         {
             return problem;
         }
 
-        if (LeftItsMount(record) && Unmounter.Detach(record.MountPoint) is var error and not Errno.None)
+        if (LeftItsMount(record) && Unmounter.TakeLeft(record.MountPoint, lazy) is var error and not Errno.None)
         {
-            return $"cannot unmount the dead mount at {record.MountPoint}: {ErrnoText.Of(error)}";
+            return error == Errno.EBUSY
+                ? $"the mount at {record.MountPoint} goes on without its process, and is {BusyProcesses.Describe(record.MountPoint, record.Device)}; "
+                    + $"end or unmount them, or take it out of sight: antares-aot umount --lazy {record.MountPoint}"
+                : $"cannot unmount the dead mount at {record.MountPoint}: {ErrnoText.Of(error)}";
         }
 
         if (record is { Workspace: { } workspace, Keep: false })

@@ -70,7 +70,7 @@ internal static class MountEnd
     /// <param name="pid">The process that serves it, as seen from here.</param>
     public static string StillUsedText(MountRecord record, int pid) =>
         $"it is detached (a lazy unmount, or another mount namespace such as a container's has it) and still {BusyProcesses.Describe(record.MountPoint, record.Device)};"
-        + $" it ends by itself with its last user; to cut that one off: kill {pid}";
+        + $" it ends by itself with its last user; to end its server now, process {pid}: kill {pid}";
 
     private static bool TakeOutOfSight(ServedMount mount, Errno refusal, Log log, string end)
     {

@@ -35,7 +35,7 @@ public static unsafe class Unmounter
         var record = mount.Record;
         if (mount.IsStale)
         {
-            return mounts.Clean(record) is { } problem ? throw MountProblem.Host(problem) : UnmountOutcome.Cleaned;
+            return mounts.Clean(record, lazy) is { } problem ? throw MountProblem.Host(problem) : UnmountOutcome.Cleaned;
         }
 
         if (record.IsInPlace)
@@ -100,6 +100,12 @@ public static unsafe class Unmounter
     /// <exception cref="MountProblem">Host: as above.</exception>
     public static void UnmountUnknown(string mountPoint, bool lazy) =>
         Check(mountPoint, MountTable.Find(mountPoint)?.Device, Unmount(mountPoint, lazy));
+
+    /// <summary>Takes away what a dead process left mounted: a FUSE mount that nobody serves whoever uses it, the kernel's overlay, in which work goes on, when it is not in use.</summary>
+    /// <param name="mountPoint">Where.</param>
+    /// <param name="lazy">The overlay too whoever uses it.</param>
+    /// <returns>None; EBUSY: the overlay is in use; others of umount(2).</returns>
+    public static Errno TakeLeft(string mountPoint, bool lazy) => Unmount(mountPoint, lazy || MountTable.Find(mountPoint) is not { IsKernelEngine: true });
 
     /// <summary>Takes a mount out of sight whoever uses it.</summary>
     public static Errno Detach(string mountPoint) => Unmount(mountPoint, lazy: true);
