@@ -49,6 +49,24 @@ public sealed class EngineDefaultMountTests
         Assert.Empty(MountTable.Below(scratch.Path));
     }
 
+    /// <summary>What the kernel refuses late, with its marks in the work folder already: run goes over to FUSE, and says so, since that is slower.</summary>
+    [MountTheory, InlineData("fsmount:error=EPERM"), InlineData("move_mount:error=EACCES"), InlineData("inotify_init1:error=EMFILE")]
+    public void RunWhereTheKernelRefuses(string failure)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresAuto);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        string spaces = scratch.Make("spaces");
+        ShellResult run = mount.Inject(failure, "run", mount.Lower, "--workspace-root", spaces, "--", "sh", "-c", "stat -fc %T . && echo y >> f && cat f; exit 5");
+        Assert.True(run.ExitCode == 5, run.ToString());
+        string[] lines = run.Output.Split('\n');
+        Assert.NotEqual("overlayfs", lines[0]);
+        Assert.Equal(["xy", ""], lines[1..]);
+        Assert.Single(run.Error.TrimEnd('\n').Split('\n'), line => line.Contains("engine fuse: ", StringComparison.Ordinal));
+        Assert.Empty(Directory.GetFileSystemEntries(spaces));
+        Assert.Empty(MountTable.Below(scratch.Path));
+    }
+
     [MountFact]
     public void EachVerbKnowsTheMount()
     {

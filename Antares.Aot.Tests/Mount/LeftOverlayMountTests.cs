@@ -110,6 +110,77 @@ public sealed class LeftOverlayMountTests
         mount.Unmount();
     }
 
+    /// <summary>
+    /// The connection to a lower that is served is cut off: its server ends, the overlay does not while somebody writes in it. The upper is his, and nothing
+    /// of it was touched, until he ends.
+    /// </summary>
+    [MountTheory, InlineData(""), InlineData("inotify_init1:error=EMFILE")]
+    public void ACutOffLowerDoesNotFreeTheUpper(string failure)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresKernel, "--volatile");
+        if (failure.Length == 0)
+            mount.Mount();
+        else
+            _ = mount.Inject(failure, mount.MountArguments).Must();
+        string value = Marks(mount)[0];
+        Assert.NotEmpty(value);
+        using (var writer = new FileStream(Path.Combine(mount.Root, "log"), FileMode.CreateNew, FileAccess.Write, FileShare.ReadWrite, 0))
+        {
+            writer.Write("a"u8);
+            int server = mount.ServerPid();
+            File.WriteAllText($"/sys/fs/fuse/connections/{mount.Gauge("lower_device_minor")}/abort", "1");
+            Assert.True(AntaresMount.WaitGone(server, 20), "the server does not end");
+            Assert.Equal([value, value], Marks(mount));
+            Assert.True(Directory.Exists(Path.Combine(mount.Work!, "work/incompat/volatile")));
+            foreach (string engine in new[] { "auto", "fuse", "kernel" })
+            {
+                ShellResult refused = mount.Try("mount", mount.Lower, mount.Root, "--upper", mount.Upper!, "--work", mount.Work!, "--engine", engine);
+                Assert.True(refused.ExitCode == 3, refused.ToString());
+                Assert.Contains($"in use by {Environment.ProcessId} (", refused.Error);
+            }
+            writer.Write("b"u8);
+        }
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "cat log => 'ab'\n");
+        mount.Unmount();
+        Assert.Equal(["", ""], Marks(mount));
+    }
+
+    /// <summary>Who does not see root's attributes sees that the work folder is taken, and that he cannot find out more.</summary>
+    [MountFact]
+    public void InAnotherUserNamespace()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresAuto);
+        mount.Mount();
+        mount.KillServer();
+        ShellResult result = Shell.Bash($$"""
+            unshare -Urm "$BIN" mount {{mount.Lower}} {{scratch.Make("other")}} --upper {{mount.Upper}} --work {{mount.Work}} --engine fuse 2>&1; echo "exit $?"
+            """, environment: [("BIN", TestEnvironment.Binary), ("ANTARES_STATE_DIR", scratch.Make("space-state"))]);
+        Assert.Contains("in use by the kernel's overlay of an earlier mount", result.Must());
+        Assert.EndsWith("exit 3\n", result.Output);
+        _ = mount.Try("umount", mount.Root).Must();
+        mount.Mount();
+        mount.Unmount();
+        Assert.DoesNotContain("antares.kernel", Shell.Run("getfattr", ["-dm-", "--absolute-names", mount.Upper!, mount.Work!]).Must());
+    }
+
+    /// <summary>A mark that cannot be read whole is one.</summary>
+    [MountTheory, InlineData(1), InlineData(600)]
+    public void AMarkOfAnyLength(int length)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        foreach (string folder in new[] { mount.Upper!, mount.Work! })
+            _ = Shell.Run("setfattr", ["-n", Mark, "-v", new string('x', length), folder]).Must();
+        ShellResult refused = mount.Inject("fsopen:error=EPERM", mount.MountArguments);
+        Assert.True(refused.ExitCode == 3, refused.ToString());
+        mount.Mount();
+        Assert.Equal(["", ""], Marks(mount));
+        mount.Unmount();
+    }
+
     /// <summary>Of a volatile overlay that was there before the machine was started anew, writes may be missing.</summary>
     [MountTheory, InlineData("00000000-0000-0000-0000-000000000000 0:99 /gone", 3), InlineData("0:99 /gone", 3), InlineData("- 0:99 /gone", 3), InlineData("BOOT 0:99 /gone", 0)]
     public void AVolatileMarkCountsAfterARestart(string mark, int code)

@@ -84,6 +84,10 @@ public sealed class WakeUpMountTests
         Assert.True(Bound() >= before, $"the kernel is still asked for wake-ups within {Bound()} us");
     }
 
+    [Theory]
+    [InlineData("0", 1), InlineData("0-1", 2), InlineData("0-3,8,10-11", 7), InlineData("", 0), InlineData("x", 0), InlineData("3-1", 0), InlineData("1-2-3", 0)]
+    public void ProcessorsAreCounted(string list, int count) => Assert.Equal(count, WakeUps.CountOf(list));
+
     // int.MaxValue: the device is not there, or not ours to open.
     private static int Bound()
     {

@@ -68,7 +68,7 @@ internal sealed class MountOptionSet
 
     private readonly Option<bool?> _quickWakeUps = new("--quick-wakeups")
     {
-        Description = "Keep processors from sleeping while requests follow each other (as root: on unless =false)",
+        Description = "Keep processors from sleeping while requests follow each other (as root: on unless =false; with over 16 processors: off unless given)",
     };
 
     private readonly Option<string> _logLevel = new("--log-level")
@@ -193,7 +193,7 @@ internal sealed class MountOptionSet
             AllowOther = result.GetValue(_allowOther) ?? request.AllowOther,
             Behaviour = Behaviour(result, request.Behaviour),
             Threads = InRange("--threads", Threads(result, list), 1, 64),
-            QuickWakeUps = result.GetValue(_quickWakeUps) ?? true,
+            QuickWakeUps = result.GetValue(_quickWakeUps),
             FdCache = result.GetValue(_fdCache) is { } files ? InRange("--fd-cache", files, 1, 1 << 20) : null,
             InitMask = InitMaskOf(result.GetValue(_initMask)),
             Mega = mega,

@@ -58,9 +58,9 @@ internal sealed unsafe class DeviceLoop
     /// <param name="most">Bound for all threads.</param>
     /// <param name="dispatcher">Answers a request.</param>
     /// <param name="ownThreads">Where the threads enter themselves.</param>
-    /// <param name="quickWakeUps">Keep processors from sleeping deeply while requests are dense.</param>
+    /// <param name="quickWakeUps">Keep processors from sleeping deeply while requests are dense; null: unless there are many.</param>
     /// <param name="log">For the end of the loop.</param>
-    public DeviceLoop(int device, int wanted, int most, Dispatcher dispatcher, OwnThreads ownThreads, bool quickWakeUps, Log log)
+    public DeviceLoop(int device, int wanted, int most, Dispatcher dispatcher, OwnThreads ownThreads, bool? quickWakeUps, Log log)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(wanted, 1);
         Debug.Assert(sizeof(RequestContext) <= ContextStride, "contexts must not overlap");
@@ -70,7 +70,7 @@ internal sealed unsafe class DeviceLoop
         _dispatcher = dispatcher;
         _ownThreads = ownThreads;
         _log = log;
-        _wakeUps = quickWakeUps ? new WakeUps(() => Served, log) : null;
+        _wakeUps = quickWakeUps == false ? null : new WakeUps(() => Served, asked: quickWakeUps == true, log);
         _onWaiting = ReplaceMe;
         _used = new bool[_most];
         nuint size = (nuint)(_most * ContextStride);

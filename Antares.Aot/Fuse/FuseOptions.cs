@@ -36,8 +36,8 @@ public sealed record FuseOptions
     /// </summary>
     public bool Writeback { get; init; }
 
-    /// <summary>Ask the kernel for quick wake-ups while requests are dense (<see cref="WakeUps"/>).</summary>
-    public bool QuickWakeUps { get; init; } = true;
+    /// <summary>Ask the kernel for quick wake-ups while requests are dense (<see cref="WakeUps"/>); null: unless the machine has many processors.</summary>
+    public bool? QuickWakeUps { get; init; }
 
     /// <summary>Further options as <c>mount -o</c> takes them, one each ("noexec", "nosuid"); they win over ours.</summary>
     public string[] ExtraMountOptions { get; init; } = [];

@@ -1,5 +1,6 @@
 using System.Diagnostics;
-using System.Text;
+using System.Globalization;
+using Antares.Aot.Base;
 using Antares.Interop;
 using Log = Antares.Aot.Diagnostics.Log;
 
@@ -13,7 +14,7 @@ namespace Antares.Aot.Fuse;
 /// What is asked for is the kernel's bound for the time that a processor takes to wake (PM QoS, /dev/cpu_dma_latency; Linux
 /// Documentation/power/pm_qos_interface.rst). It holds for all processors while the descriptor is open and says so, and ends with the
 /// process at the latest. Asked for only while requests are dense, and given back some milliseconds after the last of them. Without the right to
-/// open the device (it is root's), or where processors have one way to idle only, nothing is done.
+/// open the device (it is root's), where processors have one way to idle only, and unasked on a machine with many processors, nothing is done.
 /// </remarks>
 internal sealed unsafe class WakeUps : IDisposable
 {
@@ -21,14 +22,16 @@ internal sealed unsafe class WakeUps : IDisposable
     public const int RequestsOfABurst = 32;
 
     private const string Device = "/dev/cpu_dma_latency";
-    private const string DriverFile = "/sys/devices/system/cpu/cpuidle/current_driver";
+
+    // All processors keep awake: on a large machine that costs more than one job's requests are worth.
+    private const int MostProcessors = 16;
 
     // So many requests of one thread within this time are a burst; a compiler that reads its headers now and then sends fewer.
     private const int BurstMs = 8;
 
     // Requests within one tick that keep the bound; with fewer the processors may sleep again.
     private const int TickMs = 4;
-    private const int LeastOfATick = 4;
+    private const int LeastOfATick = 16;
 
     // Ticks without enough requests after which the bound is given back.
     private const int QuietTicks = 3;
@@ -37,6 +40,7 @@ internal sealed unsafe class WakeUps : IDisposable
     private const int NoBound = 2_000_000_000;
 
     private readonly Func<long> _served;
+    private readonly bool _asked;
     private readonly Log _log;
     private readonly AutoResetEvent _burst = new(false);
     private int _state;
@@ -45,9 +49,11 @@ internal sealed unsafe class WakeUps : IDisposable
     private volatile bool _ending;
 
     /// <param name="served">Requests that were answered so far.</param>
+    /// <param name="asked">The user wants it: also with many processors.</param>
     /// <param name="log">Told once why nothing is done.</param>
-    public WakeUps(Func<long> served, Log log)
+    public WakeUps(Func<long> served, bool asked, Log log)
     {
+        _asked = asked;
         _served = served;
         _log = log;
     }
@@ -123,7 +129,13 @@ internal sealed unsafe class WakeUps : IDisposable
 
     private void Run()
     {
-        int bound = BoundOf(CpuIdleDriver());
+        if (!_asked && CountOf(SmallFile.Read("/sys/devices/system/cpu/online"u8)) is var processors and > MostProcessors)
+        {
+            Give($"{processors} processors would have to keep awake");
+            return;
+        }
+
+        int bound = BoundOf(SmallFile.Read("/sys/devices/system/cpu/cpuidle/current_driver"u8));
         if (bound == NoBound)
         {
             Give("processors here have one way to idle only");
@@ -155,6 +167,7 @@ internal sealed unsafe class WakeUps : IDisposable
             Volatile.Write(ref _state, (int)State.Held);
             _ = Interlocked.Increment(ref _times); // a gauge
             HoldWhileBusy();
+            _ = _burst.Reset(); // of the burst that was held; cannot fail
             Volatile.Write(ref _state, (int)State.Waiting);
             if (!Ask(NoBound))
             {
@@ -205,15 +218,24 @@ internal sealed unsafe class WakeUps : IDisposable
         _ => 2,
     };
 
-    private static string CpuIdleDriver()
+    /// <summary>Processors in a list as the kernel writes them ("0-3,8"); 0: that is none.</summary>
+    internal static int CountOf(string list)
     {
-        try
+        int count = 0;
+        foreach (string part in list.Split(','))
         {
-            return File.ReadAllText(DriverFile, Encoding.ASCII).Trim();
+            string[] ends = part.Split('-');
+            if (ends.Length > 2
+                || !int.TryParse(ends[0], NumberStyles.None, CultureInfo.InvariantCulture, out int first)
+                || !int.TryParse(ends[^1], NumberStyles.None, CultureInfo.InvariantCulture, out int last)
+                || last < first)
+            {
+                return 0;
+            }
+
+            count += last - first + 1;
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            return ""; // no such directory: no cpuidle
-        }
+
+        return count;
     }
 }

@@ -12,7 +12,6 @@ namespace Antares.Aot.Layers;
 internal static unsafe class KernelUse
 {
     private const int MostBytes = 512;
-    private const int BootIdLength = 36;
     private const int PatienceMs = 500;
     private const int PauseMs = 10;
 
@@ -29,7 +28,14 @@ internal static unsafe class KernelUse
         {
             nuint length = (nuint)Math.Min(text.Length, MostBytes);
             Errno error = Xattrs.Fsetxattr(upperFd, marks.KernelUse, value, length, 0);
-            return error == Errno.None ? Xattrs.Fsetxattr(workFd, marks.KernelUse, value, length, 0) : error;
+            error = error == Errno.None ? Xattrs.Fsetxattr(workFd, marks.KernelUse, value, length, 0) : error;
+            if (error == Errno.None && !marks.IsUser)
+            {
+                // For those who cannot see trusted.*; on the upper's root it would show in the mount. Not every file system has such attributes.
+                _ = Xattrs.Fsetxattr(workFd, new OverlayMarks(user: true).KernelUse, value, length, 0);
+            }
+
+            return error;
         }
     }
 
@@ -39,6 +45,11 @@ internal static unsafe class KernelUse
     {
         Errno first = Absent(Xattrs.Fremovexattr(upperFd, marks.KernelUse));
         Errno second = Absent(Xattrs.Fremovexattr(workFd, marks.KernelUse));
+        if (!marks.IsUser)
+        {
+            _ = Xattrs.Fremovexattr(workFd, new OverlayMarks(user: true).KernelUse); // may not be there; one that stays is asked about
+        }
+
         return first == Errno.None ? second : first;
     }
 
@@ -48,68 +59,72 @@ internal static unsafe class KernelUse
     /// <param name="options">Whether what cannot be known is accepted, and who can tell of users.</param>
     /// <param name="problem">What is wrong, for the user.</param>
     /// <param name="endedSince">
-    /// An overlay had the work folder since the machine was started, and has ended, whatever became of the process that made it: all that was written is there.
+    /// An overlay had the folders since the machine was started, and has ended, whatever became of the process that made it: all that was written is there.
     /// </param>
     /// <returns>None; EBUSY: in use, or for all that this process can find out.</returns>
     public static Errno Check(int upperFd, int workFd, UpperOptions options, out bool endedSince, out string? problem)
     {
         endedSince = false;
         problem = null;
+        bool found = false;
+        bool isWorkMarked = false;
         byte* value = stackalloc byte[MostBytes];
         foreach (int fd in (ReadOnlySpan<int>)[upperFd, workFd])
         {
             for (int form = 0; form < 2; form++)
             {
                 var marks = new OverlayMarks(user: form == 1);
-                if (Xattrs.Fgetxattr(fd, marks.KernelUse, value, MostBytes, out int length) != Errno.None)
+                Errno error = Xattrs.Fgetxattr(fd, marks.KernelUse, value, MostBytes, out int length);
+                if (error is Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES)
                 {
                     continue; // none; or trusted.*, and none that this process could see
                 }
 
-                Errno error = Ask(fd);
+                if (error is not (Errno.None or Errno.ERANGE))
+                {
+                    problem = $"whether the kernel's overlay still has the upper or its work folder cannot be read ({error})";
+                    return error;
+                }
+
+                length = error == Errno.None ? length : 0; // not by us: too long
+                error = Ask(fd);
                 string mark = Encoding.UTF8.GetString(value, length);
                 int space = mark.IndexOf(' ', StringComparison.Ordinal);
-                string mount = mark[(space + 1)..];
+                bool isOfThisStart = space > 0 && mark[..space] == BootId();
                 if (error == Errno.EBUSY)
                 {
                     string folder = fd == upperFd ? "the upper" : "the work folder";
                     problem = $"{folder} is still in use by the kernel's overlay of an earlier mount, which goes on without the process that made it: "
-                        + (options.UsersOf?.Invoke(mount) ?? "unmount it, and end who uses it");
+                        + ((isOfThisStart ? options.UsersOf?.Invoke(mark[(space + 1)..]) : null) ?? "unmount it, and end who uses it");
                     return error;
                 }
 
                 if (error != Errno.None && !options.Recover)
                 {
-                    problem = "the upper (or its work folder) was left by a mount of the kernel engine that did not end cleanly, and whether the kernel's overlay still writes to it only root can find out "
-                        + $"({error}): mount once as root; or, where that overlay is surely gone (unmounted, its users ended, or the machine started anew since), accept it with --recover";
+                    problem = "the upper (or its work folder) was left by a mount of the kernel engine that did not end cleanly, and whether the kernel's overlay still writes to it cannot be found out here "
+                        + $"(fsopen and what follows: {error}; it takes the right to mount, CAP_SYS_ADMIN): mount once as root; or, where that overlay is surely gone (unmounted, its users ended, or the machine started anew since), accept it with --recover";
                     return Errno.EBUSY;
                 }
 
-                endedSince |= fd == workFd && error == Errno.None && space == BootIdLength && mark[..space] == BootId();
+                endedSince = error == Errno.None && isOfThisStart && (endedSince || !found);
+                found = true;
+                isWorkMarked |= fd == workFd;
                 _ = Xattrs.Fremovexattr(fd, marks.KernelUse); // without a right to: the next mount asks once more
             }
         }
 
+        endedSince &= isWorkMarked;
         return Errno.None;
     }
 
-    /// <summary>Another one after each start of the machine; "-": not to be had.</summary>
-    private static string BootId()
-    {
-        byte* text = stackalloc byte[BootIdLength];
-        if (Fd.Openat(Fcntl.AT_FDCWD, Literal.Pointer("/proc/sys/kernel/random/boot_id"u8), Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd) != Errno.None)
-        {
-            return "-";
-        }
-
-        using var owned = new OwnedFd(fd);
-        return FileIo.Read(fd, text, BootIdLength, out nuint got) == Errno.None && got == BootIdLength ? Encoding.ASCII.GetString(text, BootIdLength) : "-";
-    }
+    /// <summary>Another one after each start of the machine; empty: not to be had.</summary>
+    private static string BootId() => SmallFile.Read("/proc/sys/kernel/random/boot_id"u8);
 
     private static Errno Absent(Errno error) => error is Errno.ENODATA ? Errno.None : error;
 
     /// <summary>As <see cref="Probe"/>, with a moment for a mount that is about to end.</summary>
-    private static Errno Ask(int fd)
+    /// <returns>None: no overlay has it; EBUSY: one has; others: it cannot be asked.</returns>
+    public static Errno Ask(int fd)
     {
         Errno error = Probe(fd);
         for (long deadline = Environment.TickCount64 + PatienceMs; error == Errno.EBUSY && Environment.TickCount64 < deadline; error = Probe(fd))

@@ -64,26 +64,30 @@ public sealed class UpperClaim
     /// <summary>Marks the folders as the kernel's, until <see cref="Release"/>: see <see cref="KernelUse.Mark"/>.</summary>
     public Errno Mark(string mount) => KernelUse.Mark(_upperFd, _workFd, new OverlayMarks(_options.UserXattrs), mount);
 
+    /// <summary>Asks the kernel whether its overlay still has the folders, or one of them; what cannot be asked counts as in use.</summary>
+    public bool IsInUse() => KernelUse.Ask(_upperFd) != Errno.None || KernelUse.Ask(_workFd) != Errno.None;
+
     /// <summary>Cleans the work folder after the kernel's overlay has ended, and takes its marks away, that of a volatile mount once all is on the disk.</summary>
+    /// <param name="sync">False: the upper is thrown away, and need not be on the disk.</param>
     /// <returns>None; another errno: a mark stays, and the next mount asks for --recover, or the kernel.</returns>
-    public Errno Release()
+    public Errno Release(bool sync)
     {
         var marks = new OverlayMarks(_options.UserXattrs);
         Errno error = UpperSetup.OpenInner(_workFd, out int innerFd);
         if (error == Errno.None)
         {
             using var inner = new OwnedFd(innerFd);
-            error = Clean(new WorkDirectory(innerFd, marks));
+            error = Clean(new WorkDirectory(innerFd, marks), sync);
         }
 
         Errno unmarked = KernelUse.Clear(_upperFd, _workFd, marks);
         return error is Errno.None or Errno.ENOENT ? unmarked : error;
     }
 
-    private Errno Clean(WorkDirectory work)
+    private Errno Clean(WorkDirectory work, bool sync)
     {
         Errno error = work.Clean();
-        if (error == Errno.None && _options.Volatile)
+        if (error == Errno.None && _options.Volatile && sync)
         {
             error = FileIo.Syncfs(_upperFd);
         }

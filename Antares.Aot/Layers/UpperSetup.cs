@@ -122,12 +122,6 @@ internal static unsafe class UpperSetup
             error = directory.Clean();
         }
 
-        if (options.UserXattrs)
-        {
-            byte yes = (byte)'y';
-            _ = Xattrs.Fsetxattr(upperFd, OverlayMarks.UserMarksUsed, &yes, 1, 0); // where this fails no mark can be made either, which is told then
-        }
-
         if (error == Errno.None && options.Volatile)
         {
             error = directory.SetVolatileMark();

@@ -52,6 +52,19 @@ public sealed unsafe class UpperWriter : IDisposable
     /// <summary>True: the folder is thrown away after the mount, so closing it need not make it durable.</summary>
     public bool DiscardOnClose { get; set; }
 
+    /// <summary>
+    /// Leaves a sign on the upper's root, where its marks are under <c>user.</c>, for those who keep to <c>trusted.</c>. When the mount is up: one that was never there
+    /// has left no marks. Where this fails no mark can be made either, which is told then.
+    /// </summary>
+    public void SignUserMarks()
+    {
+        if (_layer.Marks.IsUser)
+        {
+            byte yes = (byte)'y';
+            _ = Xattrs.Fsetxattr(_access.RootFd, OverlayMarks.UserMarksUsed, &yes, 1, 0);
+        }
+    }
+
     /// <summary>Marks a directory so that nothing below its name is merged in.</summary>
     public Errno SetOpaque(uint directory)
     {

@@ -30,28 +30,41 @@ internal static unsafe class EndOfMount
         }.Start();
     }
 
-    /// <summary>A descriptor that is readable when the file system at a path is gone for good: unmounted, and its last user away.</summary>
+    /// <summary>A descriptor that is readable when a file system is gone for good: unmounted, and its last user away.</summary>
+    /// <param name="root">Its root, mounted somewhere or nowhere yet.</param>
     /// <exception cref="MountProblem">Host: the kernel gives no further watch.</exception>
-    public static OwnedFd Watch(string mountPoint)
+    public static OwnedFd Watch(OwnedFd root)
     {
+        var error = TryWatch(root, out var watch);
+        return watch ?? throw MountProblem.Host("cannot watch for the end of the mount (inotify; see fs.inotify.max_user_instances and max_user_watches)", error);
+    }
+
+    /// <summary>As <see cref="Watch"/>.</summary>
+    /// <param name="root">As there.</param>
+    /// <param name="watch">Null: none.</param>
+    /// <returns>EMFILE, ENOSPC: the user has as many as allowed.</returns>
+    public static Errno TryWatch(OwnedFd root, out OwnedFd? watch)
+    {
+        watch = null;
         var error = Watches.Open(out var fd);
         if (error != Errno.None)
         {
-            throw MountProblem.Host("cannot watch for the end of the mount (inotify; see fs.inotify.max_user_instances)", error);
+            return error;
         }
 
-        fixed (byte* path = HostPath.Bytes(mountPoint))
-        {
-            error = Watches.Add(fd, path, Watches.IN_DELETE_SELF | Watches.IN_ONLYDIR);
-        }
-
+        var path = stackalloc byte[ProcFd.Capacity];
+        ProcFd.Write(path, root.Value);
+        error = Watches.Add(fd, path, Watches.IN_DELETE_SELF | Watches.IN_ONLYDIR);
         if (error == Errno.None)
         {
-            return new OwnedFd(fd);
+            watch = new OwnedFd(fd);
+        }
+        else
+        {
+            _ = Fd.Close(fd); // only tried
         }
 
-        _ = Fd.Close(fd); // only tried
-        throw MountProblem.Host($"cannot watch for the end of the mount at {mountPoint} (inotify; see fs.inotify.max_user_watches)", error);
+        return error;
     }
 
     /// <summary>Waits until a descriptor of the end is readable.</summary>

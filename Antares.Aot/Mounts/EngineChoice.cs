@@ -61,7 +61,7 @@ internal static class EngineChoice
         }
 
         return plan.Request.Engine != EngineWish.Auto ? null
-            : ForeignMarks.OfLowers(plan) is { } foreign ? $"{foreign}, which the kernel's overlay would not read here"
+            : plan.Lowers.Count == 1 && ForeignMarks.OfLowers(plan) is { } foreign ? $"{foreign}, which the kernel's overlay would not read here"
             : null;
     }
 
@@ -92,9 +92,18 @@ internal static class EngineChoice
     };
 
     /// <summary>Says which engine serves, and why, where the user left the choice or gets another one than asked for.</summary>
-    public static void Say(MountPlan plan, Log log, string engine, string reason)
+    /// <param name="plan">What was asked for.</param>
+    /// <param name="log">Where it is said.</param>
+    /// <param name="engine">The engine.</param>
+    /// <param name="reason">Why.</param>
+    /// <param name="isRefusal">The kernel refused what was tried: the user cannot know that his mount is a slower one.</param>
+    public static void Say(MountPlan plan, Log log, string engine, string reason, bool isRefusal = false)
     {
-        if (plan.Request.Engine == EngineWish.Auto || (plan.Request.Engine == EngineWish.Kernel && engine != "kernel"))
+        if (isRefusal)
+        {
+            log.Warn($"engine {engine}: {reason}");
+        }
+        else if (plan.Request.Engine == EngineWish.Auto || (plan.Request.Engine == EngineWish.Kernel && engine != "kernel"))
         {
             log.Info($"engine {engine}: {reason}");
         }

@@ -35,6 +35,7 @@ internal sealed class FuseEngine : IMountEngine
     {
         var overlay = layers.OpenOverlay(withUpper: true);
         var server = Serve(plan, overlay, isLower: false, diagnostics, clock);
+        overlay.SignUpper();
         try
         {
             return new FuseEngine(server, EndOfMount.NewEvent(), ViewOf(plan, layers, overlay, server));
@@ -122,10 +123,11 @@ internal sealed class FuseEngine : IMountEngine
 
     public Errno Unmount(bool lazy) => _server.Unmount(lazy);
 
-    public void Close()
+    public bool Close()
     {
         _server.FileSystem.Dispose();
         _ended.Dispose();
+        return true;
     }
 
     public Errno Abandon()

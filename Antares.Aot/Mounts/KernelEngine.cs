@@ -16,15 +16,18 @@ internal sealed class KernelEngine : IMountEngine
     public const string NotSeen = "what the kernel's overlay does is not seen here: failures in the upper are told to the programs alone";
 
     private const int SoonMs = 5_000;
+    private const int LastMomentMs = 500;
 
     private readonly MountPlan _plan;
     private readonly Log _log;
     private readonly FuseServer? _lower;
     private readonly UpperClaim _claim;
     private readonly OwnedFd _ended;
+    private readonly OwnedFd? _watch;
 
-    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, DeviceNumber device, MountedView? view)
+    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, OwnedFd? watch, DeviceNumber device, MountedView? view)
     {
+        _watch = watch;
         View = view;
         _plan = plan;
         _log = log;
@@ -52,7 +55,7 @@ internal sealed class KernelEngine : IMountEngine
         FuseServer? lower = null;
         OwnedFd? overlay = null;
         OwnedFd? ended = null;
-        var isPlaced = false;
+        OwnedFd? watch = null;
         try
         {
             clock.Step("upper claimed");
@@ -75,7 +78,18 @@ internal sealed class KernelEngine : IMountEngine
                 diagnostics.AddGauge("lower_device_minor", () => lower.Device.Minor);
             }
 
-            // From its place on the overlay may outlive this process.
+            // The end of a lower that is served is the end of the overlay, unless its connection was cut off: only then the watch tells more, and there may be none.
+            if (lower is null)
+            {
+                ended = watch = EndOfMount.Watch(overlay);
+            }
+            else
+            {
+                ended = EndOfMount.NewEvent();
+                _ = EndOfMount.TryWatch(overlay, out watch); // without it the kernel is asked at the end
+            }
+
+            // From its place on the overlay may outlive this process: nothing may fail after that.
             var device = DeviceOf(overlay);
             var error = claim.Mark(LeftOverlay.MarkOf(device, plan.MountPoint));
             if (error != Errno.None)
@@ -85,25 +99,23 @@ internal sealed class KernelEngine : IMountEngine
 
             Hide(lower, plan.MountPoint);
             KernelOverlay.Place(overlay, plan.MountPoint);
-            isPlaced = true;
-            ended = lower is null ? EndOfMount.Watch(plan.MountPoint) : EndOfMount.NewEvent();
-
             clock.Step("overlay in its place");
             var view = layers.Changes is { } changes && lower is not null
                 ? new MountedView(changes, layers.ChangesSlot, lower.FileSystem, null, MountedView.NotOnKernelEngine, layers.GivenRevision)
                 : null;
-            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, device, view);
-            ended = null;
+            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, watch, device, view);
+            ended = watch = null;
             return engine;
         }
         catch (MountProblem)
         {
-            TakeBack(plan, claim, lower, overlay, isPlaced);
+            TakeBack(plan, claim, lower, overlay);
             throw;
         }
         finally
         {
             ended?.Dispose();
+            watch?.Dispose();
             overlay?.Dispose(); // in its place by now, or gone with this
         }
     }
@@ -126,11 +138,22 @@ internal sealed class KernelEngine : IMountEngine
         return error is Errno.EINVAL or Errno.ENOENT && WaitEnd(SoMuchFasterMs) ? Errno.None : error;
     }
 
-    public void Close()
+    public bool Close()
     {
         _lower?.FileSystem.Dispose();
-        Release(_plan, _claim, _log);
+        var hasEnded = OverlayHasEnded();
+        if (hasEnded)
+        {
+            Release(_plan, _claim, _log, isThrownAway: _plan.DiscardsUpper);
+        }
+        else
+        {
+            _log.Warn($"the kernel's overlay that was mounted at {_plan.MountPoint} is still in use without the tree below it: the upper {_plan.UpperPath} is taken until the last of its users ends");
+        }
+
         _ended.Dispose();
+        _watch?.Dispose();
+        return hasEnded;
     }
 
     public Errno Abandon()
@@ -138,7 +161,7 @@ internal sealed class KernelEngine : IMountEngine
         var error = Unmount(lazy: true);
         if (error == Errno.None && WaitEnd(SoonMs))
         {
-            Close();
+            _ = Close(); // what it says of the upper is logged
         }
 
         return error;
@@ -146,11 +169,11 @@ internal sealed class KernelEngine : IMountEngine
 
     /// <summary>
     /// True when a layer is no plain folder (an image, a server, a dir: tree), or the kernel's overlay would not show what is mounted inside of one, or
-    /// not read its marks: by itself such a one gets the other engine.
+    /// not read its marks. Whether a layer above another one has such marks somewhere nobody can see at a mount, so unasked several folders are merged here.
     /// </summary>
     private static bool ServesLayers(MountPlan plan) =>
         plan.Lowers.Any(lower => lower.Spec.Kind != SourceKind.Folder)
-        || (plan.Request.Engine == EngineWish.Kernel && ForeignMarks.OfLowers(plan) is not null)
+        || (plan.Request.Engine == EngineWish.Kernel ? ForeignMarks.OfLowers(plan) is not null : plan.Lowers.Count > 1)
         || MountTable.Read().Exists(entry => plan.Lowers.Any(
             lower => entry.MountPoint != lower.RealPath && HostPath.IsSameOrInside(entry.MountPoint, lower.RealPath)));
 
@@ -182,13 +205,9 @@ internal sealed class KernelEngine : IMountEngine
         }
     }
 
-    private static void TakeBack(MountPlan plan, UpperClaim claim, FuseServer? lower, OwnedFd? overlay, bool isPlaced)
+    /// <summary>Of a mount that did not get to its place: the overlay goes with its descriptor.</summary>
+    private static void TakeBack(MountPlan plan, UpperClaim claim, FuseServer? lower, OwnedFd? overlay)
     {
-        if (isPlaced)
-        {
-            _ = Unmounter.Detach(plan.MountPoint); // just placed; the failure after that is what the user hears of
-        }
-
         overlay?.Dispose();
         if (lower is not null)
         {
@@ -199,17 +218,21 @@ internal sealed class KernelEngine : IMountEngine
             }
         }
 
-        Release(plan, claim, Log.Off); // the failure that brought us here is what the user hears of
+        // Also of an upper that will be thrown away: the other engine may take it up now.
+        Release(plan, claim, Log.Off, isThrownAway: false); // the failure that brought us here is what the user hears of
     }
 
-    private static void Release(MountPlan plan, UpperClaim claim, Log log)
+    private static void Release(MountPlan plan, UpperClaim claim, Log log, bool isThrownAway)
     {
-        var error = plan.DiscardsUpper ? Errno.None : claim.Release();
+        var error = isThrownAway ? Errno.None : claim.Release(sync: !plan.DiscardsUpper);
         if (error != Errno.None)
         {
             log.Warn($"the work folder {plan.WorkPath} could not be put in order: {ErrnoText.Of(error)}");
         }
     }
+
+    /// <summary>False: this process serves nothing any more, but the overlay lives (its connection to the lower was cut off), or nobody can tell.</summary>
+    private bool OverlayHasEnded() => _watch is { } watch ? EndOfMount.WaitFor(watch, LastMomentMs) : !_claim.IsInUse();
 
     private bool WaitEnd(int timeoutMs) => _lower is { } lower ? lower.WaitEnd(timeoutMs) : EndOfMount.WaitFor(_ended, timeoutMs);
 }

@@ -15,6 +15,7 @@ internal static class MountAssembly
     {
         var layers = new LayerFactory(plan, descriptors, diagnostics);
         var reason = EngineChoice.WhyFuse(plan);
+        var isRefusal = false;
         if (reason is null && plan is { Upper: { } upper, Work: { } work })
         {
             try
@@ -27,11 +28,12 @@ internal static class MountAssembly
             catch (MountProblem problem) when (plan.Request.Engine == EngineWish.Auto && !problem.IsFinal)
             {
                 reason = problem.Message;
+                isRefusal = true;
             }
         }
 
         var fuse = FuseEngine.Mount(plan, layers, diagnostics, clock);
-        EngineChoice.Say(plan, diagnostics.Log, fuse.Name, reason ?? "as asked");
+        EngineChoice.Say(plan, diagnostics.Log, fuse.Name, reason ?? "as asked", isRefusal);
         return fuse;
     }
 }

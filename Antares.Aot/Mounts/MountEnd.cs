@@ -57,9 +57,15 @@ internal static class MountEnd
     }
 
     /// <summary>What becomes of users when this process ends.</summary>
-    private static string EndOfUsers(ServedMount mount) => mount.GoesOnAlone
-        ? $"go on in the kernel's overlay without antares-aot, and the upper {mount.Record.Upper} is in use until the last of them ends"
-        : "are cut off now (\"Transport endpoint is not connected\")";
+    private static string EndOfUsers(ServedMount mount)
+    {
+        var users = mount.GoesOnAlone
+            ? "go on in the kernel's overlay without antares-aot"
+            : "are cut off now (\"Transport endpoint is not connected\")";
+        return !mount.KeepsUpper ? users
+            : mount.DiscardsUpper ? users + ", and the workspace with the upper is removed"
+            : $"{users}, and the upper {mount.Record.Upper} is in use until the last of them ends";
+    }
 
     /// <summary>What is logged when the mount goes on without being seen.</summary>
     public static string DetachedText(string mountPoint) =>

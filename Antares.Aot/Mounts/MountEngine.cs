@@ -46,7 +46,8 @@ internal interface IMountEngine
     Errno Unmount(bool lazy);
 
     /// <summary>Closes the layers of a mount that has ended, and leaves the upper in order. Once.</summary>
-    void Close();
+    /// <returns>False: only what this process serves has ended; the upper is still written to, and nothing of it was touched.</returns>
+    bool Close();
 
     /// <summary>Takes back a mount that nobody uses yet. Once, instead of everything else.</summary>
     /// <returns>As <see cref="Unmount"/>.</returns>

@@ -54,8 +54,8 @@ public sealed record MountRequest
     /// <summary>Marks of the upper as user.overlay.* instead of trusted.overlay.*; null: as the process may.</summary>
     public bool? UserXattrs { get; init; }
 
-    /// <summary>Ask the kernel for quick wake-ups while requests are dense.</summary>
-    public bool QuickWakeUps { get; init; } = true;
+    /// <summary>Ask the kernel for quick wake-ups while requests are dense; null: unless the machine has many processors.</summary>
+    public bool? QuickWakeUps { get; init; }
 
     /// <summary>Threads that serve requests.</summary>
     public int Threads { get; init; } = 2;

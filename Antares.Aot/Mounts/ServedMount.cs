@@ -47,6 +47,12 @@ public sealed class ServedMount : IDisposable
     /// <summary>Users of a mount that is out of sight go on after the end of this process: all of it is the kernel's.</summary>
     public bool GoesOnAlone => Record.Engine == "kernel" && ServedDescriptor < 0;
 
+    /// <summary>They keep the upper at least, beyond the end of this process.</summary>
+    public bool KeepsUpper => Record.Engine == "kernel";
+
+    /// <summary>The upper goes with the mount.</summary>
+    public bool DiscardsUpper => _plan.DiscardsUpper;
+
     /// <summary>The mount is gone: see <see cref="NoteEnd"/>.</summary>
     public bool HasEnded { get; private set; }
 
@@ -157,10 +163,11 @@ public sealed class ServedMount : IDisposable
     /// <summary>Closes the layers and removes workspace, socket and record. A mount that has not ended is detached and cut off.</summary>
     public void Dispose()
     {
+        var isUpperFree = false;
         if (HasEnded)
         {
             _engine.View?.Stop();
-            _engine.Close();
+            isUpperFree = _engine.Close();
         }
         else
         {
@@ -170,7 +177,7 @@ public sealed class ServedMount : IDisposable
 
         Control.Dispose();
         _plan.Dispose();
-        if (HasEnded)
+        if (isUpperFree)
         {
             // What a mount leaves that did not end cleanly, its mark above all, is for the next one to see.
             _plan.RemoveOwnWork();

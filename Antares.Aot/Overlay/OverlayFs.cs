@@ -71,6 +71,18 @@ public sealed unsafe class OverlayFs : IDisposable
         Attributes.Collected = order;
     }
 
+    /// <summary>The mount is up, and the upper is about to be written to.</summary>
+    public void SignUpper()
+    {
+        if (_tree.HasUpper)
+        {
+            lock (_tree.Gate)
+            {
+                _tree.Upper.Writer.SignUserMarks();
+            }
+        }
+    }
+
     /// <summary>Starts what goes on beside the requests, when the mount is up. Once.</summary>
     public void StartOthers()
     {

@@ -1,0 +1,25 @@
+using System.Text;
+using Antares.Interop;
+
+namespace Antares.Aot.Base;
+
+/// <summary>Files of the kernel (/proc, /sys) that hold a word or two.</summary>
+internal static unsafe class SmallFile
+{
+    private const int Room = 256;
+
+    /// <summary>The text of such a file, without the white space around it.</summary>
+    /// <param name="path">Ends with NUL, as literals do.</param>
+    /// <returns>At most 256 bytes of it; empty: it is not to be had.</returns>
+    public static string Read(ReadOnlySpan<byte> path)
+    {
+        if (Fd.Openat(Fcntl.AT_FDCWD, Literal.Pointer(path), Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd) != Errno.None)
+        {
+            return "";
+        }
+
+        using var owned = new OwnedFd(fd);
+        byte* text = stackalloc byte[Room];
+        return FileIo.Read(fd, text, Room, out nuint got) == Errno.None ? Encoding.ASCII.GetString(text, (int)got).Trim() : "";
+    }
+}
