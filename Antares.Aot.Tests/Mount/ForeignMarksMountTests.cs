@@ -86,6 +86,22 @@ public sealed class ForeignMarksMountTests
         mount.Unmount();
     }
 
+    /// <summary>The kernel's own marks under user.* are told by a sign at the root too, whoever made them.</summary>
+    [MountFact]
+    public void TheKernelUnderUserMarksLeavesASign()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string[] arguments = ["mount", mount.Lower, mount.Root, "--upper", mount.Upper!, "--work", mount.Work!];
+        _ = mount.Try([.. arguments, "--engine", "kernel", "-o", "userxattr"]).Must();
+        Assert.Equal("overlay", MountTable.Find(mount.Root)!.Type);
+        mount.Unmount();
+        _ = Shell.Run("getfattr", ["-n", "user.overlay.antares.used", "--absolute-names", mount.Upper!]).Must();
+        _ = mount.Try(arguments).Must();
+        Assert.Equal("fuse.antares-aot", MountTable.Find(mount.Root)!.Type);
+        mount.Unmount();
+    }
+
     /// <summary>In the lowest layer such a mark hides nothing, and marks of an overlay inside of a mount are data.</summary>
     [MountTheory, InlineData("d", "user.overlay.opaque"), InlineData(".", "user.overlay.overlay.opaque"), InlineData(".", "user.other")]
     public void MarksWithoutAMeaning(string folder, string mark)

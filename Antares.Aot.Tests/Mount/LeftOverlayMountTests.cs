@@ -166,6 +166,42 @@ public sealed class LeftOverlayMountTests
         Assert.DoesNotContain("antares.kernel", Shell.Run("getfattr", ["-dm-", "--absolute-names", mount.Upper!, mount.Work!]).Must());
     }
 
+    /// <summary>An overlay of before the machine was started anew is gone: that needs nobody's right to ask.</summary>
+    [MountFact]
+    public void AfterARestartNobodyNeedsToAsk()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        foreach (string folder in new[] { mount.Upper!, mount.Work! })
+            _ = Shell.Run("setfattr", ["-n", Mark, "-v", $"{Guid.Empty} 0:99 /gone", folder]).Must();
+        _ = mount.Inject("fsopen:error=EPERM", mount.MountArguments).Must();
+        _ = Shell.Run("umount", [mount.Root]).Must();
+        Assert.Equal(["", ""], Marks(mount));
+    }
+
+    /// <summary>A workspace is not removed under somebody who still works in its upper, and is not forgotten.</summary>
+    [MountFact]
+    public void ACutOffWorkspaceStays()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresKernel);
+        string spaces = scratch.Make("spaces");
+        _ = mount.Try("mount", mount.Source, mount.Root, "--workspace-root", spaces, "--engine", "kernel").Must();
+        using (var writer = new FileStream(Path.Combine(mount.Root, "log"), FileMode.CreateNew, FileAccess.Write, FileShare.ReadWrite, 0))
+        {
+            int server = mount.ServerPid();
+            File.WriteAllText($"/sys/fs/fuse/connections/{mount.Gauge("lower_device_minor")}/abort", "1");
+            Assert.True(AntaresMount.WaitGone(server, 20), "the server does not end");
+            writer.Write("x"u8);
+            string workspace = Assert.Single(Directory.GetDirectories(spaces));
+            Assert.Equal("x", File.ReadAllText(Path.Combine(workspace, "upper/log")));
+            Assert.Contains("stale", mount.Try("list").Must());
+        }
+        _ = mount.Try("umount", "--stale").Must();
+        Assert.Empty(Directory.GetFileSystemEntries(spaces));
+        Assert.Empty(mount.Records());
+    }
+
     /// <summary>A mark that cannot be read whole is one.</summary>
     [MountTheory, InlineData(1), InlineData(600)]
     public void AMarkOfAnyLength(int length)

@@ -75,9 +75,9 @@ internal static unsafe class KernelUse
             {
                 var marks = new OverlayMarks(user: form == 1);
                 Errno error = Xattrs.Fgetxattr(fd, marks.KernelUse, value, MostBytes, out int length);
-                if (error is Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES)
+                if (error is Errno.ENODATA or Errno.EOPNOTSUPP or Errno.EPERM or Errno.EACCES || (error is not (Errno.None or Errno.ERANGE) && marks.IsUser != options.UserXattrs))
                 {
-                    continue; // none; or trusted.*, and none that this process could see
+                    continue; // none; or of the form that this mount would not use, and none that this process could see
                 }
 
                 if (error is not (Errno.None or Errno.ERANGE))
@@ -90,7 +90,9 @@ internal static unsafe class KernelUse
                 error = Ask(fd);
                 string mark = Encoding.UTF8.GetString(value, length);
                 int space = mark.IndexOf(' ', StringComparison.Ordinal);
-                bool isOfThisStart = space > 0 && mark[..space] == BootId();
+                string bootId = BootId();
+                bool isOfThisStart = space > 0 && mark[..space] == bootId;
+                bool isOfAnother = bootId.Length > 0 && space == bootId.Length && !isOfThisStart; // then the overlay is gone with that start
                 if (error == Errno.EBUSY)
                 {
                     string folder = fd == upperFd ? "the upper" : "the work folder";
@@ -99,7 +101,7 @@ internal static unsafe class KernelUse
                     return error;
                 }
 
-                if (error != Errno.None && !options.Recover)
+                if (error != Errno.None && !isOfAnother && !options.Recover)
                 {
                     problem = "the upper (or its work folder) was left by a mount of the kernel engine that did not end cleanly, and whether the kernel's overlay still writes to it cannot be found out here "
                         + $"(fsopen and what follows: {error}; it takes the right to mount, CAP_SYS_ADMIN): mount once as root; or, where that overlay is surely gone (unmounted, its users ended, or the machine started anew since), accept it with --recover";

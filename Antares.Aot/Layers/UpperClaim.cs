@@ -64,6 +64,9 @@ public sealed class UpperClaim
     /// <summary>Marks the folders as the kernel's, until <see cref="Release"/>: see <see cref="KernelUse.Mark"/>.</summary>
     public Errno Mark(string mount) => KernelUse.Mark(_upperFd, _workFd, new OverlayMarks(_options.UserXattrs), mount);
 
+    /// <summary>Leaves the sign of marks under user.*, as <see cref="UpperWriter.SignUserMarks()"/> does.</summary>
+    public void SignUserMarks() => UpperWriter.SignUserMarks(_upperFd, _options.UserXattrs);
+
     /// <summary>Asks the kernel whether its overlay still has the folders, or one of them; what cannot be asked counts as in use.</summary>
     public bool IsInUse() => KernelUse.Ask(_upperFd) != Errno.None || KernelUse.Ask(_workFd) != Errno.None;
 

@@ -56,12 +56,14 @@ public sealed unsafe class UpperWriter : IDisposable
     /// Leaves a sign on the upper's root, where its marks are under <c>user.</c>, for those who keep to <c>trusted.</c>. When the mount is up: one that was never there
     /// has left no marks. Where this fails no mark can be made either, which is told then.
     /// </summary>
-    public void SignUserMarks()
+    public void SignUserMarks() => SignUserMarks(_access.RootFd, _layer.Marks.IsUser);
+
+    internal static void SignUserMarks(int upperFd, bool areUserMarks)
     {
-        if (_layer.Marks.IsUser)
+        if (areUserMarks)
         {
             byte yes = (byte)'y';
-            _ = Xattrs.Fsetxattr(_access.RootFd, OverlayMarks.UserMarksUsed, &yes, 1, 0);
+            _ = Xattrs.Fsetxattr(upperFd, OverlayMarks.UserMarksUsed, &yes, 1, 0);
         }
     }
 

@@ -32,7 +32,11 @@ internal static class FuseAdvice
                 "a plain user mounts through fusermount3, which is not installed (package fuse3); install it, or use a user namespace (unshare -Urm)",
             _ => problem ?? ErrnoText.Of(error),
         };
-        return MountProblem.Host($"cannot mount at {plan.MountPoint}: {reason}");
+        // Several folders are merged here, by FUSE, unless the kernel is asked for by name.
+        var other = open != Errno.None && plan.Request.Engine == EngineWish.Auto && plan.IsRoot && plan.Lowers.Count > 1 && plan.Lowers.All(lower => lower.Spec.Kind == SourceKind.Folder)
+            ? "; or --engine kernel, which needs none for plain folders"
+            : "";
+        return MountProblem.Host($"cannot mount at {plan.MountPoint}: {reason}{other}");
     }
 
     /// <summary>What becomes of options that a plain user's mount cannot have; null: nothing.</summary>

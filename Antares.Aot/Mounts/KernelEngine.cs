@@ -99,6 +99,7 @@ internal sealed class KernelEngine : IMountEngine
 
             Hide(lower, plan.MountPoint);
             KernelOverlay.Place(overlay, plan.MountPoint);
+            claim.SignUserMarks();
             clock.Step("overlay in its place");
             var view = layers.Changes is { } changes && lower is not null
                 ? new MountedView(changes, layers.ChangesSlot, lower.FileSystem, null, MountedView.NotOnKernelEngine, layers.GivenRevision)
@@ -182,7 +183,7 @@ internal sealed class KernelEngine : IMountEngine
         var error = UpperClaim.Take(upper.Value, work.Value, LayerFactory.UpperOptionsOf(plan, log), out var claim, out var problem);
         return error == Errno.None && claim is not null
             ? claim
-            : throw MountProblem.Host($"upper {plan.UpperPath} (work {plan.WorkPath}): {problem ?? ErrnoText.Of(error)}", isFinal: error == Errno.EBUSY);
+            : throw MountProblem.Host($"upper {plan.UpperPath} (work {plan.WorkPath}): {problem ?? ErrnoText.Of(error)}", isFinal: error == Errno.EBUSY, isForeseen: true);
     }
 
     private static OwnedFd OpenRoot(string path)

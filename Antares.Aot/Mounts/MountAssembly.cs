@@ -28,7 +28,7 @@ internal static class MountAssembly
             catch (MountProblem problem) when (plan.Request.Engine == EngineWish.Auto && !problem.IsFinal)
             {
                 reason = problem.Message;
-                isRefusal = true;
+                isRefusal = !problem.IsForeseen;
             }
         }
 

@@ -33,7 +33,7 @@ internal static class MountEnd
             return hasEnded;
         }
 
-        var end = usersPatienceMs > 0 ? $"its users have {usersPatienceMs / 1000} s" : mount.GoesOnAlone ? $"and its users {EndOfUsers(mount)}" : "and its users are cut off";
+        var end = usersPatienceMs > 0 ? $"its users have {usersPatienceMs / 1000} s" : mount.KeepsUpper ? $"and its users {EndOfUsers(mount)}" : "and its users are cut off";
         if (error is Errno.EINVAL or Errno.ENOENT)
         {
             log.Warn($"{mount.MountPoint} is out of sight already (a lazy unmount, or moved), but still in use: {end}");

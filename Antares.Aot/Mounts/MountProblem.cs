@@ -28,12 +28,16 @@ public sealed class MountProblem(ProblemKind kind, string message) : Exception(m
     /// <summary>Another engine would fail likewise.</summary>
     public bool IsFinal { get; private init; }
 
+    /// <summary>Found by looking, before the kernel was asked for anything.</summary>
+    public bool IsForeseen { get; private init; }
+
     public static MountProblem Host(string message) => new(ProblemKind.Mount, message);
 
     /// <summary>As above.</summary>
     /// <param name="message">What is wrong.</param>
     /// <param name="isFinal">See <see cref="IsFinal"/>.</param>
-    public static MountProblem Host(string message, bool isFinal) => new(ProblemKind.Mount, message) { IsFinal = isFinal };
+    /// <param name="isForeseen">See <see cref="IsForeseen"/>.</param>
+    public static MountProblem Host(string message, bool isFinal, bool isForeseen) => new(ProblemKind.Mount, message) { IsFinal = isFinal, IsForeseen = isForeseen };
 
     /// <summary>A failed system call: "WHAT: no such file or directory (ENOENT)".</summary>
     public static MountProblem Host(string what, Errno error) => new(ProblemKind.Mount, $"{what}: {ErrnoText.Of(error)}");

@@ -147,7 +147,7 @@ public sealed class ServedMount : IDisposable
         var error = Unmounter.Detach(MountPoint);
         if (error == Errno.None)
         {
-            _log.Warn($"{MountPoint} was cut off (its connection aborted from outside): its users get \"Transport endpoint is not connected\"; the dead mount was taken away");
+            _log.Warn($"{MountPoint} was cut off (its connection aborted from outside): its users get \"Transport endpoint is not connected\"{(KeepsUpper ? ", but for files of the upper that they have open" : "")}; the dead mount was taken away");
         }
         else
         {
@@ -181,6 +181,12 @@ public sealed class ServedMount : IDisposable
         {
             // What a mount leaves that did not end cleanly, its mark above all, is for the next one to see.
             _plan.RemoveOwnWork();
+        }
+
+        if (_plan is { Workspace: { } own, Request.Keep: false } && HasEnded && !isUpperFree)
+        {
+            _log.Warn($"the workspace {own.FolderPath} stays while it is in use; antares-aot umount --stale removes it");
+            return;
         }
 
         if (_plan.Workspace is { } workspace && !_plan.Request.Keep && workspace.Remove() is var error and not Errno.None)
