@@ -8,6 +8,9 @@ internal static unsafe class SmallFile
 {
     private const int Room = 256;
 
+    /// <summary>Another one after each start of the machine; empty: not to be had.</summary>
+    public static string BootId() => Read("/proc/sys/kernel/random/boot_id"u8);
+
     /// <summary>The text of such a file, without the white space around it.</summary>
     /// <param name="path">Ends with NUL, as literals do.</param>
     /// <returns>At most 256 bytes of it; empty: it is not to be had.</returns>

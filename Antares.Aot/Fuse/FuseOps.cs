@@ -10,7 +10,7 @@ namespace Antares.Aot.Fuse;
 /// Left null on purpose: release and releasedir (libfuse answers success; there are no handles), flush (ENOSYS, once: nothing is held
 /// back until close), access (never sent with default_permissions), getlk, setlk, flock (the kernel's), poll, bmap (ENOSYS), init
 /// (the reply is patched, <see cref="InitNegotiation"/>), destroy, write_buf, retrieve_reply. open and opendir must not be null: libfuse
-/// would answer success, and only ENOSYS makes the kernel do without them.
+/// would answer success, and only ENOSYS makes the kernel do without them. create answers ENOSYS too, so that new files are MKNOD's.
 /// </remarks>
 internal static unsafe partial class FuseOps
 {

@@ -23,7 +23,7 @@ internal static unsafe class KernelUse
     /// <returns>None; ENOSPC, EDQUOT, EROFS: it cannot be marked.</returns>
     public static Errno Mark(int upperFd, int workFd, OverlayMarks marks, string mount)
     {
-        byte[] text = Encoding.UTF8.GetBytes($"{BootId()} {mount}");
+        byte[] text = Encoding.UTF8.GetBytes($"{SmallFile.BootId()} {mount}");
         fixed (byte* value = text)
         {
             nuint length = (nuint)Math.Min(text.Length, MostBytes);
@@ -90,7 +90,7 @@ internal static unsafe class KernelUse
                 error = Ask(fd);
                 string mark = Encoding.UTF8.GetString(value, length);
                 int space = mark.IndexOf(' ', StringComparison.Ordinal);
-                string bootId = BootId();
+                string bootId = SmallFile.BootId();
                 bool isOfThisStart = space > 0 && mark[..space] == bootId;
                 bool isOfAnother = bootId.Length > 0 && space == bootId.Length && !isOfThisStart; // then the overlay is gone with that start
                 if (error == Errno.EBUSY)
@@ -118,9 +118,6 @@ internal static unsafe class KernelUse
         endedSince &= isWorkMarked;
         return Errno.None;
     }
-
-    /// <summary>Another one after each start of the machine; empty: not to be had.</summary>
-    private static string BootId() => SmallFile.Read("/proc/sys/kernel/random/boot_id"u8);
 
     private static Errno Absent(Errno error) => error is Errno.ENODATA ? Errno.None : error;
 

@@ -263,16 +263,5 @@ internal sealed unsafe class RemoteFiles(ObjectStore store)
     }
 
     /// <summary>Empty: it cannot be told.</summary>
-    private static byte[] BootId()
-    {
-        const int Room = 64;
-        byte* text = stackalloc byte[Room];
-        if (Interop.Fd.Open((byte*)Literal.Pointer("/proc/sys/kernel/random/boot_id"u8), Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd) != Errno.None)
-        {
-            return [];
-        }
-
-        using var file = new OwnedFd(fd);
-        return FileIo.Read(fd, text, Room, out nuint got) == Errno.None ? new ReadOnlySpan<byte>(text, (int)got).Trim((byte)'\n').ToArray() : [];
-    }
+    private static byte[] BootId() => System.Text.Encoding.ASCII.GetBytes(SmallFile.BootId());
 }
