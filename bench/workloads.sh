@@ -120,6 +120,8 @@ write_group() {
     if any sqlite-wal-20000; then times 2 sqlite_some; fi
     if any remove-lower; then
         mapfile -d '' parts_of_tree < <(in_tree)
+        # The names are known: what the first walk takes is find-cold's.
+        must find "${parts_of_tree[@]}" -size +0
         settle
         timed remove-lower rm -rf "${parts_of_tree[@]}"
     fi

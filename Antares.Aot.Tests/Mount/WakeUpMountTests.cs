@@ -1,3 +1,4 @@
+using System.Globalization;
 using Antares.Aot.Fuse;
 using Antares.Aot.Tests.Support;
 
@@ -43,10 +44,27 @@ public sealed class WakeUpMountTests
         using var mount = new AntaresMount(scratch, MountKind.AntaresFolder, "--quick-wakeups=false");
         mount.Mount();
         _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "1000"]).Must();
+        Assert.Equal(0, mount.Gauge("fuse_looked_for_requests"));
         string[] open = [.. Directory.GetFiles($"/proc/{mount.ServerPid()}/fd").Select(name => File.ResolveLinkTarget(name, false)?.FullName ?? "")];
         Assert.Contains("/dev/fuse", open);
         Assert.DoesNotContain(Device, open);
         Assert.DoesNotContain(mount.Stats().GetProperty("gauges").EnumerateObject(), gauge => gauge.Name.StartsWith("quick_wakeups", StringComparison.Ordinal));
+    }
+
+    /// <summary>While requests follow each other one thread looks for the next; an idle mount takes no processor time, whatever was done before.</summary>
+    [MountFact]
+    public void RequestsAreLookedForDuringABurstOnly()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        mount.Mount();
+        _ = Shell.Run(Probe.Path, ["create", mount.Root, "new", "3000"]).Must();
+        Assert.Equal(Environment.ProcessorCount > 1, mount.Gauge("fuse_looked_for_requests") > 0);
+        Thread.Sleep(500);
+        long before = ProcessorTicks(mount.ServerPid());
+        Thread.Sleep(1000);
+        Assert.InRange(ProcessorTicks(mount.ServerPid()) - before, 0, 2);
+        _ = Shell.Bash("echo a > \"$R/after\" && cat \"$R/after\"", environment: [("R", mount.Root)]).Must();
     }
 
     /// <summary>The kernel takes the bound back with the descriptor, however its owner ends.</summary>
@@ -87,6 +105,13 @@ public sealed class WakeUpMountTests
     [Theory]
     [InlineData("0", 1), InlineData("0-1", 2), InlineData("0-3,8,10-11", 7), InlineData("", 0), InlineData("x", 0), InlineData("3-1", 0), InlineData("1-2-3", 0)]
     public void ProcessorsAreCounted(string list, int count) => Assert.Equal(count, WakeUps.CountOf(list));
+
+    // User and system time of a process, in ticks of 10 ms: fields 14 and 15 of /proc/PID/stat.
+    private static long ProcessorTicks(int pid)
+    {
+        string[] fields = File.ReadAllText($"/proc/{pid}/stat").Split(") ")[^1].Split(' ');
+        return long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture);
+    }
 
     // int.MaxValue: the device is not there, or not ours to open.
     private static int Bound()

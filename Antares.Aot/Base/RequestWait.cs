@@ -48,7 +48,7 @@ public static unsafe class RequestWait
         t_full = null;
     }
 
-    /// <summary>To be called before a wait for a server, or for a thread that may wait for one: another thread takes over the device.</summary>
+    /// <summary>To be called before a wait for a server, for a thread that may wait for one, or for a disk: another thread takes over the device.</summary>
     public static void Announce() => t_waiting?.Invoke();
 
     /// <summary>

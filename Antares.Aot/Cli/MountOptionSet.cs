@@ -61,14 +61,14 @@ internal sealed class MountOptionSet
 
     private readonly Option<int> _threads = new("--threads")
     {
-        Description = "Threads that serve requests",
+        Description = "Threads that take requests while these are long; one does while they are short",
         HelpName = "N",
         DefaultValueFactory = _ => 2,
     };
 
     private readonly Option<bool?> _quickWakeUps = new("--quick-wakeups")
     {
-        Description = "Keep processors from sleeping while requests follow each other (as root: on unless =false; with over 16 processors: off unless given)",
+        Description = "Keep processors from sleeping, and look for the next request before sleeping, while requests follow each other (the former as root: on unless =false; with over 16 processors: off unless given)",
     };
 
     private readonly Option<string> _logLevel = new("--log-level")

@@ -7,12 +7,12 @@ using Log = Antares.Aot.Diagnostics.Log;
 namespace Antares.Aot.Fuse;
 
 /// <summary>
-/// Our threads on /dev/fuse: a blocking read, the request, the next read. Few of them, since idle readers are woken in turn and each
-/// one more makes a single client slower; more only while some are stuck.
+/// Our threads on /dev/fuse: a read, the request, the next read. One while requests are short, a few otherwise (<see cref="ReaderMode"/>), since idle
+/// readers are woken in turn and each one more makes a single client slower; more only while some are stuck.
 /// </summary>
 /// <remarks>
-/// At most <c>wanted</c> threads are inside read(2) at a time; a thread that comes back and finds the places taken parks, and ends when
-/// nobody needs it for a while. When no thread reads, a watching thread looks every few milliseconds whether requests are stuck (a big
+/// At most <see cref="ReaderMode.Readers"/> threads wait for a request at a time; a thread that comes back and finds the places taken parks, and ends
+/// when nobody needs it for a while. When no thread reads, a watching thread looks every few milliseconds whether requests are stuck (a big
 /// copy-up, an fsync, a fetch); for each that is, it wakes a parked thread or starts one, up to the bound. It sleeps for good while there
 /// are readers, so that an idle mount has no timer. A thread that knows that it will wait says so (<see cref="RequestWait"/>) and is
 /// replaced at once.
@@ -31,7 +31,7 @@ internal sealed unsafe class DeviceLoop
     private const int ContextStride = 128;
 
     private readonly int _device;
-    private readonly int _wanted;
+    private readonly ReaderMode _mode;
     private readonly int _most;
     private readonly Dispatcher _dispatcher;
     private readonly OwnThreads _ownThreads;
@@ -54,18 +54,20 @@ internal sealed unsafe class DeviceLoop
     private volatile bool _ending;
 
     /// <param name="device">Descriptor of the mount, INIT answered.</param>
-    /// <param name="wanted">Threads that wait for requests, at least 1.</param>
+    /// <param name="wanted">Threads that wait for requests while these are long, at least 1.</param>
     /// <param name="most">Bound for all threads.</param>
     /// <param name="dispatcher">Answers a request.</param>
     /// <param name="ownThreads">Where the threads enter themselves.</param>
-    /// <param name="quickWakeUps">Keep processors from sleeping deeply while requests are dense; null: unless there are many.</param>
+    /// <param name="quickWakeUps">
+    /// Keep processors from sleeping deeply while requests are dense, and look for the next one before sleeping; null: the former unless there are many.
+    /// </param>
     /// <param name="log">For the end of the loop.</param>
     public DeviceLoop(int device, int wanted, int most, Dispatcher dispatcher, OwnThreads ownThreads, bool? quickWakeUps, Log log)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(wanted, 1);
         Debug.Assert(sizeof(RequestContext) <= ContextStride, "contexts must not overlap");
         _device = device;
-        _wanted = wanted;
+        _mode = new ReaderMode(device, wanted, Environment.ProcessorCount, quickWakeUps != false, log);
         _most = Math.Max(wanted, most);
         _dispatcher = dispatcher;
         _ownThreads = ownThreads;
@@ -109,17 +111,11 @@ internal sealed unsafe class DeviceLoop
     /// <summary>What keeps wake-ups quick; null: not wanted.</summary>
     public WakeUps? WakeUps => _wakeUps;
 
-    /// <summary>Starts the first thread, which is enough to answer.</summary>
-    public void Start() => AddThread();
+    /// <summary>How many threads read, and how they wait.</summary>
+    public ReaderMode Mode => _mode;
 
-    /// <summary>Starts the others. Each costs the caller the time until it runs.</summary>
-    public void StartOthers()
-    {
-        for (int i = 1; i < _wanted; i++)
-        {
-            AddThread();
-        }
-    }
+    /// <summary>Starts the first thread, which starts others when they are needed.</summary>
+    public void Start() => AddThread();
 
     /// <summary>Waits until a thread serves. False: not within <paramref name="timeoutMs"/>.</summary>
     public bool WaitRunning(int timeoutMs) => _running.Wait(timeoutMs);
@@ -189,6 +185,7 @@ internal sealed unsafe class DeviceLoop
 
     private void Serve(RequestContext* context)
     {
+        long ended = Stopwatch.GetTimestamp();
         while (true)
         {
             if (!TryBeginRead())
@@ -198,10 +195,12 @@ internal sealed unsafe class DeviceLoop
                     return;
                 }
 
+                ended = Stopwatch.GetTimestamp();
                 continue;
             }
 
-            Errno error = FileIo.Read(_device, context->Header, LoopBuffer.RequestCapacity, out nuint got);
+            Errno error = ReadNext(context, ended, out nuint got);
+            long arrived = Stopwatch.GetTimestamp();
             EndRead();
             switch (error)
             {
@@ -211,15 +210,36 @@ internal sealed unsafe class DeviceLoop
                     return;
                 case Errno.None:
                     CountRequest(context);
-                    _dispatcher.Serve(context, got);
+                    _dispatcher.Serve(context, got, arrived);
+                    long waited = arrived - ended;
+                    ended = Stopwatch.GetTimestamp();
+                    if (_mode.Note(context, waited, ended - arrived))
+                    {
+                        FetchOthers();
+                    }
+
                     break;
-                case Errno.ENOENT or Errno.EAGAIN:
-                    // ENOENT: the request was taken back while we were about to read it.
+                case Errno.ENOENT:
+                    // The request was taken back while we were about to read it.
                     break;
                 default:
                     End(error);
                     return;
             }
+        }
+    }
+
+    private Errno ReadNext(RequestContext* context, long since, out nuint got)
+    {
+        while (true)
+        {
+            Errno error = FileIo.Read(_device, context->Header, LoopBuffer.RequestCapacity, out got);
+            if (error != Errno.EAGAIN)
+            {
+                return error;
+            }
+
+            _mode.Await(context, since);
         }
     }
 
@@ -236,7 +256,7 @@ internal sealed unsafe class DeviceLoop
     private bool TryBeginRead()
     {
         int seen = Volatile.Read(ref _readers);
-        while (seen < _wanted)
+        while (seen < _mode.Readers)
         {
             int before = Interlocked.CompareExchange(ref _readers, seen + 1, seen);
             if (before == seen)
@@ -262,11 +282,23 @@ internal sealed unsafe class DeviceLoop
     // has seen it stuck.
     private void ReplaceMe()
     {
-        if (Volatile.Read(ref _readers) >= _wanted)
+        if (Volatile.Read(ref _readers) < _mode.Readers)
         {
-            return;
+            FetchOne();
         }
+    }
 
+    // Requests are long from now on: all places at the device are to be taken, the calling thread's own being one of them.
+    private void FetchOthers()
+    {
+        for (int i = 1; i < _mode.Readers; i++)
+        {
+            FetchOne();
+        }
+    }
+
+    private void FetchOne()
+    {
         if (Volatile.Read(ref _parkedCount) > 0)
         {
             _ = _parked.Release(); // the count before is of no interest
@@ -322,7 +354,7 @@ internal sealed unsafe class DeviceLoop
 
     private void WakeWatcher()
     {
-        if (_most == _wanted || Interlocked.Exchange(ref _watching, 1) != 0)
+        if (_most == 1 || Interlocked.Exchange(ref _watching, 1) != 0)
         {
             return;
         }
@@ -380,16 +412,9 @@ internal sealed unsafe class DeviceLoop
 
         int parked = Volatile.Read(ref _parkedCount);
         int free = Threads - parked - stuck;
-        if (stuck > 0 && free < _wanted)
+        if (stuck > 0 && free < _mode.Readers)
         {
-            if (parked > 0)
-            {
-                _ = _parked.Release(); // the count before is of no interest
-            }
-            else
-            {
-                AddThread();
-            }
+            FetchOne();
         }
 
         return stuck > 0 || Volatile.Read(ref _readers) == 0;

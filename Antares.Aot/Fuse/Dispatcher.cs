@@ -24,10 +24,10 @@ internal sealed unsafe class Dispatcher(
     /// <summary>Answers the request that the calling thread has read.</summary>
     /// <param name="context">Of the calling thread; its Header points at the request.</param>
     /// <param name="got">Bytes that the read gave.</param>
+    /// <param name="started">When it came, in ticks of <see cref="Stopwatch"/>.</param>
     /// <remarks>And then those that waited for what this one gives back (<see cref="SourcePlaces"/>).</remarks>
-    public void Serve(RequestContext* context, nuint got)
+    public void Serve(RequestContext* context, nuint got, long started)
     {
-        long started = Stopwatch.GetTimestamp();
         do
         {
             context->AwaitedRoom = false;

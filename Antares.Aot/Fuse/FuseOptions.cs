@@ -15,7 +15,7 @@ public sealed record FuseOptions
     /// <summary>MS_RDONLY: the kernel answers each write EROFS, already at open. Always so when the overlay has no upper.</summary>
     public bool ReadOnly { get; init; }
 
-    /// <summary>Threads that wait for requests. More of them make a single client slower, not faster.</summary>
+    /// <summary>Threads that wait for requests while these are long; while they are short it is one (<see cref="ReaderMode"/>).</summary>
     public int Threads { get; init; } = 2;
 
     /// <summary>Bound for the threads that are added while others are stuck in a long operation or at a source, those of <see cref="Threads"/> included.</summary>
@@ -36,7 +36,10 @@ public sealed record FuseOptions
     /// </summary>
     public bool Writeback { get; init; }
 
-    /// <summary>Ask the kernel for quick wake-ups while requests are dense (<see cref="WakeUps"/>); null: unless the machine has many processors.</summary>
+    /// <summary>
+    /// While requests are dense, ask the kernel for quick wake-ups (<see cref="WakeUps"/>; null: unless the machine has many processors), and look for the next
+    /// request before sleeping (<see cref="ReaderMode"/>; null: yes).
+    /// </summary>
     public bool? QuickWakeUps { get; init; }
 
     /// <summary>Further options as <c>mount -o</c> takes them, one each ("noexec", "nosuid"); they win over ours.</summary>

@@ -149,6 +149,9 @@ public sealed unsafe class FuseServer
         _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
         _diagnostics.AddGauge("fuse_threads_parked", () => _loop.Parked);
         _diagnostics.AddGauge("fuse_threads_started", () => _loop.Started);
+        _diagnostics.AddGauge("fuse_readers", () => _loop.Mode.Readers);
+        _diagnostics.AddGauge("fuse_looks_for_requests", () => _loop.Mode.IsLooking ? 1 : 0);
+        _diagnostics.AddGauge("fuse_looked_for_requests", () => _loop.Mode.Times);
         if (_loop.WakeUps is { } wakeUps)
         {
             _diagnostics.AddGauge("quick_wakeups_held", () => wakeUps.IsHeld ? 1 : 0);
@@ -158,10 +161,9 @@ public sealed unsafe class FuseServer
         _loop.Start();
     }
 
-    /// <summary>What need not be there before the first request: the other threads, a longer read-ahead. Once, after <see cref="Start"/>.</summary>
+    /// <summary>What need not be there before the first request: a longer read-ahead. Once, after <see cref="Start"/>.</summary>
     public void StartOthers()
     {
-        _loop?.StartOthers();
         FileSystem.StartOthers();
         if (Process.Geteuid() == 0)
         {

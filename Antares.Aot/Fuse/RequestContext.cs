@@ -50,6 +50,18 @@ internal unsafe struct RequestContext
     /// <summary>When the last <see cref="WakeUps.RequestsOfABurst"/> of them had been read, in ticks of Stopwatch.</summary>
     public long Told;
 
+    /// <summary>Requests since the thread last decided about the number of readers (<see cref="ReaderMode"/>).</summary>
+    public int Noted;
+
+    /// <summary>Those of them that were there when the thread came back.</summary>
+    public int AtOnce;
+
+    /// <summary>What they took, in ticks of Stopwatch.</summary>
+    public long ServedTicks;
+
+    /// <summary>How much speaks for looking for the next request before sleeping.</summary>
+    public int Credit;
+
     /// <summary>Of the calling thread; null outside the loop.</summary>
     public static RequestContext* Current
     {

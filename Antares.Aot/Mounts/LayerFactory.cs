@@ -17,7 +17,7 @@ namespace Antares.Aot.Mounts;
 /// <param name="diagnostics">Gets gauges of what is held.</param>
 internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnostics diagnostics)
 {
-    /// <summary>Content held in memory; what is beyond goes to the store.</summary>
+    /// <summary>Content of a folder on a server that is held in memory; what is beyond goes to the store.</summary>
     private const long ContentMemoryBytes = 32L << 20;
 
     /// <summary>What may lie over a server's directory, once the layers are open; null: none of them is one.</summary>
@@ -140,7 +140,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
             var options = new DicfuseOptions
             {
                 Slot = (uint)index + 1,
-                MemoryLimitBytes = ContentMemoryBytes,
+                MemoryLimitBytes = NetworkKinds.Of(root) is null ? 0 : ContentMemoryBytes, // a disk's pages are in the kernel's cache
                 StorePath = plan.StorePath,
                 Places = new SourcePlaces(SourcePlaces.OfFolder),
                 Uids = plan.Uids,

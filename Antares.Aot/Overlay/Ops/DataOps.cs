@@ -147,6 +147,7 @@ public sealed unsafe partial class DataOps
             return error;
         }
 
+        RequestWait.Announce();
         error = dataOnly ? FileIo.Fdatasync(lease.Fd) : FileIo.Fsync(lease.Fd);
         _tree.Upper.Access.Cache.Release(lease);
         return Failure.Note("upper", "fsync", error);

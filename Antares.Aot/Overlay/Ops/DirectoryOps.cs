@@ -100,6 +100,7 @@ public sealed unsafe class DirectoryOps
             }
         }
 
+        RequestWait.Announce();
         Errno synced = dataOnly ? FileIo.Fdatasync(lease.Fd) : FileIo.Fsync(lease.Fd);
         _tree.Upper.Access.Cache.Release(lease);
 
