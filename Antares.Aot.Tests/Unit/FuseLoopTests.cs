@@ -7,8 +7,35 @@ using Log = Antares.Aot.Diagnostics.Log;
 
 namespace Antares.Aot.Tests.Unit;
 
+/// <summary>The loop with one reader, asleep while it waits.</summary>
+public sealed class FuseLoopTests() : FuseLoopCases(1, looks: false);
+
+/// <summary>The loop as a mount has it.</summary>
+public sealed class LookingFuseLoopTests() : FuseLoopCases(2, looks: true)
+{
+    /// <summary>Nothing is lost where it begins to look for requests, ends that, and begins again.</summary>
+    [Fact]
+    public void RequestsComeInBursts()
+    {
+        for (int burst = 0; burst < 20; burst++)
+        {
+            for (int i = 0; i < 200; i++)
+            {
+                AskSomething();
+            }
+
+            Thread.Sleep(burst % 5);
+        }
+
+        if (Environment.ProcessorCount > 1)
+        {
+            Assert.True(Mode.Times > 0, "4000 requests in a row, and it never looked for one");
+        }
+    }
+}
+
 /// <summary>The loop with a socket for a device and requests that need no overlay.</summary>
-public sealed unsafe class FuseLoopTests : IDisposable
+public abstract unsafe class FuseLoopCases : IDisposable
 {
     private const ulong StuckNode = 99;
 
@@ -19,7 +46,7 @@ public sealed unsafe class FuseLoopTests : IDisposable
     private readonly fuse_session* _session;
     private readonly DeviceLoop _loop;
 
-    public FuseLoopTests()
+    protected FuseLoopCases(int wanted, bool looks)
     {
         int* two = stackalloc int[2];
         Assert.Equal(Errno.None, Sockets.Socketpair(two));
@@ -29,13 +56,14 @@ public sealed unsafe class FuseLoopTests : IDisposable
         var failures = new FailureReporter(Describe, _diagnostics);
         var raw = new RawRequests(null!, new RoomRelief(null, 1), failures, two[0], old: false, 1, 1e9);
         var dispatcher = new Dispatcher(_session, raw, new RoomRelief(null, 1), _ownThreads, failures, _diagnostics);
-        _loop = new DeviceLoop(two[0], 1, 3, dispatcher, _ownThreads, quickWakeUps: false, Log.Off);
+        _loop = new DeviceLoop(two[0], wanted, 3, dispatcher, _ownThreads, quickWakeUps: looks ? null : false, Log.Off);
         _loop.Start();
         Assert.True(_loop.WaitRunning(5000));
     }
 
     public void Dispose()
     {
+        GC.SuppressFinalize(this);
         _gate.Set();
         _kernel.Dispose();
         _loop.WaitEnd();
@@ -157,6 +185,10 @@ public sealed unsafe class FuseLoopTests : IDisposable
         Assert.True(SpinWait.SpinUntil(() => _loop.Parked == 1, 5000));
         Assert.Equal(-(int)Errno.ENOSYS, Ask(FuseRequests.Make(fuse_opcode.FUSE_STATX, new byte[24])).error);
     }
+
+    private protected ReaderMode Mode => _loop.Mode;
+
+    protected void AskSomething() => Assert.Equal(-(int)Errno.ENOSYS, Ask(FuseRequests.Make(fuse_opcode.FUSE_STATX, new byte[24])).error);
 
     private int Describe(ulong nodeId, ByteName child, byte* buffer, int capacity)
     {

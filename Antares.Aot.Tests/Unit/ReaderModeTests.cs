@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Antares.Aot.Base;
 using Antares.Aot.Fuse;
 using Antares.Interop;
 using Log = Antares.Aot.Diagnostics.Log;
@@ -109,15 +110,34 @@ public sealed unsafe class ReaderModeTests : IDisposable
     }
 
     [Theory]
-    [InlineData(2, false)]
-    [InlineData(1, true)]
-    public void ItNeverLooksWhereThatIsNotWantedOrTakesTheOnlyProcessor(int processors, bool mayLook)
+    [InlineData(2, false, true)]
+    [InlineData(1, true, true)]
+    [InlineData(2, true, false)]
+    public void ItNeverLooksWhereThatIsNotWantedOrTakesTheOnlyProcessor(int processors, bool mayLook, bool quota)
     {
-        ReaderMode mode = Mode(processors: processors, mayLook: mayLook);
+        ReaderMode mode = Mode(processors: processors, mayLook: mayLook, quota: quota);
         RequestContext context = default;
         Note(mode, &context, 320, Soon, Short);
         Assert.False(mode.IsLooking || NonBlocking);
     }
+
+    /// <summary>Bytes take time to copy: what was there before the thread came back is told from what came later all the same.</summary>
+    [Fact]
+    public void LargeRequestsPileUpToo()
+    {
+        ReaderMode mode = Mode(processors: 8);
+        RequestContext context = default;
+        for (int i = 0; i < ReaderMode.RequestsOfALook; i++)
+        {
+            _ = mode.Note(&context, Ticks(40), Ticks(Short), 256 << 10);
+        }
+
+        Assert.Equal(2, mode.Readers);
+    }
+
+    [Theory]
+    [InlineData("", true), InlineData("max 100000", true), InlineData("200000 100000", true), InlineData("150000 100000", false), InlineData("50000 100000", false), InlineData("x", true)]
+    public void AQuotaIsRead(string text, bool allows) => Assert.Equal(allows, ProcessorQuota.Allows(text, 2));
 
     [Fact]
     public void AThreadThatIsNotToLookSleepsUntilThereIsARequest()
@@ -134,11 +154,10 @@ public sealed unsafe class ReaderModeTests : IDisposable
         // Who looks comes back at once, to try again, and sleeps when its time is over.
         byte received;
         Assert.Equal(Errno.None, FileIo.Read(_device.Value, &received, 1, out _));
-        before = Stopwatch.GetTimestamp();
-        mode.Await(&looking, before);
+        mode.Await(&looking, Stopwatch.GetTimestamp() + Stopwatch.Frequency);
         Assert.Equal(Errno.EAGAIN, FileIo.Read(_device.Value, &received, 1, out _));
         using var again = new Timer(_ => Send(), null, 100, Timeout.Infinite);
-        mode.Await(&looking, before - Stopwatch.Frequency);
+        mode.Await(&looking, Stopwatch.GetTimestamp() - Stopwatch.Frequency);
         Assert.Equal(Errno.None, FileIo.Read(_device.Value, &received, 1, out _));
     }
 
@@ -147,7 +166,7 @@ public sealed unsafe class ReaderModeTests : IDisposable
         int told = 0;
         for (int i = 0; i < requests; i++)
         {
-            told += mode.Note(context, Ticks(waitedUs), Ticks(servedUs)) ? 1 : 0;
+            told += mode.Note(context, Ticks(waitedUs), Ticks(servedUs), 80) ? 1 : 0;
         }
 
         return told;
@@ -155,7 +174,8 @@ public sealed unsafe class ReaderModeTests : IDisposable
 
     private static long Ticks(int microseconds) => microseconds * Stopwatch.Frequency / 1_000_000;
 
-    private ReaderMode Mode(int wanted = 2, int processors = 2, bool mayLook = true) => new(_device.Value, wanted, processors, mayLook, Log.Off);
+    private ReaderMode Mode(int wanted = 2, int processors = 2, bool mayLook = true, bool quota = true) =>
+        new(_device.Value, wanted, processors, mayLook, () => quota, Log.Off);
 
     private void Send()
     {

@@ -48,7 +48,7 @@ public static unsafe class RequestWait
         t_full = null;
     }
 
-    /// <summary>To be called before a wait for a server, for a thread that may wait for one, or for a disk: another thread takes over the device.</summary>
+    /// <summary>To be called before a wait for a server, for a thread that may wait for one, for a disk, or for another request: another thread takes over the device.</summary>
     public static void Announce() => t_waiting?.Invoke();
 
     /// <summary>

@@ -13,18 +13,21 @@ namespace Antares.Aot.Fuse;
 /// <remarks>
 /// At most <see cref="ReaderMode.Readers"/> threads wait for a request at a time; a thread that comes back and finds the places taken parks, and ends
 /// when nobody needs it for a while. When no thread reads, a watching thread looks every few milliseconds whether requests are stuck (a big
-/// copy-up, an fsync, a fetch); for each that is, it wakes a parked thread or starts one, up to the bound. It sleeps for good while there
-/// are readers, so that an idle mount has no timer. A thread that knows that it will wait says so (<see cref="RequestWait"/>) and is
+/// copy-up, an fsync, a fetch); for each that is, it wakes a parked thread or starts one, up to the bound. It sleeps when it has
+/// seen readers for a while, so that an idle mount has no timer. A thread that knows that it will wait says so (<see cref="RequestWait"/>) and is
 /// replaced at once.
 /// </remarks>
 internal sealed unsafe class DeviceLoop
 {
     private const int TickMs = 4;
-    private const int QuietTicks = 50;
+    private const int QuietTicks = 10;
 
     // More than a thread waits for a processor on a busy machine: those that only wait for their turn are not helped by one more.
     private const int StuckMs = 10;
     private const int ParkMs = 10_000;
+
+    // Threads that stay however long nobody needs them: one that reads, and one for when that one is stuck, since a new one may not be had then.
+    private const int Staying = 2;
     private const int ThreadStack = 1 << 20;
 
     // Contexts are apart by two cache lines, the prefetcher's pair.
@@ -41,7 +44,7 @@ internal sealed unsafe class DeviceLoop
     private readonly Lock _lock = new();
     private readonly byte* _contexts;
     private readonly bool[] _used;
-    private readonly SemaphoreSlim _parked = new(0);
+    private readonly Semaphore _parked = new(0, int.MaxValue); // unlike SemaphoreSlim it does not spin
     private readonly AutoResetEvent _watch = new(false);
     private readonly ManualResetEventSlim _running = new();
     private readonly ManualResetEventSlim _ended = new();
@@ -51,6 +54,7 @@ internal sealed unsafe class DeviceLoop
     private int _parkedCount;
     private int _watching;
     private bool _watcherStarted;
+    private bool _lacksThreads;
     private volatile bool _ending;
 
     /// <param name="device">Descriptor of the mount, INIT answered.</param>
@@ -67,7 +71,7 @@ internal sealed unsafe class DeviceLoop
         ArgumentOutOfRangeException.ThrowIfLessThan(wanted, 1);
         Debug.Assert(sizeof(RequestContext) <= ContextStride, "contexts must not overlap");
         _device = device;
-        _mode = new ReaderMode(device, wanted, Environment.ProcessorCount, quickWakeUps != false, log);
+        _mode = new ReaderMode(device, wanted, Environment.ProcessorCount, quickWakeUps != false, ProcessorQuota.AllowsTwo, log);
         _most = Math.Max(wanted, most);
         _dispatcher = dispatcher;
         _ownThreads = ownThreads;
@@ -114,8 +118,17 @@ internal sealed unsafe class DeviceLoop
     /// <summary>How many threads read, and how they wait.</summary>
     public ReaderMode Mode => _mode;
 
-    /// <summary>Starts the first thread, which starts others when they are needed.</summary>
+    /// <summary>Starts the first thread, which is enough to answer.</summary>
     public void Start() => AddThread();
+
+    /// <summary>Starts the one that is to be there when the first is stuck; others follow when they are needed. Costs the caller the time until it runs.</summary>
+    public void StartOther()
+    {
+        if (_most > 1)
+        {
+            AddThread();
+        }
+    }
 
     /// <summary>Waits until a thread serves. False: not within <paramref name="timeoutMs"/>.</summary>
     public bool WaitRunning(int timeoutMs) => _running.Wait(timeoutMs);
@@ -150,8 +163,15 @@ internal sealed unsafe class DeviceLoop
         }
         catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
         {
-            _log.Warn($"no further thread for requests: {exception.Message}");
-            _ = Leave(slot); // nothing more to do here
+            if (!Interlocked.Exchange(ref _lacksThreads, true))
+            {
+                _log.Warn($"no further thread for requests: {exception.Message}; more are asked for when they are needed, without a further warning");
+            }
+
+            if (Leave(slot) && _ending)
+            {
+                _ended.Set();
+            }
         }
     }
 
@@ -213,9 +233,12 @@ internal sealed unsafe class DeviceLoop
                     _dispatcher.Serve(context, got, arrived);
                     long waited = arrived - ended;
                     ended = Stopwatch.GetTimestamp();
-                    if (_mode.Note(context, waited, ended - arrived))
+                    long served = context->Replaced ? 0 : ended - arrived;
+                    context->Replaced = false;
+                    if (_mode.Note(context, waited, served, got))
                     {
-                        FetchOthers();
+                        // All places at the device are to be taken; this thread takes one of them.
+                        Fetch(_mode.Readers - 1);
                     }
 
                     break;
@@ -282,28 +305,27 @@ internal sealed unsafe class DeviceLoop
     // has seen it stuck.
     private void ReplaceMe()
     {
+        RequestContext* context = RequestContext.Current;
+        if (context != null)
+        {
+            context->Replaced = true;
+        }
+
         if (Volatile.Read(ref _readers) < _mode.Readers)
         {
-            FetchOne();
+            Fetch(1);
         }
     }
 
-    // Requests are long from now on: all places at the device are to be taken, the calling thread's own being one of them.
-    private void FetchOthers()
+    private void Fetch(int count)
     {
-        for (int i = 1; i < _mode.Readers; i++)
+        int parked = Math.Min(count, Volatile.Read(ref _parkedCount));
+        if (parked > 0)
         {
-            FetchOne();
+            _ = _parked.Release(parked); // the count before is of no interest
         }
-    }
 
-    private void FetchOne()
-    {
-        if (Volatile.Read(ref _parkedCount) > 0)
-        {
-            _ = _parked.Release(); // the count before is of no interest
-        }
-        else
+        for (; parked < count; parked++)
         {
             AddThread();
         }
@@ -313,8 +335,11 @@ internal sealed unsafe class DeviceLoop
     private bool Park()
     {
         _ = Interlocked.Increment(ref _parkedCount); // a gauge
-        bool woken = !_ending && _parked.Wait(ParkMs);
+        bool woken = !_ending && (_parked.WaitOne(ParkMs) || (Threads <= Staying && _parked.WaitOne()));
         _ = Interlocked.Decrement(ref _parkedCount);
+
+        // Somebody may have counted on this thread just before.
+        woken = woken || _parked.WaitOne(0);
         return woken && !_ending;
     }
 
@@ -387,7 +412,8 @@ internal sealed unsafe class DeviceLoop
                 quiet = LookOnce() ? 0 : quiet + 1;
             }
 
-            Volatile.Write(ref _watching, 0);
+            // A full fence between the two, as in EndRead: either sees the other.
+            _ = Interlocked.Exchange(ref _watching, 0); // it was 1
             if (Volatile.Read(ref _readers) == 0)
             {
                 // Saturated again between the last look and the line before: nobody else would wake us.
@@ -414,7 +440,7 @@ internal sealed unsafe class DeviceLoop
         int free = Threads - parked - stuck;
         if (stuck > 0 && free < _mode.Readers)
         {
-            FetchOne();
+            Fetch(1);
         }
 
         return stuck > 0 || Volatile.Read(ref _readers) == 0;

@@ -44,6 +44,8 @@ internal sealed unsafe class Dispatcher(
                 // with no thread left the others wait with the kernel.
                 if (put == SourcePlaces.Putting.Full)
                 {
+                    Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
+                    RequestWait.Announce();
                     Thread.Sleep(LookAgainMs);
                 }
                 else

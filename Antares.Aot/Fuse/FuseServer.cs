@@ -161,9 +161,10 @@ public sealed unsafe class FuseServer
         _loop.Start();
     }
 
-    /// <summary>What need not be there before the first request: a longer read-ahead. Once, after <see cref="Start"/>.</summary>
+    /// <summary>What need not be there before the first request: another thread, a longer read-ahead. Once, after <see cref="Start"/>.</summary>
     public void StartOthers()
     {
+        _loop?.StartOther();
         FileSystem.StartOthers();
         if (Process.Geteuid() == 0)
         {

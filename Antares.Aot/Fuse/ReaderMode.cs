@@ -28,8 +28,12 @@ internal sealed unsafe class ReaderMode
     // A thread looks so long for the next request. Compilers and archivers ask again within 5 to 20.
     private const int LookUs = 40;
 
-    // A request that is there after less than this was there before the thread came back.
+    // The same where the wait is one asleep: the thread's own wake-up is in it.
+    private const int LookUsAsleep = 70;
+
+    // A request that is there after less than this, and what it took to copy its bytes, was there before the thread came back.
     private const int AtOnceUs = 3;
+    private const int BytesOfMicrosecond = 4096;
     private const int ManyAtOnce = RequestsOfALook * 3 / 4;
     private const int FewAtOnce = RequestsOfALook / 4;
 
@@ -48,7 +52,9 @@ internal sealed unsafe class ReaderMode
     private readonly int _processors;
     private readonly Log _log;
     private readonly Lock _lock = new();
+    private readonly Func<bool> _hasProcessors;
     private bool _mayLook;
+    private bool _counted;
     private volatile bool _one = true;
     private volatile bool _looks;
     private long _times;
@@ -57,13 +63,15 @@ internal sealed unsafe class ReaderMode
     /// <param name="wanted">Threads that read while requests are long, at least 1.</param>
     /// <param name="processors">Those that the process may use.</param>
     /// <param name="mayLook">Whether a thread may look for requests at all.</param>
+    /// <param name="hasProcessors">Asked before the first look: false where the process may not use two whole processors.</param>
     /// <param name="log">Told when the device cannot be set up for it.</param>
-    public ReaderMode(int device, int wanted, int processors, bool mayLook, Log log)
+    public ReaderMode(int device, int wanted, int processors, bool mayLook, Func<bool> hasProcessors, Log log)
     {
         _device = device;
         _wanted = wanted;
         _processors = processors;
         _mayLook = mayLook && processors > 1;
+        _hasProcessors = hasProcessors;
         _log = log;
     }
 
@@ -79,25 +87,32 @@ internal sealed unsafe class ReaderMode
     /// <summary>Notes a request of the calling thread.</summary>
     /// <param name="context">Of the calling thread; what is summed up is kept there.</param>
     /// <param name="waited">Ticks of <see cref="Stopwatch"/> from the end of the one before to this one's arrival.</param>
-    /// <param name="served">Ticks from its arrival to its end.</param>
+    /// <param name="served">Ticks from its arrival to its end; 0 where another thread was fetched to read meanwhile.</param>
+    /// <param name="bytes">Its length.</param>
     /// <returns>True: from now on more threads are to read, and the caller fetches them.</returns>
-    public bool Note(RequestContext* context, long waited, long served)
+    public bool Note(RequestContext* context, long waited, long served, nuint bytes)
     {
-        context->Credit = waited < LookUs * s_perMicrosecond
-            ? Math.Min(context->Credit + 1, MostCredit)
-            : Math.Max(context->Credit - CreditOfAMiss, 0);
+        bool looks = _looks;
+        int before = context->Credit;
+        waited -= (long)(bytes / BytesOfMicrosecond) * s_perMicrosecond;
+        context->Credit = waited < (looks ? LookUs : LookUsAsleep) * s_perMicrosecond
+            ? Math.Min(before + 1, MostCredit)
+            : Math.Max(before - CreditOfAMiss, 0);
         if (waited < AtOnceUs * s_perMicrosecond)
         {
             context->AtOnce++;
         }
 
-        if (_looks ? context->Credit == 0 : _mayLook && _one && context->Credit >= CreditToLook)
+        context->ServedTicks += served;
+        bool decides = ++context->Noted == RequestsOfALook;
+
+        // Of threads that take turns only the one whose requests came in time so far, or that has seen many, says that they no longer do.
+        if (looks ? context->Credit == 0 && (before > 0 || decides) : _mayLook && _one && context->Credit >= CreditToLook)
         {
-            Look(!_looks);
+            Look(!looks);
         }
 
-        context->ServedTicks += served;
-        if (++context->Noted < RequestsOfALook)
+        if (!decides)
         {
             return false;
         }
@@ -133,21 +148,22 @@ internal sealed unsafe class ReaderMode
 
     private bool Decide(long average, int atOnce)
     {
-        if (_wanted == 1 || (_one ? average <= LongUs * s_perMicrosecond && atOnce < ManyAtOnce
-            : average >= ShortUs * s_perMicrosecond || atOnce > FewAtOnce))
+        if (_wanted == 1)
         {
             return false;
         }
 
         lock (_lock)
         {
-            _one = !_one;
-            if (!_one)
+            bool one = _one ? average <= LongUs * s_perMicrosecond && atOnce < ManyAtOnce : average < ShortUs * s_perMicrosecond && atOnce <= FewAtOnce;
+            bool many = _one && !one;
+            if (many)
             {
                 SetLooking(false);
             }
 
-            return !_one;
+            _one = one;
+            return many;
         }
     }
 
@@ -155,6 +171,12 @@ internal sealed unsafe class ReaderMode
     {
         lock (_lock)
         {
+            if (on && !_counted)
+            {
+                _counted = true;
+                _mayLook = _mayLook && _hasProcessors();
+            }
+
             SetLooking(on && _one);
         }
     }

@@ -59,6 +59,9 @@ internal unsafe struct RequestContext
     /// <summary>What they took, in ticks of Stopwatch.</summary>
     public long ServedTicks;
 
+    /// <summary>Another thread was fetched to read while this request is served.</summary>
+    public bool Replaced;
+
     /// <summary>How much speaks for looking for the next request before sleeping.</summary>
     public int Credit;
 

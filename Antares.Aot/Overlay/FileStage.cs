@@ -9,6 +9,9 @@ namespace Antares.Aot.Overlay;
 /// <summary>Makes a whole copy of a lower non-directory in the work directory: data, owner, extended attributes, mode, times.</summary>
 internal static unsafe class FileStage
 {
+    // Copying so much takes longer than fetching another thread for the other requests.
+    private const ulong LongCopyBytes = 1 << 20;
+
     private const int ChunkSize = 1 << 20;
     private const int SparseBlock = 4096;
 
@@ -42,6 +45,11 @@ internal static unsafe class FileStage
         if (error == Errno.None && fd >= 0)
         {
             ulong size = Math.Min(limit, (ulong)attributes->st_size);
+            if (size > LongCopyBytes || !writer.Options.Volatile)
+            {
+                RequestWait.Announce();
+            }
+
             error = CopyContent(layer, node, fd, size, (ulong)attributes->st_blocks * 512 < size);
             copied = error == Errno.None ? (long)size : 0;
 

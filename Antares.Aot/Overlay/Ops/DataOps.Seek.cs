@@ -1,3 +1,4 @@
+using Antares.Aot.Base;
 using Antares.Aot.Layers;
 using Antares.Interop;
 
@@ -41,6 +42,7 @@ public sealed unsafe partial class DataOps
                 break;
             }
 
+            RequestWait.Announce();
             try
             {
                 writeOut(nodeId, start, end - start);
