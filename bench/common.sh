@@ -11,7 +11,8 @@ begin() {
     [ -d "$folder" ] || { echo "bench: there is no folder $folder; name one on a local disk by BENCH_SCRATCH" >&2; exit 2; }
     file_system=$(findmnt -n -o FSTYPE -T "$folder" | tail -1) || true
     case $file_system in
-        ext4 | xfs | btrfs) ;;
+        ext4) ;;
+        xfs | btrfs) note "$folder lies on $file_system, which may share the blocks of a copy: the limits are those of ext4" ;;
         *)
             [ -n "${BENCH_ANY_DISK:-}" ] || {
                 echo "bench: $folder lies on ${file_system:-an unknown file system}; a disk's figures want ext4, xfs or btrfs: name a folder there by BENCH_SCRATCH, or set BENCH_ANY_DISK=1 for figures that are marked" >&2

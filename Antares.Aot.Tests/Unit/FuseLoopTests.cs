@@ -11,6 +11,7 @@ namespace Antares.Aot.Tests.Unit;
 public sealed class FuseLoopTests() : FuseLoopCases(1, looks: false);
 
 /// <summary>The loop as a mount has it.</summary>
+[Collection("Alone")]
 public sealed class LookingFuseLoopTests() : FuseLoopCases(2, looks: true)
 {
     /// <summary>Nothing is lost where it begins to look for requests, ends that, and begins again.</summary>
@@ -24,12 +25,16 @@ public sealed class LookingFuseLoopTests() : FuseLoopCases(2, looks: true)
                 AskSomething();
             }
 
-            Thread.Sleep(burst % 5);
+            for (int i = 0; i < 10; i++)
+            {
+                Thread.Sleep(1);
+                AskSomething();
+            }
         }
 
-        if (Environment.ProcessorCount > 1)
+        if (Environment.ProcessorCount > 1 && ProcessorQuota.AllowsTwo())
         {
-            Assert.True(Mode.Times > 0, "4000 requests in a row, and it never looked for one");
+            Assert.True(Mode.Times > 1, $"it began {Mode.Times} times to look for requests in 20 bursts");
         }
     }
 }

@@ -100,6 +100,23 @@ public sealed unsafe class ReaderModeTests : IDisposable
         Assert.Equal(1, mode.Readers);
     }
 
+    /// <summary>Who was fetched and what held up nobody decide nothing.</summary>
+    [Fact]
+    public void WhatTellsNothingIsNotCounted()
+    {
+        ReaderMode mode = Mode();
+        RequestContext context = default;
+        for (int i = 0; i < 100; i++)
+        {
+            Assert.False(mode.Note(&context, Ticks(Late), -1, 80));
+            Assert.False(mode.Note(&context, -1, Ticks(Short), 80));
+        }
+
+        Assert.Equal(0, context.Credit);
+        Note(mode, &context, 16, Soon, Short);
+        Assert.True(mode.IsLooking);
+    }
+
     [Fact]
     public void AThreadOfOneNeedsNoOther()
     {
@@ -129,7 +146,7 @@ public sealed unsafe class ReaderModeTests : IDisposable
         RequestContext context = default;
         for (int i = 0; i < ReaderMode.RequestsOfALook; i++)
         {
-            _ = mode.Note(&context, Ticks(40), Ticks(Short), 256 << 10);
+            _ = mode.Note(&context, Ticks(34), Ticks(Short), 256 << 10);
         }
 
         Assert.Equal(2, mode.Readers);

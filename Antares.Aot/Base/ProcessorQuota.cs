@@ -3,6 +3,7 @@ using System.Globalization;
 namespace Antares.Aot.Base;
 
 /// <summary>Processor time that a container may use (cgroup v2, Linux Documentation/admin-guide/cgroup-v2.rst, cpu.max).</summary>
+/// <remarks>Seen where the container has a cgroup namespace, so that its own group is the root; the quota of a group without one, or of v1, is not.</remarks>
 internal static class ProcessorQuota
 {
     /// <summary>False: the process's container has less than two whole processors, though the runtime, which rounds up, may count two.</summary>

@@ -12,7 +12,7 @@ namespace Antares.Aot.Fuse;
 /// </summary>
 /// <remarks>
 /// At most <see cref="ReaderMode.Readers"/> threads wait for a request at a time; a thread that comes back and finds the places taken parks, and ends
-/// when nobody needs it for a while. When no thread reads, a watching thread looks every few milliseconds whether requests are stuck (a big
+/// when nobody needs it for a while, unless it is the only spare one. When no thread reads, a watching thread looks every few milliseconds whether requests are stuck (a big
 /// copy-up, an fsync, a fetch); for each that is, it wakes a parked thread or starts one, up to the bound. It sleeps when it has
 /// seen readers for a while, so that an idle mount has no timer. A thread that knows that it will wait says so (<see cref="RequestWait"/>) and is
 /// replaced at once.
@@ -52,6 +52,7 @@ internal sealed unsafe class DeviceLoop
     private int _started;
     private int _readers;
     private int _parkedCount;
+    private int _retiring;
     private int _watching;
     private bool _watcherStarted;
     private bool _lacksThreads;
@@ -168,7 +169,7 @@ internal sealed unsafe class DeviceLoop
                 _log.Warn($"no further thread for requests: {exception.Message}; more are asked for when they are needed, without a further warning");
             }
 
-            if (Leave(slot) && _ending)
+            if (Leave(slot, retires: false) && _ending)
             {
                 _ended.Set();
             }
@@ -179,6 +180,7 @@ internal sealed unsafe class DeviceLoop
     {
         using var buffer = new LoopBuffer();
         RequestContext* context = Context(slot);
+        context->Started = 0;
         context->Header = buffer.Request;
         context->ReplyBuffer = buffer.Reply;
         context->ReplyCapacity = LoopBuffer.ReplyCapacity;
@@ -192,30 +194,33 @@ internal sealed unsafe class DeviceLoop
         _ownThreads.Enter();
         _running.Set();
 
-        Serve(context);
+        bool retires = Serve(context);
 
         _ownThreads.Leave();
         RequestContext.Current = null;
         RequestWait.Attach(null);
-        if (Leave(slot))
+        if (Leave(slot, retires))
         {
             _ended.Set();
         }
     }
 
-    private void Serve(RequestContext* context)
+    // True: the thread was not needed for a while; false: the mount is gone.
+    private bool Serve(RequestContext* context)
     {
         long ended = Stopwatch.GetTimestamp();
+        bool isFetched = true;
         while (true)
         {
             if (!TryBeginRead())
             {
-                if (!Park())
+                if (!Park(out bool retires))
                 {
-                    return;
+                    return retires;
                 }
 
                 ended = Stopwatch.GetTimestamp();
+                isFetched = true;
                 continue;
             }
 
@@ -227,13 +232,15 @@ internal sealed unsafe class DeviceLoop
                 case Errno.None when got == 0:
                     // /dev/fuse has no end of file; what stands in for it may.
                     End(Errno.ENODEV);
-                    return;
+                    return false;
                 case Errno.None:
                     CountRequest(context);
                     _dispatcher.Serve(context, got, arrived);
-                    long waited = arrived - ended;
+                    // Who was fetched waited for somebody's long request, not for the client.
+                    long waited = isFetched ? -1 : arrived - ended;
+                    isFetched = false;
                     ended = Stopwatch.GetTimestamp();
-                    long served = context->Replaced ? 0 : ended - arrived;
+                    long served = context->Replaced ? -1 : ended - arrived;
                     context->Replaced = false;
                     if (_mode.Note(context, waited, served, got))
                     {
@@ -247,7 +254,7 @@ internal sealed unsafe class DeviceLoop
                     break;
                 default:
                     End(error);
-                    return;
+                    return false;
             }
         }
     }
@@ -319,10 +326,15 @@ internal sealed unsafe class DeviceLoop
 
     private void Fetch(int count)
     {
-        int parked = Math.Min(count, Volatile.Read(ref _parkedCount));
-        if (parked > 0)
+        int parked;
+        lock (_lock)
         {
-            _ = _parked.Release(parked); // the count before is of no interest
+            parked = Math.Min(count, _parkedCount);
+            _parkedCount -= parked;
+            if (parked > 0)
+            {
+                _ = _parked.Release(parked); // the count before is of no interest
+            }
         }
 
         for (; parked < count; parked++)
@@ -331,24 +343,44 @@ internal sealed unsafe class DeviceLoop
         }
     }
 
-    // False: the thread is no longer needed.
-    private bool Park()
+    // False: the thread is to end, since the mount does or (retires) nobody needed it for a while. Those that wait are those in _parkedCount
+    // and those that Fetch has taken out of it, for each of which there is a release.
+    private bool Park(out bool retires)
     {
-        _ = Interlocked.Increment(ref _parkedCount); // a gauge
-        bool woken = !_ending && (_parked.WaitOne(ParkMs) || (Threads <= Staying && _parked.WaitOne()));
-        _ = Interlocked.Decrement(ref _parkedCount);
+        retires = false;
+        int time = ParkMs;
+        lock (_lock)
+        {
+            _parkedCount++;
+        }
 
-        // Somebody may have counted on this thread just before.
-        woken = woken || _parked.WaitOne(0);
-        return woken && !_ending;
+        while (!_ending && !_parked.WaitOne(time))
+        {
+            lock (_lock)
+            {
+                // With nobody to be fetched, all who still wait have been.
+                if (_parkedCount > 0 && _alive - _retiring > Staying)
+                {
+                    _parkedCount--;
+                    _retiring++;
+                    retires = true;
+                    return false;
+                }
+
+                time = Timeout.Infinite;
+            }
+        }
+
+        return !_ending;
     }
 
     // True for the last thread to go.
-    private bool Leave(int slot)
+    private bool Leave(int slot, bool retires)
     {
         lock (_lock)
         {
             _used[slot] = false;
+            _retiring -= retires ? 1 : 0;
             return --_alive == 0;
         }
     }

@@ -44,8 +44,13 @@ internal sealed unsafe class Dispatcher(
                 // with no thread left the others wait with the kernel.
                 if (put == SourcePlaces.Putting.Full)
                 {
-                    Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
-                    RequestWait.Announce();
+                    if (context->Started == 0)
+                    {
+                        // The watching thread counts this one as stuck from here on.
+                        Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
+                        RequestWait.Announce();
+                    }
+
                     Thread.Sleep(LookAgainMs);
                 }
                 else
@@ -54,6 +59,8 @@ internal sealed unsafe class Dispatcher(
                     ServeWithRoom(context, got, started);
                 }
             }
+
+            Volatile.Write(ref context->Started, 0);
         }
         while (RequestWait.TryNext(context->Header, LoopBuffer.RequestCapacity, Volatile.Read(ref _ended), out got, out started));
     }

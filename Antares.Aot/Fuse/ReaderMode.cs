@@ -12,7 +12,7 @@ namespace Antares.Aot.Fuse;
 /// While requests are short, one thread for all of them is the quickest: the processor that it leaves is the client's, and it is never woken beside
 /// another. When they are long (contents that are unpacked, a slow disk), or on larger machines when they pile up, more threads read.
 /// Between two requests of one client there are some microseconds in which a thread that goes to sleep costs two wake-ups; one that looks again costs none.
-/// It does so only while the next request mostly comes in time, and never where the process has one processor.
+/// It does so only while the next request mostly comes in time, and never where the process has less than two processors.
 /// For looking the device is set to O_NONBLOCK. A thread that does not look and finds nothing waits in poll(2) then; since poll wakes all who wait there,
 /// the flag is set only while one thread reads. <see cref="Note"/> is called by threads side by side: what changes the state takes a lock, which is rare.
 /// </remarks>
@@ -33,7 +33,7 @@ internal sealed unsafe class ReaderMode
 
     // A request that is there after less than this, and what it took to copy its bytes, was there before the thread came back.
     private const int AtOnceUs = 3;
-    private const int BytesOfMicrosecond = 4096;
+    private const int BytesOfMicrosecond = 8192;
     private const int ManyAtOnce = RequestsOfALook * 3 / 4;
     private const int FewAtOnce = RequestsOfALook / 4;
 
@@ -86,25 +86,34 @@ internal sealed unsafe class ReaderMode
 
     /// <summary>Notes a request of the calling thread.</summary>
     /// <param name="context">Of the calling thread; what is summed up is kept there.</param>
-    /// <param name="waited">Ticks of <see cref="Stopwatch"/> from the end of the one before to this one's arrival.</param>
-    /// <param name="served">Ticks from its arrival to its end; 0 where another thread was fetched to read meanwhile.</param>
+    /// <param name="waited">Ticks of <see cref="Stopwatch"/> from the end of the one before to this one's arrival; negative: it tells nothing.</param>
+    /// <param name="served">Ticks from its arrival to its end; negative: another thread was fetched to read meanwhile, so it held up nobody.</param>
     /// <param name="bytes">Its length.</param>
     /// <returns>True: from now on more threads are to read, and the caller fetches them.</returns>
     public bool Note(RequestContext* context, long waited, long served, nuint bytes)
     {
         bool looks = _looks;
         int before = context->Credit;
-        waited -= (long)(bytes / BytesOfMicrosecond) * s_perMicrosecond;
-        context->Credit = waited < (looks ? LookUs : LookUsAsleep) * s_perMicrosecond
-            ? Math.Min(before + 1, MostCredit)
-            : Math.Max(before - CreditOfAMiss, 0);
-        if (waited < AtOnceUs * s_perMicrosecond)
+        if (waited >= 0)
         {
-            context->AtOnce++;
+            // Who has no credit waits asleep, also while another looks.
+            bool looked = looks && before >= CreditToLook;
+            waited -= (long)(bytes / BytesOfMicrosecond) * s_perMicrosecond;
+            context->Credit = waited < (looked ? LookUs : LookUsAsleep) * s_perMicrosecond
+                ? Math.Min(before + 1, MostCredit)
+                : Math.Max(before - CreditOfAMiss, 0);
+            if (waited < AtOnceUs * s_perMicrosecond)
+            {
+                context->AtOnce++;
+            }
         }
 
-        context->ServedTicks += served;
-        bool decides = ++context->Noted == RequestsOfALook;
+        bool decides = false;
+        if (served >= 0)
+        {
+            context->ServedTicks += served;
+            decides = ++context->Noted == RequestsOfALook;
+        }
 
         // Of threads that take turns only the one whose requests came in time so far, or that has seen many, says that they no longer do.
         if (looks ? context->Credit == 0 && (before > 0 || decides) : _mayLook && _one && context->Credit >= CreditToLook)

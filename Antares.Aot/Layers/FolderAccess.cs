@@ -49,6 +49,19 @@ public sealed unsafe class FolderAccess : IDisposable
 
     public FdCache Cache => _fds;
 
+    /// <summary>
+    /// Has the kernel make room for all descriptors that the cache may keep, in one step. Its table grows by doubling, and in a process of several threads
+    /// each growth waits for all processors (synchronize_rcu in fs/file.c, some 10 ms), which the request that opens a file would do.
+    /// </summary>
+    public void ReserveDescriptors()
+    {
+        const int Others = 256;
+        if (Fd.DupFrom(_rootFd, _fds.Capacity + Others, out int fd) == Errno.None)
+        {
+            _ = Fd.Close(fd); // a folder: nothing to lose
+        }
+    }
+
     /// <summary>Lends rights on objects of an upper whose server is bound by modes; otherwise null.</summary>
     public ModeLoans? Loans { get; }
 

@@ -9,6 +9,8 @@ namespace Antares.Aot.Mounts;
 /// <summary>The engine whose overlay is ours: everything that the kernel has not cached is asked of this process.</summary>
 internal sealed class FuseEngine : IMountEngine
 {
+    private const int ShortJobMs = 20;
+
     private readonly FuseServer _server;
     private readonly OwnedFd _ended;
 
@@ -118,7 +120,15 @@ internal sealed class FuseEngine : IMountEngine
     public void Complete()
     {
         _server.StartOthers();
-        EndOfMount.TellBy(_ended, _server.WaitEnd);
+        EndOfMount.TellBy(_ended, () =>
+        {
+            // A job that is as short as this needs no room, and should not wait for it at its end.
+            if (!_server.WaitEnd(ShortJobMs))
+            {
+                _server.FileSystem.ReserveDescriptors();
+                _server.WaitEnd();
+            }
+        });
     }
 
     public Errno Unmount(bool lazy) => _server.Unmount(lazy);

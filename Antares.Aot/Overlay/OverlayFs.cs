@@ -83,6 +83,15 @@ public sealed unsafe class OverlayFs : IDisposable
         }
     }
 
+    /// <summary>Has the kernel make room for the descriptors that will be kept open. May take some milliseconds, in which requests go on.</summary>
+    public void ReserveDescriptors()
+    {
+        if (_tree.HasUpper)
+        {
+            _tree.Upper.Access.ReserveDescriptors();
+        }
+    }
+
     /// <summary>Starts what goes on beside the requests, when the mount is up. Once.</summary>
     public void StartOthers()
     {

@@ -75,6 +75,10 @@ public static unsafe partial class Fd
         return error == Errno.EINTR ? Errno.None : error;
     }
 
+    /// <summary>A second descriptor, number <paramref name="least"/> or higher, close-on-exec.</summary>
+    /// <returns>None; EINVAL: that is not below the limit of open files; EMFILE; ENOMEM.</returns>
+    public static Errno DupFrom(int fd, int least, out int newFd) => Returned.Descriptor(LibC.fcntl(fd, Fcntl.F_DUPFD_CLOEXEC, least), out newFd);
+
     /// <summary>A second descriptor, number 3 or higher, close-on-exec.</summary>
     public static Errno DupCloexec(int fd, out int newFd)
     {

@@ -42,9 +42,13 @@ public sealed unsafe partial class DataOps
                 break;
             }
 
-            RequestWait.Announce();
             try
             {
+                if (step == 0)
+                {
+                    RequestWait.Announce();
+                }
+
                 writeOut(nodeId, start, end - start);
             }
             finally
