@@ -14,9 +14,12 @@ END {
     all = left + panels * (width + gap) + 10
     printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n", all, height, all, height
     at_x = 20
+    at_y = 16
     for (i = 1; i <= count; i++) {
-        printf "<circle cx=\"%d\" cy=\"20\" r=\"5\" fill=\"%s\"/><text x=\"%d\" y=\"24\">%s</text>\n", at_x, colour(places[i]), at_x + 9, places[i]
-        at_x += 30 + 7 * length(places[i])
+        wide = 30 + 7 * length(places[i])
+        if (at_x + wide > all && at_x > 20) { at_x = 20; at_y += 18 }
+        printf "<circle cx=\"%d\" cy=\"%d\" r=\"5\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">%s</text>\n", at_x, at_y, colour(places[i]), at_x + 9, at_y + 4, places[i]
+        at_x += wide
     }
     for (r = 1; r <= rows; r++) printf "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", left - 10, top + (r - 0.5) * row + 4, names[r]
     split("0.1 0.25 0.5 1 2 4 8 16 32", marks, " ")

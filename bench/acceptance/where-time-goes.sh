@@ -26,8 +26,8 @@ declare -A units=([find-first]=$files [find-again]=$files [grep-first]=$files [g
     [create]=5000 [rename]=5000 [unlink]=5000 [append-to-lower]=2000 [sqlite-insert]=5000)
 work_of() {
     case $1 in
-        find-*) find "$mnt/tree" -size +0 ;;
-        grep-*) grep -rc 'no such words' "$mnt/tree" ;;
+        find-*) find "$mnt/tree" -name .git -prune -o -size +0 ;;
+        grep-*) grep -rc --exclude-dir=.git 'no such words' "$mnt/tree" ;;
         git-*) git -C "$mnt/tree" status ;;
         untar) mkdir "$mnt/untarred" && tar -C "$mnt/untarred" -xf "$scratch/tree.tar" ;;
         create) mkdir "$mnt/new" "$mnt/other" && "$scratch/files" create "$mnt/new" 5000 ;;
