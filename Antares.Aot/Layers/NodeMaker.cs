@@ -15,12 +15,12 @@ internal static unsafe class NodeMaker
     /// <param name="directoryFd">Where to make it.</param>
     /// <param name="name">Its name there.</param>
     /// <param name="what">What to make.</param>
-    /// <param name="parent">Attributes of the directory that it belongs to (set-group-id is inherited from it).</param>
+    /// <param name="parentFd">The directory that it belongs to (set-group-id is inherited from it).</param>
     /// <param name="inheritsAcl">True: the file system derives the mode from a default ACL; the umask does not apply.</param>
     /// <param name="fd">Descriptor (O_RDWR) of a new regular file, owned by the caller; otherwise -1.</param>
     /// <param name="attributes">Attributes as the file system has them.</param>
     public static Errno Make(
-        int directoryFd, ByteName name, in NewNode what, in stat parent, bool inheritsAcl, out int fd, stat* attributes)
+        int directoryFd, ByteName name, in NewNode what, int parentFd, bool inheritsAcl, out int fd, stat* attributes)
     {
         fd = -1;
         uint type = what.Mode & TypeMask;
@@ -51,7 +51,7 @@ internal static unsafe class NodeMaker
         error = Stat(directoryFd, name, fd, attributes);
         if (error == Errno.None)
         {
-            error = FixOwner(directoryFd, name, fd, in what, in parent, mode, inheritsAcl, attributes);
+            error = FixOwner(directoryFd, name, fd, in what, parentFd, mode, inheritsAcl, attributes);
         }
 
         if (error != Errno.None)
@@ -69,9 +69,21 @@ internal static unsafe class NodeMaker
     }
 
     private static Errno FixOwner(
-        int directoryFd, ByteName name, int fd, in NewNode what, in stat parent, uint mode, bool inheritsAcl, stat* attributes)
+        int directoryFd, ByteName name, int fd, in NewNode what, int parentFd, uint mode, bool inheritsAcl, stat* attributes)
     {
         uint type = what.Mode & TypeMask;
+        stat parent = default;
+
+        // A file that has the caller's owner and group already has what it must have, be it by the parent or not.
+        if (type == 0x4000 || attributes->st_uid != what.Uid || attributes->st_gid != what.Gid)
+        {
+            Errno error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(parentFd, &parent));
+            if (error != Errno.None)
+            {
+                return error;
+            }
+        }
+
         bool groupFromParent = (parent.st_mode & SetGid) != 0;
         uint gid = groupFromParent ? parent.st_gid : what.Gid;
         bool changed = false;

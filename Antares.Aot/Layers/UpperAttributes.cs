@@ -30,10 +30,12 @@ public sealed unsafe class UpperAttributes
         }
 
         byte* workName = stackalloc byte[16];
-        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name);
+        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name, out bool isOpen);
         if (error == Errno.None)
         {
-            error = name.Length == 0
+            error = isOpen
+                ? Attributes.Fchmod(lease.Fd, mode & 0xFFF)
+                : name.Length == 0
                 ? Attributes.Fchmodat(lease.Fd, Literal.Pointer(""u8), mode & 0xFFF, Fcntl.AT_EMPTY_PATH) // perhaps O_PATH
                 : Attributes.Fchmodat(lease.Fd, name.Pointer, mode & 0xFFF, Fcntl.AT_SYMLINK_NOFOLLOW);
             _access.Release(lease);
@@ -46,10 +48,12 @@ public sealed unsafe class UpperAttributes
     public Errno Chown(uint node, uint uid, uint gid)
     {
         byte* workName = stackalloc byte[16];
-        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name);
+        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name, out bool isOpen);
         if (error == Errno.None)
         {
-            error = name.Length == 0
+            error = isOpen
+                ? Attributes.Fchown(lease.Fd, uid, gid)
+                : name.Length == 0
                 ? Attributes.Fchownat(lease.Fd, Literal.Pointer(""u8), uid, gid, Fcntl.AT_EMPTY_PATH)
                 : Attributes.Fchownat(lease.Fd, name.Pointer, uid, gid, Fcntl.AT_SYMLINK_NOFOLLOW);
             _access.Release(lease);
@@ -62,10 +66,12 @@ public sealed unsafe class UpperAttributes
     public Errno Utimens(uint node, timespec* times)
     {
         byte* workName = stackalloc byte[16];
-        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name);
+        Errno error = Reach(node, workName, out DirectoryLease lease, out ByteName name, out bool isOpen);
         if (error == Errno.None)
         {
-            error = name.Length == 0
+            error = isOpen
+                ? Attributes.Futimens(lease.Fd, times)
+                : name.Length == 0
                 ? Attributes.Utimensat(lease.Fd, Literal.Pointer(""u8), times, Fcntl.AT_EMPTY_PATH)
                 : Attributes.Utimensat(lease.Fd, name.Pointer, times, Fcntl.AT_SYMLINK_NOFOLLOW);
             _access.Release(lease);
@@ -143,11 +149,19 @@ public sealed unsafe class UpperAttributes
         return Failure.Note("upper", "fchmod", Attributes.Fchmod(fd, kept & 0xFFF));
     }
 
-    // A descriptor of the object itself (name empty) or of its directory with its name.
-    private Errno Reach(uint node, byte* workName, out DirectoryLease lease, out ByteName name)
+    // A descriptor of the object itself (name empty; isOpen: not by O_PATH) or of its directory with its name.
+    private Errno Reach(uint node, byte* workName, out DirectoryLease lease, out ByteName name, out bool isOpen)
     {
         FolderNode* record = _table.Node(node);
         name = default;
+        FdLease opened = default;
+        isOpen = record->Type == FileType.Regular && record->Place != NodePlace.HeldByFd && _access.Cache.TryPin(&record->FdSlot, false, out opened);
+        if (isOpen)
+        {
+            lease = new DirectoryLease(opened, default);
+            return Errno.None;
+        }
+
         if (node == ILayer.RootNode)
         {
             lease = new DirectoryLease(FdLease.Borrow(_access.RootFd), default);

@@ -59,17 +59,10 @@ public sealed unsafe class UpperCreation
             return error;
         }
 
-        stat parent;
-        error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(at.Fd, &parent));
-        int fd = -1;
         bool inherits = _writer.InheritsAcl(directory);
-        if (error == Errno.None)
-        {
-            error = whiteout || what.Opaque
-                ? CreateStaged(directory, at.Fd, name, in what, in parent, inherits, whiteout, out fd, attributes)
-                : NodeMaker.Make(at.Fd, name, in what, in parent, inherits, out fd, attributes);
-        }
-
+        error = whiteout || what.Opaque
+            ? CreateStaged(directory, at.Fd, name, in what, inherits, whiteout, out int fd, attributes)
+            : NodeMaker.Make(at.Fd, name, in what, at.Fd, inherits, out fd, attributes);
         _access.Release(at);
         if (error != Errno.None)
         {
@@ -104,16 +97,9 @@ public sealed unsafe class UpperCreation
             return error;
         }
 
-        stat parent;
-        error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(at.Fd, &parent));
-        _fds.Release(at);
-        if (error != Errno.None)
-        {
-            return error;
-        }
-
         uint number = _writer.Work.Take();
-        error = StageNode(directory, number, in what, in parent, _writer.InheritsAcl(directory), out int fd, attributes);
+        error = StageNode(directory, number, in what, at.Fd, _writer.InheritsAcl(directory), out int fd, attributes);
+        _fds.Release(at);
         if (error != Errno.None)
         {
             return error;
@@ -336,10 +322,10 @@ public sealed unsafe class UpperCreation
     }
 
     private Errno CreateStaged(
-        uint directory, int atFd, ByteName name, in NewNode what, in stat parent, bool inherits, bool whiteout, out int fd, stat* attributes)
+        uint directory, int atFd, ByteName name, in NewNode what, bool inherits, bool whiteout, out int fd, stat* attributes)
     {
         uint number = _writer.Work.Take();
-        Errno error = StageNode(directory, number, in what, in parent, inherits, out fd, attributes);
+        Errno error = StageNode(directory, number, in what, atFd, inherits, out fd, attributes);
         if (error != Errno.None)
         {
             return error;
@@ -388,13 +374,13 @@ public sealed unsafe class UpperCreation
     // Makes an object in the work directory as if it were made in the directory itself: where the directory has a default ACL, inside
     // a temporary directory that has the same one, so that the file system does the inheriting.
     private Errno StageNode(
-        uint directory, uint number, in NewNode what, in stat parent, bool inherits, out int fd, stat* attributes)
+        uint directory, uint number, in NewNode what, int parentFd, bool inherits, out int fd, stat* attributes)
     {
         byte* workName = stackalloc byte[16];
         ByteName staged = FolderAccess.WorkName(number, workName);
         if (!inherits)
         {
-            return NodeMaker.Make(_writer.Work.Fd, staged, in what, in parent, false, out fd, attributes);
+            return NodeMaker.Make(_writer.Work.Fd, staged, in what, parentFd, false, out fd, attributes);
         }
 
         fd = -1;
@@ -422,7 +408,7 @@ public sealed unsafe class UpperCreation
             error = Xattrs.Fsetxattr(holderFd, aclName, acl, (nuint)length, 0);
             if (error == Errno.None)
             {
-                error = NodeMaker.Make(holderFd, staged, in what, in parent, true, out fd, attributes);
+                error = NodeMaker.Make(holderFd, staged, in what, parentFd, true, out fd, attributes);
             }
 
             if (error == Errno.None)

@@ -225,13 +225,14 @@ public sealed unsafe class AttributeOps
             error = request.Size > long.MaxValue ? Errno.EFBIG : Truncate(node, (long)request.Size, fields);
         }
 
-        if (error == Errno.None && (fields & SetattrFields.KillSuidGid) != 0 && (fields & SetattrFields.Mode) == 0)
+        // A chown clears them itself, whoever asks (chown_common of Linux), as it does for the caller.
+        const SetattrFields Owner = SetattrFields.Uid | SetattrFields.Gid;
+        if (error == Errno.None && (fields & SetattrFields.KillSuidGid) != 0 && (fields & (SetattrFields.Mode | Owner)) == 0)
         {
             error = KillSetId(node);
         }
 
         // A chown to nobody (-1, -1) names no field at all; what it does on a local disk is to move ctime.
-        const SetattrFields Owner = SetattrFields.Uid | SetattrFields.Gid;
         if (error == Errno.None && ((fields & Owner) != 0 || (fields & ~Silent) == SetattrFields.None))
         {
             error = change.Chown(node, uid, gid);
