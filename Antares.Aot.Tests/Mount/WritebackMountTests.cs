@@ -1,3 +1,5 @@
+using System.Globalization;
+using Antares.Aot.Base;
 using Antares.Aot.Tests.Support;
 
 namespace Antares.Aot.Tests.Mount;
@@ -40,6 +42,22 @@ public sealed class WritebackMountTests
         !remount
         cat low => 'Xowmorez'
         """, options: s_option);
+
+    /// <summary>Many pages are collected before a writer is held up, but no more than the memory allows.</summary>
+    [MountTheory, InlineData(false, 64), InlineData(true, 128)]
+    public void TheShareOfDirtyPagesIsRaised(bool collects, long most)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder, collects ? s_option : []);
+        mount.Mount();
+        string knob = $"/sys/class/bdi/{Shell.Bash("mountpoint -d .", directory: mount.Root).Must().Trim()}/max_bytes";
+        Assert.True(File.Exists(knob), $"{knob}: Linux 6.2 has it");
+        long wanted = Math.Min(most << 20, MemoryLimit.Bytes() / 8);
+        // Raised once requests are served. The kernel keeps a part of what the machine allows at the moment, so that it gives back another number.
+        Assert.True(SpinWait.SpinUntil(() => Share() is var share && share > wanted / 2 && share < wanted * 2, 10_000), $"{knob}: {Share()}, not about {wanted}");
+
+        long Share() => long.Parse(File.ReadAllText(knob), CultureInfo.InvariantCulture);
+    }
 
     /// <summary>
     /// A write that makes a file longer keeps its bytes while the page it ends in is changed through a mapping and written out. Without the option

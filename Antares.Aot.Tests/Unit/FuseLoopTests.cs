@@ -60,7 +60,7 @@ public abstract unsafe class FuseLoopCases : IDisposable
         SendInit();
         var failures = new FailureReporter(Describe, _diagnostics);
         var raw = new RawRequests(null!, new RoomRelief(null, 1), failures, two[0], old: false, 1, 1e9);
-        var dispatcher = new Dispatcher(_session, raw, new RoomRelief(null, 1), _ownThreads, failures, _diagnostics);
+        var dispatcher = new Dispatcher(null!, _session, raw, new RoomRelief(null, 1), _ownThreads, failures, _diagnostics);
         _loop = new DeviceLoop(two[0], wanted, 3, dispatcher, _ownThreads, quickWakeUps: looks ? null : false, Log.Off);
         _loop.Start();
         Assert.True(_loop.WaitRunning(5000));

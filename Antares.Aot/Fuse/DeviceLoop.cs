@@ -239,7 +239,7 @@ internal sealed unsafe class DeviceLoop
                     // Who was fetched waited for somebody's long request, not for the client.
                     long waited = isFetched ? -1 : arrived - ended;
                     isFetched = false;
-                    ended = Stopwatch.GetTimestamp();
+                    ended = context->Ended;
                     long served = context->Replaced ? -1 : ended - arrived;
                     context->Replaced = false;
                     if (_mode.Note(context, waited, served, got))

@@ -7,11 +7,11 @@ using Antares.Interop.Fuse3;
 namespace Antares.Aot.Fuse;
 
 /// <summary>
-/// The way of one request: check its shape, refuse our own threads, answer what libfuse does not know, hand the rest to libfuse (which
+/// The way of one request: check its shape, refuse our own threads, answer what libfuse does not know and what is frequent, hand the rest to libfuse (which
 /// calls <see cref="FuseOps"/>), count. Allocates nothing, but for a signal to who waits.
 /// </summary>
 internal sealed unsafe class Dispatcher(
-    fuse_session* session, RawRequests raw, RoomRelief room, OwnThreads ownThreads, FailureReporter failures, MountDiagnostics diagnostics)
+    FuseServer server, fuse_session* session, RawRequests raw, RoomRelief room, OwnThreads ownThreads, FailureReporter failures, MountDiagnostics diagnostics)
 {
     private const int LookAgainMs = 2;
 
@@ -28,6 +28,8 @@ internal sealed unsafe class Dispatcher(
     /// <remarks>And then those that waited for what this one gives back (<see cref="SourcePlaces"/>).</remarks>
     public void Serve(RequestContext* context, nuint got, long started)
     {
+        // Each look at the clock costs: this one is the loop's, as the last one of a request is.
+        Volatile.Write(ref context->Started, started);
         do
         {
             context->AwaitedRoom = false;
@@ -79,7 +81,11 @@ internal sealed unsafe class Dispatcher(
 
     private void ServeOne(RequestContext* context, nuint got, long started)
     {
-        Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
+        if (context->Started == 0)
+        {
+            Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
+        }
+
         context->Outcome = Errno.None;
         context->Answered = false;
         context->ToWait = false;
@@ -98,6 +104,10 @@ internal sealed unsafe class Dispatcher(
             {
                 _ = Failure.Note("server", "own thread", Errno.EIO); // hands back what it was given
                 raw.AnswerError(context, Errno.EIO);
+            }
+            else if (FuseOps.IsDirect(context->Opcode))
+            {
+                AnswerDirectly(context);
             }
             else if (RawRequests.Handles(context->Opcode))
             {
@@ -119,13 +129,26 @@ internal sealed unsafe class Dispatcher(
         }
 
         Volatile.Write(ref context->Started, 0);
+        context->Ended = Stopwatch.GetTimestamp();
         if (context->ToWait || context->AwaitsRoom)
         {
             return;
         }
 
         uint opcode = got >= (nuint)sizeof(fuse_in_header) ? context->Header->opcode : OpNames.Other;
-        _counters.Record(opcode, context->Outcome, Stopwatch.GetTimestamp() - started);
+        _counters.Record(opcode, context->Outcome, context->Ended - started);
+    }
+
+    private void AnswerDirectly(RequestContext* context)
+    {
+        try
+        {
+            FuseOps.Direct(new FuseRequest(server, context));
+        }
+        catch (Exception exception)
+        {
+            Crashed(context, exception);
+        }
     }
 
     private void AnswerRaw(RequestContext* context)
@@ -136,11 +159,16 @@ internal sealed unsafe class Dispatcher(
         }
         catch (Exception exception)
         {
-            failures.NoteException(context, exception);
-            if (!context->Answered)
-            {
-                raw.AnswerError(context, Errno.EIO);
-            }
+            Crashed(context, exception);
+        }
+    }
+
+    private void Crashed(RequestContext* context, Exception exception)
+    {
+        failures.NoteException(context, exception);
+        if (!context->Answered)
+        {
+            raw.AnswerError(context, Errno.EIO);
         }
     }
 

@@ -8,48 +8,29 @@ namespace Antares.Aot.Fuse;
 
 internal static unsafe partial class FuseOps
 {
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Getattr(fuse_req* req, ulong ino, fuse_file_info* info)
+    private static void Getattr(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            stat attributes;
-            Errno error = request.Fs.Attributes.Getattr(ino, &attributes);
-            request.AnswerAttributes(error, &attributes);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        stat attributes;
+        Errno error = request.Fs.Attributes.Getattr(request.Node, &attributes);
+        request.AnswerAttributes(error, &attributes);
     }
 
-    // The body as the kernel sent it has the fields; libfuse only clears bits of valid that it does not know, of which none is ours.
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Setattr(fuse_req* req, ulong ino, stat* wanted, int fields, fuse_file_info* info)
+    private static void Setattr(in FuseRequest request)
     {
-        try
+        var body = (fuse_setattr_in*)request.Context->Body;
+        var change = new SetattrRequest
         {
-            var request = new FuseRequest(req);
-            var body = (fuse_setattr_in*)request.Context->Body;
-            var change = new SetattrRequest
-            {
-                Fields = (SetattrFields)body->valid & KnownFields,
-                Mode = body->mode,
-                Uid = body->uid,
-                Gid = body->gid,
-                Size = body->size,
-                AccessTime = new timespec { tv_sec = (long)body->atime, tv_nsec = body->atimensec },
-                ModifyTime = new timespec { tv_sec = (long)body->mtime, tv_nsec = body->mtimensec },
-            };
-            stat attributes;
-            Errno error = request.Fs.Attributes.Setattr(request.Caller, ino, change, &attributes);
-            request.AnswerAttributes(error, &attributes);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+            Fields = (SetattrFields)body->valid & KnownFields,
+            Mode = body->mode,
+            Uid = body->uid,
+            Gid = body->gid,
+            Size = body->size,
+            AccessTime = new timespec { tv_sec = (long)body->atime, tv_nsec = body->atimensec },
+            ModifyTime = new timespec { tv_sec = (long)body->mtime, tv_nsec = body->mtimensec },
+        };
+        stat attributes;
+        Errno error = request.Fs.Attributes.Setattr(request.Caller, request.Node, change, &attributes);
+        request.AnswerAttributes(error, &attributes);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]

@@ -8,38 +8,20 @@ namespace Antares.Aot.Fuse;
 
 internal static unsafe partial class FuseOps
 {
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Mknod(fuse_req* req, ulong parent, byte* name, uint mode, ulong device)
+    private static void Mknod(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            uint umask = ((fuse_mknod_in*)request.Context->Body)->umask;
-            EntryReply reply = default;
-            Errno error = request.Fs.Creation.Mknod(request.Context->Caller(umask), parent, request.Context->Name, mode, device, ref reply);
-            request.AnswerEntry(error, ref reply);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        var body = (fuse_mknod_in*)request.Context->Body;
+        EntryReply reply = default;
+        Errno error = request.Fs.Creation.Mknod(request.Context->Caller(body->umask), request.Node, request.Context->Name, body->mode, body->rdev, ref reply);
+        request.AnswerEntry(error, ref reply);
     }
 
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Mkdir(fuse_req* req, ulong parent, byte* name, uint mode)
+    private static void Mkdir(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            uint umask = ((fuse_mkdir_in*)request.Context->Body)->umask;
-            EntryReply reply = default;
-            Errno error = request.Fs.Creation.Mkdir(request.Context->Caller(umask), parent, request.Context->Name, mode, ref reply);
-            request.AnswerEntry(error, ref reply);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        var body = (fuse_mkdir_in*)request.Context->Body;
+        EntryReply reply = default;
+        Errno error = request.Fs.Creation.Mkdir(request.Context->Caller(body->umask), request.Node, request.Context->Name, body->mode, ref reply);
+        request.AnswerEntry(error, ref reply);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]

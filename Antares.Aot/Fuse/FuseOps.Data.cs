@@ -23,37 +23,21 @@ internal static unsafe partial class FuseOps
         }
     }
 
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Read(fuse_req* req, ulong ino, nuint size, long offset, fuse_file_info* info)
+    private static void Read(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            uint wanted = (uint)Math.Min(size, request.Context->ReplyCapacity);
-            Errno error = request.Fs.Data.Read(ino, (ulong)offset, request.Context->ReplyBuffer, wanted, out uint got);
-            request.AnswerBytes(error, got);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        var body = (fuse_read_in*)request.Context->Body;
+        uint wanted = Math.Min(body->size, request.Context->ReplyCapacity);
+        Errno error = request.Fs.Data.Read(request.Node, body->offset, request.Context->ReplyBuffer, wanted, out uint got);
+        request.AnswerBytes(error, got);
     }
 
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Write(fuse_req* req, ulong ino, byte* data, nuint size, long offset, fuse_file_info* info)
+    private static void Write(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            uint flags = ((fuse_write_in*)request.Context->Body)->write_flags;
-            bool kill = (flags & FUSE_WRITE_KILL_SUIDGID) != 0;
-            Errno error = request.Fs.Data.Write(request.Caller, ino, (ulong)offset, data, (uint)size, kill, (flags & FUSE_WRITE_CACHE) != 0, out uint written);
-            request.AnswerWritten(error, written);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        var body = (fuse_write_in*)request.Context->Body;
+        bool kill = (body->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+        bool collected = (body->write_flags & FUSE_WRITE_CACHE) != 0;
+        Errno error = request.Fs.Data.Write(request.Caller, request.Node, body->offset, (byte*)(body + 1), body->size, kill, collected, out uint written);
+        request.AnswerWritten(error, written);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]

@@ -9,20 +9,11 @@ namespace Antares.Aot.Fuse;
 
 internal static unsafe partial class FuseOps
 {
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Lookup(fuse_req* req, ulong parent, byte* name)
+    private static void Lookup(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            EntryReply reply = default;
-            Errno error = request.Fs.Lookups.Lookup(request.Caller, parent, request.Context->Name, ref reply);
-            request.AnswerEntry(error, ref reply);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        EntryReply reply = default;
+        Errno error = request.Fs.Lookups.Lookup(request.Caller, request.Node, request.Context->Name, ref reply);
+        request.AnswerEntry(error, ref reply);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]

@@ -7,19 +7,10 @@ namespace Antares.Aot.Fuse;
 
 internal static unsafe partial class FuseOps
 {
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Unlink(fuse_req* req, ulong parent, byte* name)
+    private static void Unlink(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            Errno error = request.Fs.Removal.Unlink(parent, request.Context->Name);
-            request.Answer(error);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        Errno error = request.Fs.Removal.Unlink(request.Node, request.Context->Name);
+        request.Answer(error);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]

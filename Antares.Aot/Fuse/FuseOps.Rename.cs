@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
 
@@ -8,19 +6,13 @@ namespace Antares.Aot.Fuse;
 internal static unsafe partial class FuseOps
 {
     // Serves RENAME (flags 0) and RENAME2.
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Rename(fuse_req* req, ulong parent, byte* name, ulong newParent, byte* newName, uint flags)
+    private static void Rename(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            Errno error = request.Fs.Renames.Rename(
-                request.Caller, parent, request.Context->Name, newParent, request.Context->SecondName, flags);
-            request.Answer(error);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        // Both begin with the directory; RENAME has no flags.
+        var body = (fuse_rename2_in*)request.Context->Body;
+        uint flags = request.Context->Opcode == fuse_opcode.FUSE_RENAME2 ? body->flags : 0;
+        Errno error = request.Fs.Renames.Rename(
+            request.Caller, request.Node, request.Context->Name, body->newdir, request.Context->SecondName, flags);
+        request.Answer(error);
     }
 }

@@ -22,20 +22,12 @@ internal static unsafe partial class FuseOps
         }
     }
 
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static void Getxattr(fuse_req* req, ulong ino, byte* name, nuint size)
+    private static void Getxattr(in FuseRequest request)
     {
-        try
-        {
-            var request = new FuseRequest(req);
-            uint wanted = (uint)Math.Min(size, request.Context->ReplyCapacity);
-            Errno error = request.Fs.Xattrs.Getxattr(ino, name, request.Context->ReplyBuffer, wanted, out int length);
-            request.AnswerXattr(error, wanted, length);
-        }
-        catch (Exception exception)
-        {
-            FuseRequest.Crashed(req, exception);
-        }
+        var body = (fuse_getxattr_in*)request.Context->Body;
+        uint wanted = Math.Min(body->size, request.Context->ReplyCapacity);
+        Errno error = request.Fs.Xattrs.Getxattr(request.Node, request.Context->Name.Pointer, request.Context->ReplyBuffer, wanted, out int length);
+        request.AnswerXattr(error, wanted, length);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]

@@ -7,9 +7,12 @@ using Antares.Interop.Fuse3;
 namespace Antares.Aot.Fuse;
 
 /// <summary>
-/// A request in a trampoline: where to find the file system, and the replies, each of which may be given once. After a reply nothing of
+/// A request that is worked on: where to find the file system, and the replies, each of which may be given once. After a reply nothing of
 /// the request is touched but the thread's own context.
 /// </summary>
+/// <remarks>
+/// Most replies are written here, head and body in one piece: libfuse gives them to writev(2) in two, each of which the kernel looks up and maps by itself.
+/// </remarks>
 internal readonly unsafe ref struct FuseRequest
 {
     private readonly fuse_req* _handle;
@@ -22,7 +25,18 @@ internal readonly unsafe ref struct FuseRequest
         Context = RequestContext.Current;
     }
 
+    /// <summary>A request that libfuse has not seen.</summary>
+    public FuseRequest(FuseServer server, RequestContext* context)
+    {
+        _handle = null;
+        _server = server;
+        Context = context;
+    }
+
     public RequestContext* Context { get; }
+
+    /// <summary>What it is about; of a name, its directory.</summary>
+    public ulong Node => Context->Header->nodeid;
 
     public OverlayFs Fs => _server.FileSystem;
 
@@ -60,8 +74,8 @@ internal readonly unsafe ref struct FuseRequest
         }
 
         bool tells = error != Errno.None && _server.Failures.Announce(Context, error);
-        Close(error);
-        Sent(Reply.fuse_reply_err(_handle, error));
+        fuse_out_header reply;
+        _ = Send(&reply, (uint)sizeof(fuse_out_header), error); // noted there if it is lost
         if (tells)
         {
             _server.Failures.Note(Context, error);
@@ -72,7 +86,7 @@ internal readonly unsafe ref struct FuseRequest
     public void AnswerNothing()
     {
         Close(Errno.None);
-        Reply.fuse_reply_none(_handle);
+        Free();
     }
 
     /// <summary>A name was found or made, or (node 0) is known not to be there.</summary>
@@ -84,10 +98,21 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
-        fuse_entry_param entry;
-        FillEntry(&entry, ref found);
-        Close(Errno.None);
-        UndoIfLost(Reply.fuse_reply_entry(_handle, &entry), found.NodeId);
+        if (_server.FileSystem.StaticLinks)
+        {
+            fixed (stat* attributes = &found.Attributes)
+            {
+                KernelAttributes.HideLinks(attributes);
+            }
+        }
+
+        EntryOut reply;
+        KernelAttributes.FillEntry(&reply.Body, found.NodeId, in found.Attributes, _server.Generation, _server.CacheSeconds);
+        if (Send(&reply.Header, (uint)sizeof(EntryOut), Errno.None) != Errno.None && found.NodeId != NodeId.None)
+        {
+            // The kernel never saw the entry, so that it will not forget it either.
+            Fs.Lookups.Forget(found.NodeId, 1);
+        }
     }
 
     public void AnswerAttributes(Errno error, stat* attributes)
@@ -103,8 +128,12 @@ internal readonly unsafe ref struct FuseRequest
             KernelAttributes.HideLinks(attributes);
         }
 
-        Close(Errno.None);
-        Sent(Reply.fuse_reply_attr(_handle, attributes, _server.CacheSeconds));
+        AttributesOut reply;
+        reply.Body.attr_valid = (ulong)_server.CacheSeconds;
+        reply.Body.attr_valid_nsec = 0;
+        reply.Body.dummy = 0;
+        KernelAttributes.Fill(&reply.Body.attr, in *attributes);
+        _ = Send(&reply.Header, (uint)sizeof(AttributesOut), Errno.None); // noted there if it is lost
     }
 
     /// <summary>Bytes of the thread's reply buffer.</summary>
@@ -116,8 +145,7 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
-        Close(Errno.None);
-        Sent(Reply.fuse_reply_buf(_handle, Context->ReplyBuffer, length));
+        _ = SendBuffer(length); // noted there if it is lost
     }
 
     /// <summary>
@@ -138,10 +166,7 @@ internal readonly unsafe ref struct FuseRequest
             listing.EndUnkept();
         }
 
-        Close(Errno.None);
-        int sent = Reply.fuse_reply_buf(_handle, listing.Buffer, listing.Used);
-        Sent(sent);
-        if (sent < 0 && plus)
+        if (SendBuffer(listing.Used) != Errno.None && plus)
         {
             listing.ForgetAll(Fs.Lookups);
         }
@@ -156,8 +181,9 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
-        Close(Errno.None);
-        Sent(Reply.fuse_reply_xattr(_handle, (nuint)length));
+        XattrLengthOut reply;
+        reply.Body = new fuse_getxattr_out { size = (uint)length };
+        _ = Send(&reply.Header, (uint)sizeof(XattrLengthOut), Errno.None); // noted there if it is lost
     }
 
     public void AnswerWritten(Errno error, ulong count)
@@ -168,8 +194,9 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
-        Close(Errno.None);
-        Sent(Reply.fuse_reply_write(_handle, (nuint)count));
+        WrittenOut reply;
+        reply.Body = new fuse_write_out { size = (uint)count };
+        _ = Send(&reply.Header, (uint)sizeof(WrittenOut), Errno.None); // noted there if it is lost
     }
 
     public void AnswerStatfs(Errno error, statvfs* result)
@@ -224,18 +251,36 @@ internal readonly unsafe ref struct FuseRequest
         }
     }
 
-    private void FillEntry(fuse_entry_param* entry, ref EntryReply reply)
+    // libfuse, if it knows of the request, only frees what it keeps of it.
+    private Errno Send(fuse_out_header* reply, uint length, Errno outcome)
     {
-        entry->ino = reply.NodeId;
-        entry->generation = _server.Generation;
-        entry->attr = reply.Attributes;
-        if (_server.FileSystem.StaticLinks)
+        reply->len = length;
+        reply->error = -(int)outcome;
+        reply->unique = Context->Header->unique;
+        Close(outcome);
+        Errno error = FileIo.Write(_server.ReplyDescriptor, reply, length, out _);
+        Free();
+        if (error != Errno.None)
         {
-            KernelAttributes.HideLinks(&entry->attr);
+            _server.ReplyLost(error);
         }
 
-        entry->attr_timeout = _server.CacheSeconds;
-        entry->entry_timeout = _server.CacheSeconds;
+        return error;
+    }
+
+    // The reply buffer has room for the head before it.
+    private Errno SendBuffer(nuint length)
+    {
+        fuse_out_header* reply = (fuse_out_header*)Context->ReplyBuffer - 1;
+        return Send(reply, (uint)(length + (nuint)sizeof(fuse_out_header)), Errno.None);
+    }
+
+    private void Free()
+    {
+        if (_handle != null)
+        {
+            Reply.fuse_reply_none(_handle);
+        }
     }
 
     // Set before the reply is sent, so that an exception after it cannot answer a second time.
@@ -243,16 +288,6 @@ internal readonly unsafe ref struct FuseRequest
     {
         Context->Outcome = error;
         Context->Answered = true;
-    }
-
-    private void UndoIfLost(int sent, ulong nodeId)
-    {
-        Sent(sent);
-        if (sent < 0 && nodeId != NodeId.None)
-        {
-            // The kernel never saw the entry, so that it will not forget it either.
-            Fs.Lookups.Forget(nodeId, 1);
-        }
     }
 
     private void Sent(int result)

@@ -71,6 +71,9 @@ public sealed unsafe class FuseServer
     /// </summary>
     internal ulong Generation { get; } = NewGeneration();
 
+    /// <summary>Where replies go that libfuse does not write.</summary>
+    internal int ReplyDescriptor { get; private set; } = -1;
+
     private FuseOptions Options { get; }
 
     /// <summary>Mounts and answers INIT. Requests wait until <see cref="Start"/>.</summary>
@@ -130,6 +133,7 @@ public sealed unsafe class FuseServer
     public void Start()
     {
         int device = Session.fuse_session_fd(_session);
+        ReplyDescriptor = device;
 
         // libfuse's own loop is not used; told that it has ended, libfuse does not complain on standard error about replies that an
         // unmount has overtaken.
@@ -144,7 +148,7 @@ public sealed unsafe class FuseServer
         FileSystem.AttributesCorrected = DropAttributes;
         bool old = (Init.Offered & Flags.FUSE_INIT_EXT) == 0;
         var raw = new RawRequests(FileSystem, Room, Failures, device, old, Generation, CacheSeconds);
-        var dispatcher = new Dispatcher(_session, raw, Room, OwnThreads, Failures, _diagnostics);
+        var dispatcher = new Dispatcher(this, _session, raw, Room, OwnThreads, Failures, _diagnostics);
         _loop = new DeviceLoop(device, Options.Threads, Options.MaxThreads, dispatcher, OwnThreads, Options.QuickWakeUps, _diagnostics.Log);
         _diagnostics.AddGauge("fuse_threads", () => _loop.Threads);
         _diagnostics.AddGauge("fuse_threads_parked", () => _loop.Parked);
@@ -161,7 +165,7 @@ public sealed unsafe class FuseServer
         _loop.Start();
     }
 
-    /// <summary>What need not be there before the first request: another thread, a longer read-ahead. Once, after <see cref="Start"/>.</summary>
+    /// <summary>What need not be there before the first request: another thread, a longer read-ahead, more dirty pages. Once, after <see cref="Start"/>.</summary>
     public void StartOthers()
     {
         _loop?.StartOther();
@@ -169,6 +173,10 @@ public sealed unsafe class FuseServer
         if (Process.Geteuid() == 0)
         {
             MountPoints.RaiseReadAhead(Device, _diagnostics.Log);
+            if (!Options.ReadOnly)
+            {
+                MountPoints.RaiseDirtyShare(Device, Options.Writeback, _diagnostics.Log);
+            }
         }
     }
 

@@ -5,8 +5,8 @@ namespace Antares.Aot.Fuse;
 
 /// <summary>
 /// The one buffer of a loop thread, page-aligned: requests are read to its start, replies made behind where the requests that need room
-/// for a reply end (READ, READDIR, READLINK, GETXATTR and LISTXATTR are short; WRITE is long and its reply is not). So a thread
-/// touches about as much memory as its largest request, not twice that.
+/// for a reply end (READ, READDIR, READLINK, GETXATTR and LISTXATTR are short; WRITE is long and its reply is not), with room for the reply's head before
+/// them. So a thread touches about as much memory as its largest request, not twice that.
 /// </summary>
 internal sealed unsafe class LoopBuffer : IDisposable
 {

@@ -1,4 +1,5 @@
 using System.Text;
+using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Interop;
 
@@ -8,6 +9,13 @@ namespace Antares.Aot.Fuse;
 internal static unsafe class MountPoints
 {
     private const int ReadAheadKb = 512;
+
+    // With the writeback cache each write collects pages, otherwise only mappings do, and one written from end to end gets slower beyond 64 MiB.
+    private const long DirtyBytes = 64 << 20;
+    private const long DirtyBytesCollected = 128 << 20;
+
+    // Of the memory that the process may use.
+    private const int DirtyPart = 8;
 
     /// <summary>The mount point's path without symlinks, as the kernel will name it.</summary>
     /// <returns>None; ENOENT, ENOTDIR, EACCES, ELOOP: it is not a directory that can be reached; ENOTCONN: the dead mount of a former server is on it.</returns>
@@ -72,18 +80,38 @@ internal static unsafe class MountPoints
     /// Raises the read-ahead of a mount from the kernel's 128 KiB, since a request costs more than its data; beyond this value nothing was
     /// gained, and what is read ahead in vain costs too. Root only; best effort.
     /// </summary>
-    public static void RaiseReadAhead(DeviceNumber device, Log log)
+    public static void RaiseReadAhead(DeviceNumber device, Log log) => Tune(device, "read_ahead_kb", ReadAheadKb, log);
+
+    /// <summary>
+    /// Raises what a mount may have of dirty pages from the kernel's 1 % for FUSE (of what the machine allows, some dozen MiB): who writes to a mapping, or with
+    /// the writeback cache, is held up beyond it, and random writes are handed over page by page. Root only, since Linux 6.2; best effort.
+    /// </summary>
+    /// <remarks>
+    /// Never more than an eighth of the memory that the process may use: where a container's memory is full of the mount's own dirty pages, the server finds
+    /// none to write them out with, and both wait for ever (seen with half of what the machine allows, in a container of 300 MiB).
+    /// </remarks>
+    public static void RaiseDirtyShare(DeviceNumber device, bool collectsWrites, Log log)
     {
-        using CString file = Utf8.Native($"/sys/class/bdi/{device}/read_ahead_kb");
+        long share = Math.Min(collectsWrites ? DirtyBytesCollected : DirtyBytes, MemoryLimit.Bytes() / DirtyPart);
+        if (share > 0)
+        {
+            Tune(device, "max_bytes", share, log);
+        }
+    }
+
+    // Documentation/ABI/testing/sysfs-class-bdi.
+    private static void Tune(DeviceNumber device, string knob, long value, Log log)
+    {
+        using CString file = Utf8.Native($"/sys/class/bdi/{device}/{knob}");
         Errno error = Fd.Open(file, Fcntl.O_WRONLY | Fcntl.O_CLOEXEC, 0, out int fd);
         if (error == Errno.None)
         {
             using var opened = new OwnedFd(fd);
-            using CString value = Utf8.Native($"{ReadAheadKb}\n");
-            error = FileIo.Write(fd, value, (nuint)value.Length, out _);
+            using CString text = Utf8.Native($"{value}\n");
+            error = FileIo.Write(fd, text, (nuint)text.Length, out _);
         }
 
-        log.Debug(error == Errno.None ? $"read-ahead: {ReadAheadKb} KiB" : $"the read-ahead stays as it is: {error}");
+        log.Debug(error == Errno.None ? $"{knob} of the mount: {value}" : $"{knob} of the mount stays as it is: {error}");
     }
 
     private static Errno Fusermount(string path, bool lazy, int served)

@@ -22,7 +22,7 @@ internal unsafe struct RequestContext
     /// <summary>Second name (rename) or target (symlink).</summary>
     public ByteName SecondName;
 
-    /// <summary>Room for a reply, in the same buffer behind where the short requests that need it end.</summary>
+    /// <summary>Room for a reply, in the same buffer behind where the short requests that need it end; the head's is right before it.</summary>
     public byte* ReplyBuffer;
     public uint ReplyCapacity;
 
@@ -43,6 +43,9 @@ internal unsafe struct RequestContext
 
     /// <summary>When the request was read, in ticks of Stopwatch; 0 while the thread has none. Read by the watching thread.</summary>
     public long Started;
+
+    /// <summary>When the last one had been served, in ticks of Stopwatch.</summary>
+    public long Ended;
 
     /// <summary>Requests that the thread has read. Read by others as a gauge.</summary>
     public long Served;
