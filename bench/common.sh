@@ -34,9 +34,39 @@ begin() {
     : > "$results"
     : > "$failures"
     : > "$left_out"
+    hold_memory
     cp "$1" "$scratch/antares-aot"
     antares=$scratch/antares-aot
     export ANTARES_STATE_DIR=$scratch/state TMPDIR=$scratch/tmp HOME=$scratch/home LC_ALL=C
+}
+
+# A guest that gives free memory back to its host (free page reporting) pays a fault of the host for each page that it takes anew, wherever that happens:
+# the same 1 GiB took 0.25 and 1.2 seconds to write, by chance. So it gives none back while the run lasts: blocks larger than the largest there are, or
+# where the kernel refuses that, as few as can be. $memory_held says what came of it: yes, partly (only blocks of 4 MiB are given back), no (it cannot be
+# told to), or none where the kernel knows no such thing.
+reporting=/sys/module/page_reporting/parameters/page_reporting_order
+hold_memory() {
+    local order
+    memory_held=none reporting_before=
+    [ -e "$reporting" ] || return 0
+    memory_held=no
+    reporting_before=$(cat "$reporting") || return 0
+    for order in 11 10; do
+        if { echo $order > "$reporting"; } 2> /dev/null && [ "$(cat "$reporting")" = $order ]; then
+            if [ $order = 11 ]; then memory_held=yes; else memory_held=partly; fi
+            return 0
+        fi
+    done
+    note "this machine gives free memory back to its host and cannot be told to keep it: expect figures that wander"
+}
+release_memory() { [ -z "${reporting_before:-}" ] || { echo "$reporting_before" > "$reporting"; } 2> /dev/null || echo "bench: $reporting could not be set back to $reporting_before" >&2; }
+
+# What the host has taken before is asked for once.
+touch_memory() {
+    [ "$memory_held" = yes ] || [ "$memory_held" = partly ] || return 0
+    cold
+    compile touch-memory
+    "$scratch/touch-memory" || true # without it the first figures pay for it
 }
 
 # compile NAME…: the C programs of this folder, each to be called as "$scratch/NAME".
@@ -63,6 +93,7 @@ cleanup() {
     [ -z "$group" ] || kill -KILL -- "-$group" 2> /dev/null || true
     cd /
     show_end
+    release_memory
     end_mounts || true
     rm -rf --one-file-system "$scratch" || echo "bench: $scratch could not be removed" >&2
     exit $status
@@ -256,7 +287,7 @@ words() { jq -n '$ARGS.positional' --args "$@"; }
 machine() {
     # shellcheck disable=SC2016 # a variable of jq
     jq -n --arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" --argjson processors "$(nproc)" --arg kernel "$(uname -r)" \
-        --argjson memory_kib "$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)" --arg file_system "$file_system" \
+        --argjson memory_kib "$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)" --arg file_system "$file_system" --arg memory_held "$memory_held" \
         --arg version "$("$antares" --version)" --argjson places_wanted "$(words "${places_wanted[@]}")" --argjson workloads_wanted "$(words "${workloads_wanted[@]}")" \
         --argjson left_out "$(jq -R 'split("\t") | { what: .[0], why: .[1] }' "$left_out" | jq -s .)" "$@" '$ARGS.named'
 }

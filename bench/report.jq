@@ -4,6 +4,13 @@ def in_order: reduce .[] as $x ([]; if index([$x]) then . else . + [$x] end);
 def matches($globs): . as $name | any($globs | split(",")[]; . as $g | $name | test("^" + ($g | gsub("\\*"; ".*")) + "$"));
 def known_order: ["native", "overlayfs", "fuse-overlayfs", "unionfs-fuse", "antares-fuse", "antares-writeback", "antares-dir", "antares-kernel", "antares-kernel-folder"];
 def lines($text): $text | split("\n") | map(select(length > 0));
+# How sure it is that the times $ours are more than $bound times the times $others: the rank-sum test (Mann and Whitney), one-sided, by its normal
+# approximation, in standard deviations.
+def sureness($ours; $others; $bound): ($ours | length) as $n | ($others | length) as $m
+    | ([$ours[] as $a | $others[] as $b | if $a > $bound * $b then 1 elif $a == $bound * $b then 0.5 else 0 end] | add) as $above
+    | ($above - $n * $m / 2) / (($n * $m * ($n + $m + 1) / 12) | sqrt);
+# One time in twenty it is said of what only the noise made so.
+def sure: 1.645;
 # What is beside the workloads: the server's memory after each, and how long the parts of the run took.
 def aside: startswith("rss-after:") or startswith("group:");
 
@@ -49,17 +56,21 @@ def aside: startswith("rss-after:") or startswith("group:");
         | .within = (.measured <= .bound)
       elif $limit.most | startswith("+") then
         .measured = ($r.median - $other.median) / 1000 | .bound = ($limit.most[1:] | sub("ms$"; "") | tonumber) | .within = (.measured <= .bound)
+        | .bound as $bound | .sureness = sureness($r.values; [$other.values[] | . + $bound * 1000]; 1)
       else
         .measured = $r.median / $other.median | .of_least = (if $other.least > 0 then $r.least / $other.least else null end)
-        | .bound = ($limit.most | ltrimstr("<") | rtrimstr("x") | tonumber) | .within = (if $limit.most | startswith("<") then .measured < .bound else .measured <= .bound end) end
-    | .verdict = (if .not_judged then "not judged" elif .within then "holds" else "exceeds" end) | del(.within)] as $verdicts
+        | .bound = ($limit.most | ltrimstr("<") | rtrimstr("x") | tonumber) | .within = (if $limit.most | startswith("<") then .measured < .bound else .measured <= .bound end)
+        | .sureness = sureness($r.values; $other.values; .bound) end
+    | .verdict = (if .not_judged then "not judged" elif .within then "holds" elif .sureness and .sureness < sure then "undecided" else "exceeds" end) | del(.within)] as $verdicts
 # Which settings hold each line. Where none holds all of it, every workload may still be held by one.
 | [$verdicts | map(.line) | in_order[] as $line | ($verdicts | map(select(.line == $line))) as $here
     | {line: $line, settings: [$here | map(.place) | in_order[] as $p | ($here | map(select(.place == $p))) as $of
         | {place: $p, limits: ($of | length), hold: ($of | map(select(.verdict == "holds")) | length),
+           undecided: ($of | map(select(.verdict == "undecided") | {workload, against, measured, limit, noisy})),
            exceed: ($of | map(select(.verdict == "exceeds") | {workload, against, measured, limit, noisy})), not_judged: ($of | map(select(.verdict == "not judged") | .workload) | in_order)}]}
     | .held_by = (.settings | map(select(.hold == .limits) | .place))
-    | ([$here | group_by([.workload, .against, .limit])[] | select(all(.verdict != "holds"))]) as $open
+    | .held_but_for_noise = (.settings | map(select(.hold < .limits and .hold + (.undecided | length) == .limits) | .place))
+    | ([$here | group_by([.workload, .against, .limit])[] | select(all(.verdict != "holds" and .verdict != "undecided"))]) as $open
     | .held_by_none = ([$open[] | select(any(.verdict == "exceeds")) | .[0].workload] | in_order)
     | .judged_on_none = ([$open[] | select(all(.verdict == "not judged")) | .[0].workload] | in_order)
     | .judged = ($here | any(.verdict != "not judged"))] as $summary

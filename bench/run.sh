@@ -9,11 +9,11 @@
 #               antares-kernel-folder)
 #   --only      workloads to time; the others run untimed where later ones need them
 #   --volatile  take the promise to sync from the places that can be asked to
-#   --strict    exit code 1 when a limit of bench/limits.txt is exceeded or cannot be judged, or a workload failed on a place of ours
+#   --strict    exit code 1 when a limit of bench/limits.txt is exceeded by more than noise or cannot be judged, or a workload failed on a place of ours
 #   --out       where bench.txt, bench.json and bench.svg go (default: out/bench)
 # run.sh ANTARES-AOT --scaling …    trees of a thousand to five million names, and a large upper: see scaling.sh
 # run.sh ANTARES-AOT --long-run …   an hour of mixed work with an eye on memory: see long-run.sh
-# Figures of a shared machine wander: compare within one run, and read them as ratios. BENCH_SCRATCH: a folder on the disk to measure (default
+# Figures of a shared machine wander: compare within one run, and read them as ratios. While it runs, a guest gives no memory back to its host. BENCH_SCRATCH: a folder on the disk to measure (default
 # /var/tmp), on ext4, xfs or btrfs (BENCH_ANY_DISK=1: on any, and marked), with 8 GiB free. BENCH_GROUP_LIMIT: seconds after which a group of workloads
 # on one place is ended as hung (default 900).
 set -euo pipefail
@@ -66,6 +66,7 @@ began=$SECONDS
 make_lower "$tree"
 make_jobs
 sync
+touch_memory
 choose "$places"
 note "prepared in $((SECONDS - began)) s: $tree_name, $nodes names; places: ${chosen[*]}"
 

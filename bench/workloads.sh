@@ -152,11 +152,12 @@ copy_up() {
         && { [ "$volatile_mounts" = 1 ] || sync "$copy"; }
 }
 read_file() { cat "$1" > /dev/null; }
+random_writes() { settle; fio_time randwrite-4k --rw=randwrite --bs=4k --io_size=128M --ioengine=psync; }
+random_syncs() { settle; fio_time randwrite-fsync-4k --rw=randwrite --bs=4k --io_size=4M --ioengine=psync --fsync=16; }
 fio_small() {
     fio_time randread-4k --rw=randread --bs=4k --io_size=256M --ioengine=psync
     fio_time mmap-randread-4k --rw=randread --bs=4k --io_size=256M --ioengine=mmap
-    settle
-    fio_time randwrite-4k --rw=randwrite --bs=4k --io_size=128M --ioengine=psync
+    times 2 random_writes
     settle
     fio_time mmap-randwrite-4k --rw=randwrite --bs=4k --io_size=256M --ioengine=mmap
     settle
@@ -192,7 +193,7 @@ large_group() {
         fio_time mmap-write-1GiB --rw=write --bs=1M --ioengine=mmap
         settle
         fio_small
-        fio_time randwrite-fsync-4k --rw=randwrite --bs=4k --io_size=4M --ioengine=psync --fsync=16
+        times 3 random_syncs
         must rm -f "$root/large"
     fi
     memory memory-after-writes
@@ -230,14 +231,14 @@ client_group() {
         must "$scratch/clients" read 1 "$files" "$root" "$scratch/small-files"
         must "$scratch/clients" stat 1 "$files" "$root" "$scratch/small-files"
         # One kind after the other: with a writeback cache the kernel asks for the attributes again after each close.
-        for count in "${counts[@]}"; do clients_of stat "$count" stat $((files * 5)) "$root"; done
-        for count in "${counts[@]}"; do clients_of read "$count" read "$files" "$root"; done
+        for count in "${counts[@]}" "${counts[@]}"; do clients_of stat "$count" stat $((files * 5)) "$root"; done
+        for count in "${counts[@]}" "${counts[@]}"; do clients_of read "$count" read "$files" "$root"; done
     fi
     if any "${client_names[@]:15}"; then
         [ "$target" != native ] || root=$scratch/plain
         must mkdir "$root/clients"
         must "$scratch/clients" write 64 640 "$root/clients"
-        for count in "${counts[@]}"; do
+        for count in "${counts[@]}" "${counts[@]}"; do
             settle
             clients_of write "$count" write 2000 "$root/clients"
             settle
