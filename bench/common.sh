@@ -41,25 +41,28 @@ begin() {
 }
 
 # A guest that gives free memory back to its host (free page reporting) pays a fault of the host for each page that it takes anew, wherever that happens:
-# the same 1 GiB took 0.25 and 1.2 seconds to write, by chance. So it gives none back while the run lasts: blocks larger than the largest there are, or
-# where the kernel refuses that, as few as can be. $memory_held says what came of it: yes, partly (only blocks of 4 MiB are given back), no (it cannot be
-# told to), or none where the kernel knows no such thing.
+# the same 1 GiB took 0.25 and 1.2 seconds to write, by chance. So it gives none back while the run lasts: only blocks larger than the largest there are, or
+# where the kernel refuses that, only those. $memory_held says what came of it: yes, partly, no (it cannot be told to), or none where nothing is given back.
 reporting=/sys/module/page_reporting/parameters/page_reporting_order
+memory_held=none reporting_before=
 hold_memory() {
-    local order
-    memory_held=none reporting_before=
+    local order largest
     [ -e "$reporting" ] || return 0
+    reporting_before=$(cat "$reporting")
+    # Nobody reports, or the default that is none.
+    case $reporting_before in -1 | 0) reporting_before=; return 0 ;; esac
     memory_held=no
-    reporting_before=$(cat "$reporting") || return 0
-    for order in 11 10; do
-        if { echo $order > "$reporting"; } 2> /dev/null && [ "$(cat "$reporting")" = $order ]; then
-            if [ $order = 11 ]; then memory_held=yes; else memory_held=partly; fi
+    # A line of it is "Node 0, zone Normal" and a count for each order from 0.
+    largest=$(awk 'NF > most { most = NF } END { print most - 5 }' /proc/buddyinfo)
+    for order in $((largest + 1)) "$largest"; do
+        if { echo "$order" > "$reporting"; } 2> /dev/null && [ "$(cat "$reporting")" = "$order" ]; then
+            if [ "$order" -gt "$largest" ]; then memory_held=yes; else memory_held=partly; fi
             return 0
         fi
     done
     note "this machine gives free memory back to its host and cannot be told to keep it: expect figures that wander"
 }
-release_memory() { [ -z "${reporting_before:-}" ] || { echo "$reporting_before" > "$reporting"; } 2> /dev/null || echo "bench: $reporting could not be set back to $reporting_before" >&2; }
+release_memory() { [ -z "$reporting_before" ] || { echo "$reporting_before" > "$reporting"; } 2> /dev/null || echo "bench: $reporting could not be set back to $reporting_before" >&2; }
 
 # What the host has taken before is asked for once.
 touch_memory() {

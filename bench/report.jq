@@ -70,8 +70,9 @@ def aside: startswith("rss-after:") or startswith("group:");
            exceed: ($of | map(select(.verdict == "exceeds") | {workload, against, measured, limit, noisy})), not_judged: ($of | map(select(.verdict == "not judged") | .workload) | in_order)}]}
     | .held_by = (.settings | map(select(.hold == .limits) | .place))
     | .held_but_for_noise = (.settings | map(select(.hold < .limits and .hold + (.undecided | length) == .limits) | .place))
-    | ([$here | group_by([.workload, .against, .limit])[] | select(all(.verdict != "holds" and .verdict != "undecided"))]) as $open
-    | .held_by_none = ([$open[] | select(any(.verdict == "exceeds")) | .[0].workload] | in_order)
+    | ([$here | group_by([.workload, .against, .limit])[] | select(all(.verdict != "holds"))]) as $open
+    | .undecided_on_all = ([$open[] | select(any(.verdict == "undecided")) | .[0].workload] | in_order)
+    | .held_by_none = ([$open[] | select(any(.verdict == "exceeds") and all(.verdict != "undecided")) | .[0].workload] | in_order)
     | .judged_on_none = ([$open[] | select(all(.verdict == "not judged")) | .[0].workload] | in_order)
     | .judged = ($here | any(.verdict != "not judged"))] as $summary
 | {machine: $machine, places: $places, workloads: $rows, failures: $failed, verdicts: $verdicts, summary: $summary}

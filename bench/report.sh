@@ -37,6 +37,8 @@ export LC_ALL=C
     jq -r '.machine | "\(.version // "antares-aot") on \(.processors) processors (\(.cpu)), kernel \(.kernel), \(.memory_kib / 1048576 | round) GiB, scratch on \(.file_system)",
         "\(.rounds // 1) rounds over \(.names // 0) names of \(.tree // "no tree")\(if .volatile then ", volatile mounts" else "" end), in \((.seconds // 0) / 60 | round) minutes",
         (if .file_system | IN("ext4", "xfs", "btrfs") then empty else "The scratch folder lay on \(.file_system), which is no local disk: these figures tell nothing of one." end),
+        ({ partly: "The guest gave large blocks of free memory back to its host while it ran, which makes figures wander.",
+           no: "The guest gave free memory back to its host while it ran, which makes figures wander." }[.memory_held // ""] // empty),
         (.left_out[] | "Left out: \(.what), \(.why)")' "$folder/bench.json"
     jq -r 'if any(.workloads[]; .name == "copy-up-1GiB") then "copy-up-1GiB is the first write to a file of the lower and, on the plain folder, cp"
         + (if .machine.volatile then "; neither is synced" else ", on either side until the copy is on the disk" end) else empty end' "$folder/bench.json"
@@ -55,7 +57,8 @@ export LC_ALL=C
         | (group_by(.workload) | map(length) | max) as $often | "  \(map(.workload) | unique | join(", ")) on \(.[0].place)\(if $often > 1 then ", \($often) times" else "" end): \(.[0].message)") else empty end' "$folder/bench.json"
     echo
     echo "Limits (bench/limits.txt); in brackets the ratio of the least samples, which noise touches less. Undecided: above the limit by the medians, but the"
-    echo "samples of both sides overlap so much that noise may have made it so (rank-sum test, one time in twenty)."
+    echo "samples of both sides overlap so much that noise may have made it so (rank-sum test of each limit by itself, one time in twenty, were all samples"
+    echo "independent). What holds does so by the medians."
     jq -r 'def r: . * 1000 | round / 1000; .verdicts[] | "\({ holds: "holds", undecided: "undecided", exceeds: "EXCEEDS", "not judged": "not judged" }[.verdict])\t\(.workload)\t\(.place)\tagainst \(.against)\t\(
         if .measured == null then "–" else "\(.measured | r)\(if .of_least then " [\(.of_least | r)]" else "" end)\(if .noisy then " ~" else "" end)" end)\tlimit \(.limit)\(
         if .limit == "64+NAME" and .bound then " = \(.bound)" else "" end)\(if .not_judged then "; \(.not_judged)" else "" end)"' "$folder/bench.json" \
@@ -66,13 +69,14 @@ export LC_ALL=C
         | "  \($line)",
           (if .judged | not then "      not judged" else
           (if .held_by != [] then "      held by \(.held_by | join(", "))" else "      held by no setting as a whole\(
-              if .held_by_none + .judged_on_none == [] then ", but each workload by one" else "" end)\(
+              if .held_by_none + .judged_on_none + .undecided_on_all == [] then ", but each workload by one" else "" end)\(
+              if .undecided_on_all != [] then "; undecided at best: \(.undecided_on_all | join(", "))" else "" end)\(
               if .held_by_none != [] then "; by none: \(.held_by_none | join(", "))" else "" end)\(
               if .judged_on_none != [] then "; judged on none: \(.judged_on_none | join(", "))" else "" end)" end),
           (select(.held_but_for_noise != []) | "      held but for noise by \(.held_but_for_noise | join(", "))"),
           (.settings[] | select(.undecided != []) | "      undecided on \(.place): \(.undecided | map("\(.workload) \(.measured | r)") | join(", "))"),
           (.settings[] | select(.exceed != []) | "      not by \(.place), \(.hold) of \(.limits): \(.exceed | map("\(.workload) \(.measured | r)\(if .noisy then "~" else "" end)") | join(", "))"),
-          (.settings[] | select(.not_judged != []) | "      not judged on \(.place)\(if .hold + (.exceed | length) > 0 then ": \(.not_judged | join(", "))" else "" end)") end)) end' "$folder/bench.json"
+          (.settings[] | select(.not_judged != []) | "      not judged on \(.place)\(if .hold + (.exceed | length) + (.undecided | length) > 0 then ": \(.not_judged | join(", "))" else "" end)") end)) end' "$folder/bench.json"
 } > "$folder/bench.txt"
 jq -r '.workloads[] | select(.unit == "us" and ((.name | startswith("clients-")) | not)) | .name as $n | .results[] | .place as $p
     | .to | to_entries[] | select(.key != $p) | [.key, $n, $p, .value] | @tsv' "$folder/bench.json" | awk -F '\t' -f "$here/plot.awk" > "$folder/bench.svg"

@@ -2,7 +2,7 @@
 # run.sh ANTARES-AOT [--rounds N] [--tree FOLDER] [--places "A B …"] [--only REGEX] [--volatile] [--strict] [--out FOLDER]: a builder's day, on a plain
 # folder, kernel overlayfs, fuse-overlayfs, unionfs-fuse and both our engines, in one run, the places in another order each round. As root. What is
 # not installed is left out; what fails is marked and the rest goes on.
-#   --rounds    rounds, of which the medians are taken (default 5); what is short is measured twice in each. Of fewer than five samples no limit is
+#   --rounds    rounds, of which the medians are taken (default 5); what is short is measured twice or more in each. Of fewer than five samples no limit is
 #               judged
 #   --tree      a large source tree for the lower (default: the sources of linux-source-*, if installed, else 80,000 files made for it)
 #   --places    which to compare (default: all of native overlayfs fuse-overlayfs unionfs-fuse antares-fuse antares-writeback antares-dir antares-kernel
@@ -13,7 +13,8 @@
 #   --out       where bench.txt, bench.json and bench.svg go (default: out/bench)
 # run.sh ANTARES-AOT --scaling …    trees of a thousand to five million names, and a large upper: see scaling.sh
 # run.sh ANTARES-AOT --long-run …   an hour of mixed work with an eye on memory: see long-run.sh
-# Figures of a shared machine wander: compare within one run, and read them as ratios. While it runs, a guest gives no memory back to its host. BENCH_SCRATCH: a folder on the disk to measure (default
+# Figures of a shared machine wander: compare within one run, and read them as ratios. A guest gives no memory back to its host while it runs.
+# BENCH_SCRATCH: a folder on the disk to measure (default
 # /var/tmp), on ext4, xfs or btrfs (BENCH_ANY_DISK=1: on any, and marked), with 8 GiB free. BENCH_GROUP_LIMIT: seconds after which a group of workloads
 # on one place is ended as hung (default 900).
 set -euo pipefail

@@ -76,6 +76,7 @@ upper_group() {
 begin "$binary" 4
 need_cold
 compile files start-time
+touch_memory
 if [ -n "$sizes" ]; then compile invented-tree; fi
 began=$SECONDS
 if [ -n "$places" ]; then choose "$places"

@@ -1,3 +1,4 @@
+using Antares.Aot.Fuse;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
 
@@ -57,6 +58,10 @@ public sealed class AbiTests(NativeProbe probe) : IClassFixture<NativeProbe>
             Assert.Equal(16, sizeof(fuse_open_out));
             Assert.Equal(40, sizeof(fuse_in_header));
             Assert.Equal(16, sizeof(fuse_out_header));
+            Assert.Equal(16 + 128, sizeof(EntryOut));
+            Assert.Equal(16 + 104, sizeof(AttributesOut));
+            Assert.Equal(16 + 8, sizeof(WrittenOut));
+            Assert.Equal(16 + 8, sizeof(XattrLengthOut));
             Assert.Equal(44 * sizeof(void*), sizeof(fuse_lowlevel_ops));
         }
     }

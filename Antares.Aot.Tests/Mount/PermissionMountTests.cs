@@ -185,6 +185,9 @@ public sealed class PermissionMountTests
         chown lg 0 3000
         chmod lg 2777
         put lg/f x
+        put lg/gone x
+        put lg/gone2 x
+        put lg/gone3 x
         """, """
         put g/a x => ok
         stat g/a g => 3000
@@ -205,6 +208,44 @@ public sealed class PermissionMountTests
         @u stat lg/d/e mg => 2755 3000
         @u chmod lg/u 2755 => ok
         @u stat lg/u m
+        unlink lg/gone => ok
+        put lg/gone again => ok
+        stat lg/gone ug => 0 3000
+        unlink lg/gone2 => ok
+        symlink x lg/gone2 => ok
+        lstat lg/gone2 ug => 0 3000
+        unlink lg/gone3 => ok
+        @u mkfifo lg/gone3 => ok
+        stat lg/gone3 ug => 1000 3000
+        """, options: AllowOther);
+
+    /// <summary>A chown takes set-id bits away, whoever asks, of a file that is open here or not, copied up or not.</summary>
+    [MountTheory, Mounts]
+    public void AChownTakesSetIdBits(MountKind kind) => Parity.Check(kind, """
+        put low x
+        chmod low 6755
+        put lox x
+        chmod lox 6745
+        """, """
+        put new x => ok
+        chmod new 6755 => ok
+        chown new 0 0 => ok
+        stat new m => 755
+        chmod new 6745 => ok
+        chown new 1000 1000 => ok
+        stat new mug
+        chown low 1000 1000 => ok
+        stat low mug => 755 1000 1000
+        chown lox 0 1000 => ok
+        stat lox mug
+        !remount
+        chmod new 6755 => ok
+        chown new 1000 1000 => ok
+        stat new mug => 755 1000 1000
+        chmod low 4711 => ok
+        @u ids 1000 1000 => ok
+        @u chown low 1000 1000 => ok
+        @u stat low m => 711
         """, options: AllowOther);
 
     [MountTheory, Mounts]

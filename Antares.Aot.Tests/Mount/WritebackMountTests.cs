@@ -51,10 +51,18 @@ public sealed class WritebackMountTests
         using var mount = new AntaresMount(scratch, MountKind.AntaresFolder, collects ? s_option : []);
         mount.Mount();
         string knob = $"/sys/class/bdi/{Shell.Bash("mountpoint -d .", directory: mount.Root).Must().Trim()}/max_bytes";
-        Assert.True(File.Exists(knob), $"{knob}: Linux 6.2 has it");
-        long wanted = Math.Min(most << 20, MemoryLimit.Bytes() / 8);
-        // Raised once requests are served. The kernel keeps a part of what the machine allows at the moment, so that it gives back another number.
-        Assert.True(SpinWait.SpinUntil(() => Share() is var share && share > wanted / 2 && share < wanted * 2, 10_000), $"{knob}: {Share()}, not about {wanted}");
+        if (Environment.OSVersion.Version < new Version(6, 2))
+        {
+            Assert.False(File.Exists(knob));
+            return;
+        }
+
+        // Raised once requests are served. The kernel keeps a part of what the machine allows at the moment, so that it gives back another number. A machine that
+        // allows more by itself keeps that.
+        long memory = MemoryLimit.Bytes() / 8;
+        long wanted = Math.Min(most << 20, memory);
+        Assert.True(SpinWait.SpinUntil(() => Share() > wanted / 10 * 8, 10_000), $"{knob}: {Share()}, not about {wanted}");
+        Assert.InRange(Share(), 1, memory * 2);
 
         long Share() => long.Parse(File.ReadAllText(knob), CultureInfo.InvariantCulture);
     }

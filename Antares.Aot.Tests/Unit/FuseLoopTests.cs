@@ -160,13 +160,24 @@ public abstract unsafe class FuseLoopCases : IDisposable
         Assert.Equal(-(int)Errno.ENOSYS, Ask(FuseRequests.Make(fuse_opcode.FUSE_GETLK, new byte[48], pid: tid)).error);
     }
 
-    [Fact]
-    public void AnExceptionBecomesEio()
+    [Theory]
+    [InlineData(fuse_opcode.FUSE_TMPFILE)]
+    [InlineData(fuse_opcode.FUSE_LOOKUP)]
+    [InlineData(fuse_opcode.FUSE_GETATTR)]
+    [InlineData(fuse_opcode.FUSE_WRITE)]
+    public void AnExceptionBecomesEio(fuse_opcode opcode)
     {
-        // The overlay of this test is null.
-        fuse_out_header reply = Ask(FuseRequests.Make(fuse_opcode.FUSE_TMPFILE, [.. new byte[sizeof(fuse_create_in)], .. "/\0"u8]));
+        // The overlay of this test is null, and so is the server that answers directly.
+        byte[] body = opcode switch
+        {
+            fuse_opcode.FUSE_TMPFILE => [.. new byte[sizeof(fuse_create_in)], .. "/\0"u8],
+            fuse_opcode.FUSE_LOOKUP => [.. "name\0"u8],
+            fuse_opcode.FUSE_GETATTR => new byte[sizeof(fuse_getattr_in)],
+            _ => new byte[sizeof(fuse_write_in)],
+        };
+        fuse_out_header reply = Ask(FuseRequests.Make(opcode, body));
         Assert.Equal(-(int)Errno.EIO, reply.error);
-        WaitCounted(fuse_opcode.FUSE_TMPFILE);
+        WaitCounted(opcode);
         FailureRecord failure = Assert.Single(_diagnostics.Failures.Snapshot());
         Assert.Equal(nameof(NullReferenceException), failure.Call);
     }

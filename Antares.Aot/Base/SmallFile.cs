@@ -14,9 +14,18 @@ internal static unsafe class SmallFile
     /// <summary>The text of such a file, without the white space around it.</summary>
     /// <param name="path">Ends with NUL, as literals do.</param>
     /// <returns>At most 256 bytes of it; empty: it is not to be had.</returns>
-    public static string Read(ReadOnlySpan<byte> path)
+    public static string Read(ReadOnlySpan<byte> path) => Read(Literal.Pointer(path));
+
+    /// <summary>As the other, of a path that is made up.</summary>
+    public static string Read(string path)
     {
-        if (Fd.Openat(Fcntl.AT_FDCWD, Literal.Pointer(path), Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd) != Errno.None)
+        using CString name = Utf8.Native(path);
+        return Read(name.Pointer);
+    }
+
+    private static string Read(byte* path)
+    {
+        if (Fd.Openat(Fcntl.AT_FDCWD, path, Fcntl.O_RDONLY | Fcntl.O_CLOEXEC, 0, out int fd) != Errno.None)
         {
             return "";
         }

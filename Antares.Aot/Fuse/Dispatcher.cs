@@ -39,6 +39,7 @@ internal sealed unsafe class Dispatcher(
                 SourcePlaces.Putting put = RequestWait.PutAside(context->Header, got);
                 if (put == SourcePlaces.Putting.Aside)
                 {
+                    context->Ended = Stopwatch.GetTimestamp();
                     break;
                 }
 
@@ -57,6 +58,7 @@ internal sealed unsafe class Dispatcher(
                 }
                 else
                 {
+                    Volatile.Write(ref context->Started, 0);
                     started = RequestWait.TurnOf(started);
                     ServeWithRoom(context, got, started);
                 }
@@ -74,6 +76,7 @@ internal sealed unsafe class Dispatcher(
         {
             Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
             room.Wait();
+            Volatile.Write(ref context->Started, 0);
             context->AwaitedRoom = true;
             ServeOne(context, got, started);
         }

@@ -173,7 +173,7 @@ public sealed unsafe class FuseServer
         if (Process.Geteuid() == 0)
         {
             MountPoints.RaiseReadAhead(Device, _diagnostics.Log);
-            if (!Options.ReadOnly)
+            if (!Options.ReadOnly && !FileSystem.IsReadOnly)
             {
                 MountPoints.RaiseDirtyShare(Device, Options.Writeback, _diagnostics.Log);
             }

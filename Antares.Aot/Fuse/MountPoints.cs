@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
@@ -80,27 +81,38 @@ internal static unsafe class MountPoints
     /// Raises the read-ahead of a mount from the kernel's 128 KiB, since a request costs more than its data; beyond this value nothing was
     /// gained, and what is read ahead in vain costs too. Root only; best effort.
     /// </summary>
-    public static void RaiseReadAhead(DeviceNumber device, Log log) => Tune(device, "read_ahead_kb", ReadAheadKb, log);
+    public static void RaiseReadAhead(DeviceNumber device, Log log) => _ = Tune(device, "read_ahead_kb", ReadAheadKb, log); // best effort
 
     /// <summary>
-    /// Raises what a mount may have of dirty pages from the kernel's 1 % for FUSE (of what the machine allows, some dozen MiB): who writes to a mapping, or with
-    /// the writeback cache, is held up beyond it, and random writes are handed over page by page. Root only, since Linux 6.2; best effort.
+    /// Raises what a mount may have of dirty pages from the kernel's 1 % for FUSE (of what the machine allows: some dozen MiB, on large ones more than is wanted
+    /// here): who writes to a mapping, or with the writeback cache, is held up beyond it, and random writes are handed over page by page. Root only, since
+    /// Linux 6.2; best effort.
     /// </summary>
     /// <remarks>
-    /// Never more than an eighth of the memory that the process may use: where a container's memory is full of the mount's own dirty pages, the server finds
-    /// none to write them out with, and both wait for ever (seen with half of what the machine allows, in a container of 300 MiB).
+    /// Never more than about an eighth of the memory that the process may use, even if it is lowered by that: where a container's memory is full of the mount's
+    /// own dirty pages, the server finds none to write them out with, and both wait for ever (seen with half of what the machine allows, in a container of
+    /// 300 MiB). About, since the kernel keeps the number as a part of what the machine allows at the moment.
     /// </remarks>
     public static void RaiseDirtyShare(DeviceNumber device, bool collectsWrites, Log log)
     {
-        long share = Math.Min(collectsWrites ? DirtyBytesCollected : DirtyBytes, MemoryLimit.Bytes() / DirtyPart);
-        if (share > 0)
+        const string Knob = "max_bytes";
+        long most = MemoryLimit.Bytes() / DirtyPart;
+        if (most <= 0 || !long.TryParse(SmallFile.Read($"/sys/class/bdi/{device}/{Knob}"), NumberStyles.None, CultureInfo.InvariantCulture, out long current))
         {
-            Tune(device, "max_bytes", share, log);
+            log.Debug($"{Knob} of the mount stays as it is: not to be had");
+            return;
+        }
+
+        // Refused (EINVAL) where it is more than the machine allows in all.
+        long wanted = Math.Min(Math.Max(current, collectsWrites ? DirtyBytesCollected : DirtyBytes), most);
+        while (wanted != current && Tune(device, Knob, wanted, log) == Errno.EINVAL && wanted / 2 > current)
+        {
+            wanted /= 2;
         }
     }
 
     // Documentation/ABI/testing/sysfs-class-bdi.
-    private static void Tune(DeviceNumber device, string knob, long value, Log log)
+    private static Errno Tune(DeviceNumber device, string knob, long value, Log log)
     {
         using CString file = Utf8.Native($"/sys/class/bdi/{device}/{knob}");
         Errno error = Fd.Open(file, Fcntl.O_WRONLY | Fcntl.O_CLOEXEC, 0, out int fd);
@@ -111,7 +123,8 @@ internal static unsafe class MountPoints
             error = FileIo.Write(fd, text, (nuint)text.Length, out _);
         }
 
-        log.Debug(error == Errno.None ? $"{knob} of the mount: {value}" : $"{knob} of the mount stays as it is: {error}");
+        log.Debug(error == Errno.None ? $"{knob} of the mount: {value}" : $"{knob} of the mount is not {value}: {error}");
+        return error;
     }
 
     private static Errno Fusermount(string path, bool lazy, int served)

@@ -140,7 +140,7 @@ internal sealed unsafe class ReaderMode
     /// <remarks>Comes back when it is worth to read again, which may find nothing still.</remarks>
     public void Await(RequestContext* context, long since)
     {
-        // Some 0.2 us: as long again as the read(2) that follows.
+        // Some 0.2 us, as long as the read(2) that follows takes.
         const int SpinsOfALook = 6;
         if (_looks && context->Credit >= CreditToLook && Stopwatch.GetTimestamp() - since < LookUs * s_perMicrosecond)
         {

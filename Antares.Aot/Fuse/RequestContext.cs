@@ -5,7 +5,7 @@ using Antares.Interop.Fuse3;
 namespace Antares.Aot.Fuse;
 
 /// <summary>
-/// The request that a thread works on, in native memory, one per thread of the loop. It gives the trampolines what libfuse 3.14 hides
+/// The request that a thread works on, in native memory, one per thread of the loop. It gives the operations what libfuse 3.14 hides
 /// (flags that it does not know, the caller without a further call) and takes back what was answered.
 /// </summary>
 internal unsafe struct RequestContext

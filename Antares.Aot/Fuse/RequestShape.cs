@@ -7,7 +7,7 @@ namespace Antares.Aot.Fuse;
 
 /// <summary>
 /// What each request must at least consist of: a body of a certain size, names that end with a NUL, data as long as it says. libfuse and
-/// the trampolines rely on it without looking again, so nothing passes that is shorter than it claims.
+/// <see cref="FuseOps"/> rely on it without looking again, so nothing passes that is shorter than it claims.
 /// </summary>
 internal static unsafe class RequestShape
 {

@@ -74,8 +74,9 @@ internal static unsafe class NodeMaker
         uint type = what.Mode & TypeMask;
         stat parent = default;
 
-        // A file that has the caller's owner and group already has what it must have, be it by the parent or not.
-        if (type == 0x4000 || attributes->st_uid != what.Uid || attributes->st_gid != what.Gid)
+        // In its place (not in the work directory) the file system has followed the parent's bit: what has the caller's owner and group is as it must be,
+        // be it by the parent or not.
+        if (type == 0x4000 || directoryFd != parentFd || attributes->st_uid != what.Uid || attributes->st_gid != what.Gid)
         {
             Errno error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(parentFd, &parent));
             if (error != Errno.None)

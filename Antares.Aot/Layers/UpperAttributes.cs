@@ -41,7 +41,7 @@ public sealed unsafe class UpperAttributes
             _access.Release(lease);
         }
 
-        return Failure.Note("upper", "fchmodat", error);
+        return Failure.Note("upper", isOpen ? "fchmod" : "fchmodat", error);
     }
 
     /// <summary>chown; an id of uint.MaxValue stays.</summary>
@@ -59,7 +59,7 @@ public sealed unsafe class UpperAttributes
             _access.Release(lease);
         }
 
-        return Failure.Note("upper", "fchownat", error);
+        return Failure.Note("upper", isOpen ? "fchown" : "fchownat", error);
     }
 
     /// <summary>Sets access and modification time; UTIME_NOW and UTIME_OMIT as in utimensat(2).</summary>
@@ -77,7 +77,7 @@ public sealed unsafe class UpperAttributes
             _access.Release(lease);
         }
 
-        return Failure.Note("upper", "utimensat", error);
+        return Failure.Note("upper", isOpen ? "futimens" : "utimensat", error);
     }
 
     /// <summary>Sets the size of a regular file.</summary>
