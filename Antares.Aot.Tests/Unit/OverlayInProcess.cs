@@ -85,7 +85,7 @@ internal sealed unsafe class OverlayInProcess : IDisposable
         byte[] bytes = Encoding.UTF8.GetBytes(text);
         fixed (byte* data = bytes)
         {
-            return Fs.Data.Write(s_root, id, offset, data, (uint)bytes.Length, false, false, out _);
+            return Fs.Data.Write(s_root, id, offset, data, (uint)bytes.Length, null, false, false, out _);
         }
     }
 

@@ -30,8 +30,8 @@ internal sealed unsafe class DeviceLoop
     private const int Staying = 2;
     private const int ThreadStack = 1 << 20;
 
-    // Contexts are apart by two cache lines, the prefetcher's pair.
-    private const int ContextStride = 128;
+    // Contexts are apart by pairs of cache lines, which the prefetcher takes together.
+    private const int ContextStride = 256;
 
     private readonly int _device;
     private readonly ReaderMode _mode;
@@ -113,6 +113,21 @@ internal sealed unsafe class DeviceLoop
         }
     }
 
+    /// <summary>Writes whose data got to their file through a pipe (<see cref="PipedRequests"/>) so far.</summary>
+    public long Piped
+    {
+        get
+        {
+            long sum = 0;
+            for (int slot = 0; slot < _most; slot++)
+            {
+                sum += Volatile.Read(ref Context(slot)->Piped);
+            }
+
+            return sum;
+        }
+    }
+
     /// <summary>What keeps wake-ups quick; null: not wanted.</summary>
     public WakeUps? WakeUps => _wakeUps;
 
@@ -179,6 +194,7 @@ internal sealed unsafe class DeviceLoop
     private void Run(int slot)
     {
         using var buffer = new LoopBuffer();
+        using var piped = new PipedRequests(_device);
         RequestContext* context = Context(slot);
         context->Started = 0;
         context->Header = buffer.Request;
@@ -194,7 +210,7 @@ internal sealed unsafe class DeviceLoop
         _ownThreads.Enter();
         _running.Set();
 
-        bool retires = Serve(context);
+        bool retires = Serve(context, piped);
 
         _ownThreads.Leave();
         RequestContext.Current = null;
@@ -206,7 +222,7 @@ internal sealed unsafe class DeviceLoop
     }
 
     // True: the thread was not needed for a while; false: the mount is gone.
-    private bool Serve(RequestContext* context)
+    private bool Serve(RequestContext* context, PipedRequests piped)
     {
         long ended = Stopwatch.GetTimestamp();
         bool isFetched = true;
@@ -224,7 +240,7 @@ internal sealed unsafe class DeviceLoop
                 continue;
             }
 
-            Errno error = ReadNext(context, ended, out nuint got);
+            Errno error = ReadNext(context, piped, ended, out nuint got);
             long arrived = Stopwatch.GetTimestamp();
             EndRead();
             switch (error)
@@ -236,6 +252,7 @@ internal sealed unsafe class DeviceLoop
                 case Errno.None:
                     CountRequest(context);
                     _dispatcher.Serve(context, got, arrived);
+                    piped.Note(got);
                     // Who was fetched waited for somebody's long request, not for the client.
                     long waited = isFetched ? -1 : arrived - ended;
                     isFetched = false;
@@ -259,11 +276,13 @@ internal sealed unsafe class DeviceLoop
         }
     }
 
-    private Errno ReadNext(RequestContext* context, long since, out nuint got)
+    private Errno ReadNext(RequestContext* context, PipedRequests piped, long since, out nuint got)
     {
         while (true)
         {
-            Errno error = FileIo.Read(_device, context->Header, LoopBuffer.RequestCapacity, out got);
+            Errno error = piped.AreExpected
+                ? piped.Read(context, out got)
+                : FileIo.Read(_device, context->Header, LoopBuffer.RequestCapacity, out got);
             if (error != Errno.EAGAIN)
             {
                 return error;

@@ -75,8 +75,13 @@ internal sealed unsafe class Dispatcher(
         if (context->AwaitsRoom)
         {
             Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
-            room.Wait();
+            context->ToWait = !room.TryWait();
             Volatile.Write(ref context->Started, 0);
+            if (context->ToWait)
+            {
+                return;
+            }
+
             context->AwaitedRoom = true;
             ServeOne(context, got, started);
         }
@@ -93,6 +98,7 @@ internal sealed unsafe class Dispatcher(
         context->Answered = false;
         context->ToWait = false;
         context->AwaitsRoom = false;
+        context->RoomEnded = room.Ended;
         Failure.Clear();
         RequestWait.Start(started);
         bool isWhole = got >= (nuint)sizeof(fuse_in_header);
@@ -131,9 +137,15 @@ internal sealed unsafe class Dispatcher(
             RefuseMalformed(context, got);
         }
 
+        bool isServedAgain = context->ToWait || context->AwaitsRoom;
+        if (context->IsPiped)
+        {
+            PipedRequests.Empty(context, isServedAgain);
+        }
+
         Volatile.Write(ref context->Started, 0);
         context->Ended = Stopwatch.GetTimestamp();
-        if (context->ToWait || context->AwaitsRoom)
+        if (isServedAgain)
         {
             return;
         }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Antares.Aot.Base;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
 using static Antares.Interop.Fuse3.Flags;
@@ -36,7 +37,9 @@ internal static unsafe partial class FuseOps
         var body = (fuse_write_in*)request.Context->Body;
         bool kill = (body->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
         bool collected = (body->write_flags & FUSE_WRITE_CACHE) != 0;
-        Errno error = request.Fs.Data.Write(request.Caller, request.Node, body->offset, (byte*)(body + 1), body->size, kill, collected, out uint written);
+        PipedData? piped = request.Context->IsPiped ? PipedRequests.DataOfThread : null;
+        Errno error = request.Fs.Data.Write(
+            request.Caller, request.Node, body->offset, (byte*)(body + 1), body->size, piped, kill, collected, out uint written);
         request.AnswerWritten(error, written);
     }
 

@@ -66,7 +66,7 @@ internal readonly unsafe ref struct FuseRequest
             return;
         }
 
-        if (!Context->AwaitedRoom && _server.Room.MayHelp(error, Context->Opcode))
+        if (!Context->AwaitedRoom && _server.Room.MayHelp(error, Context->Opcode, Context->RoomEnded))
         {
             Context->AwaitsRoom = true;
             AnswerNothing();

@@ -16,8 +16,14 @@ public readonly record struct InitResult(uint Minor, ulong Offered, ulong Accept
 /// </summary>
 internal static unsafe class InitNegotiation
 {
-    /// <summary>Largest READ and WRITE in bytes, with MAX_PAGES.</summary>
+    /// <summary>Largest READ in bytes, with MAX_PAGES.</summary>
     public const uint MaxTransfer = 1 << 20;
+
+    /// <summary>
+    /// Largest WRITE in bytes. What the client has just put into its pages is still in the processor's cache when they are handed over, and fits into a
+    /// pipe that anybody may have (1 MiB at a time takes a quarter longer).
+    /// </summary>
+    public const uint MaxWrite = 384 << 10;
 
     /// <summary>Room that the kernel wants beyond the data of a WRITE (FUSE_BUFFER_HEADER_SIZE of libfuse).</summary>
     public const uint HeaderRoom = 4096;
@@ -122,7 +128,7 @@ internal static unsafe class InitNegotiation
         body->flags = (uint)accepted;
         body->flags2 = (accepted & FUSE_INIT_EXT) != 0 ? (uint)(accepted >> 32) : 0;
         bool large = (accepted & FUSE_MAX_PAGES) != 0;
-        body->max_write = large ? MaxTransfer : DefaultMaxTransfer;
+        body->max_write = large ? MaxWrite : DefaultMaxTransfer;
         body->max_pages = large ? (ushort)(MaxTransfer / Environment.SystemPageSize) : (ushort)0;
         body->max_background = MaxBackground;
         body->congestion_threshold = CongestionThreshold;

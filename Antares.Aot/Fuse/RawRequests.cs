@@ -84,7 +84,7 @@ internal sealed unsafe class RawRequests(OverlayFs fs, RoomRelief room, FailureR
             return;
         }
 
-        if (!context->AwaitedRoom && room.MayHelp(error, context->Opcode))
+        if (!context->AwaitedRoom && room.MayHelp(error, context->Opcode, context->RoomEnded))
         {
             context->AwaitsRoom = true;
             context->Answered = true;

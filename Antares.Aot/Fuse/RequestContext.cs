@@ -41,6 +41,15 @@ internal unsafe struct RequestContext
     /// <summary>It has waited for room already.</summary>
     public bool AwaitedRoom;
 
+    /// <summary><see cref="RoomRelief.Ended"/> when it began.</summary>
+    public long RoomEnded;
+
+    /// <summary>Its data are not behind its body but in the thread's pipe (<see cref="PipedRequests"/>).</summary>
+    public bool IsPiped;
+
+    /// <summary>How many of the thread's requests were. Read by others as a gauge.</summary>
+    public long Piped;
+
     /// <summary>When the request was read, in ticks of Stopwatch; 0 while the thread has none. Read by the watching thread.</summary>
     public long Started;
 

@@ -15,7 +15,10 @@ namespace Antares.Aot.Fuse;
 /// vain is not repeated before another file was removed.
 /// </remarks>
 /// <param name="orphans">The removed files; null: nothing can be written.</param>
-/// <param name="threads">Most threads that serve requests. One of them is left to read what tells of the ends.</param>
+/// <param name="threads">
+/// Most threads that serve requests. One of them is left to read what tells of the ends: what would take it as well waits without a thread, since with
+/// collected writes there may be hundreds, none of which anybody hears of in time if it fails.
+/// </param>
 internal sealed class RoomRelief(Orphans? orphans, int threads)
 {
     private const int StepMs = 2;
@@ -24,31 +27,39 @@ internal sealed class RoomRelief(Orphans? orphans, int threads)
     private const int FirstMs = 100, NextMs = 10, MostMs = 500;
 
     private long _inVain;
-    private int _waiting;
 
-    /// <summary>True when room may come back by itself.</summary>
-    public bool MayHelp(Errno error, fuse_opcode opcode) =>
+    private readonly SourcePlaces? _places = threads > 1 ? new SourcePlaces(threads - 1) : null;
+
+    /// <summary>How many removed files have given back their room so far.</summary>
+    public long Ended => orphans?.Ended ?? 0;
+
+    /// <summary>True when room may come back by itself, or has since the request began.</summary>
+    /// <param name="error">What the request ends with.</param>
+    /// <param name="opcode">Its operation.</param>
+    /// <param name="endedBefore"><see cref="Ended"/> when it began.</param>
+    public bool MayHelp(Errno error, fuse_opcode opcode, long endedBefore) =>
         error is Errno.ENOSPC or Errno.EDQUOT
         && opcode is not (fuse_opcode.FUSE_FSYNC or fuse_opcode.FUSE_FSYNCDIR or fuse_opcode.FUSE_SYNCFS or fuse_opcode.FUSE_FLUSH)
         && orphans is { } kept
-        && kept.HeldByFd + kept.InWork > 0
-        && kept.Kept != Volatile.Read(ref _inVain);
+        && ((kept.HeldByFd + kept.InWork > 0 && kept.Kept != Volatile.Read(ref _inVain)) || kept.Ended != endedBefore);
 
     /// <summary>Waits for the ends that are under way. No lock is held. Another thread takes over the device, or nobody would read of the ends.</summary>
-    public void Wait()
+    /// <returns>False: the calling thread cannot, and the request is to be put aside (<see cref="RequestWait.PutAside"/>).</returns>
+    public bool TryWait()
     {
-        if (orphans is not { } kept)
+        if (orphans is not { } kept || _places == null)
         {
-            return;
+            return true;
         }
 
-        if (Interlocked.Increment(ref _waiting) < threads)
+        if (RequestWait.Enter(_places) != Errno.None)
         {
-            RequestWait.Announce();
-            WaitFor(kept);
+            return false;
         }
 
-        _ = Interlocked.Decrement(ref _waiting); // the count is of no interest
+        RequestWait.Announce();
+        WaitFor(kept);
+        return true;
     }
 
     private void WaitFor(Orphans kept)

@@ -438,7 +438,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         Errno error = PinFile(node, true, out FdLease lease);
         if (error == Errno.None)
         {
-            error = UpperAttributes.Write(lease.Fd, offset, data, size, killSetId, whole: false, out written);
+            error = UpperAttributes.Write(lease.Fd, offset, data, size, null, killSetId, whole: false, out written);
             _access.Cache.Release(lease);
         }
 

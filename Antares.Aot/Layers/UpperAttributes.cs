@@ -96,15 +96,23 @@ public sealed unsafe class UpperAttributes
     /// <summary>Writes through a lent descriptor; what got to the file counts, an error that lasts comes with the next write.</summary>
     /// <param name="fd">Open for writing.</param>
     /// <param name="offset">Byte offset.</param>
-    /// <param name="data">Bytes.</param>
+    /// <param name="data">Bytes, or room for them if they are still in <paramref name="piped"/>.</param>
     /// <param name="size">Their number.</param>
+    /// <param name="piped">What holds them all; null: they are in memory.</param>
     /// <param name="killSetId">True when set-id bits must go with this write.</param>
     /// <param name="whole">All or an error: whoever hands over collected writes looks at no count.</param>
     /// <param name="written">Bytes written.</param>
-    public static Errno Write(int fd, ulong offset, byte* data, uint size, bool killSetId, bool whole, out uint written)
+    public static Errno Write(int fd, ulong offset, byte* data, uint size, PipedData? piped, bool killSetId, bool whole, out uint written)
     {
         written = 0;
         Errno error = killSetId ? KillSetId(fd, out _) : Errno.None;
+        if (error == Errno.None && piped != null)
+        {
+            piped.MoveTo(fd, (long)offset);
+            written = (uint)piped.Moved;
+            error = piped.Take(data + written, piped.Left);
+        }
+
         while (error == Errno.None && written < size)
         {
             error = FileIo.Pwrite(fd, data + written, size - written, (long)(offset + written), out nuint put);

@@ -226,6 +226,27 @@ public static unsafe partial class FileIo
         return Returned.Of(result, out copied);
     }
 
+    /// <summary>Moves up to <paramref name="length"/> bytes between a pipe and something else without a copy in between (splice(2)).</summary>
+    /// <param name="fdIn">Where from.</param>
+    /// <param name="offIn">Its offset, moved on; null for a pipe and for the file position.</param>
+    /// <param name="fdOut">Where to.</param>
+    /// <param name="offOut">As <paramref name="offIn"/>.</param>
+    /// <param name="length">Bytes at most.</param>
+    /// <param name="flags">SPLICE_F_*.</param>
+    /// <param name="moved">Bytes moved; 0: the end.</param>
+    /// <returns>EINVAL: one of them cannot, or is O_APPEND; EAGAIN: would wait and is O_NONBLOCK; otherwise as reading and writing them.</returns>
+    public static Errno Splice(int fdIn, long* offIn, int fdOut, long* offOut, nuint length, uint flags, out nuint moved)
+    {
+        long result;
+        do
+        {
+            result = splice_native(fdIn, offIn, fdOut, offOut, length, flags);
+        }
+        while (Returned.Interrupted(result));
+
+        return Returned.Of(result, out moved);
+    }
+
     /// <summary>Makes <paramref name="dst"/> share all blocks of <paramref name="src"/>.</summary>
     /// <returns>EOPNOTSUPP, EXDEV, EINVAL, ENOTTY: no reflink here (copy instead).</returns>
     public static Errno Ficlone(int dst, int src)
@@ -264,6 +285,9 @@ public static unsafe partial class FileIo
 
     [LibraryImport("libc", EntryPoint = "copy_file_range", SetLastError = true)]
     private static partial nint copy_file_range_native(int fdIn, long* offIn, int fdOut, long* offOut, nuint length, uint flags);
+
+    [LibraryImport("libc", EntryPoint = "splice", SetLastError = true)]
+    private static partial nint splice_native(int fdIn, long* offIn, int fdOut, long* offOut, nuint length, uint flags);
 
     [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
     private static partial int ioctl_native(int fd, nuint request, void* argument);

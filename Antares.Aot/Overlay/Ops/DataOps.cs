@@ -65,15 +65,16 @@ public sealed unsafe partial class DataOps
     /// <param name="caller">Who writes.</param>
     /// <param name="nodeId">The file.</param>
     /// <param name="offset">Byte offset.</param>
-    /// <param name="data">Bytes.</param>
+    /// <param name="data">Bytes, or room for them if they are still in <paramref name="piped"/>.</param>
     /// <param name="size">Their number.</param>
+    /// <param name="piped">What holds them all; null: they are in memory. They stay there if the write fails before it gets to the file.</param>
     /// <param name="killSuidGid">True when set-id bits must go with this write.</param>
     /// <param name="late">
     /// What the kernel hands over some time after it was written (FUSE_WRITE_CACHE): all or an error, since nobody waits for a count any more.
     /// </param>
     /// <param name="written">Bytes written: <paramref name="size"/>, or fewer when the disk became full.</param>
     /// <returns>None; EROFS; ENOSPC, EDQUOT, EFBIG, EIO.</returns>
-    public Errno Write(in Caller caller, ulong nodeId, ulong offset, byte* data, uint size, bool killSuidGid, bool late, out uint written)
+    public Errno Write(in Caller caller, ulong nodeId, ulong offset, byte* data, uint size, PipedData? piped, bool killSuidGid, bool late, out uint written)
     {
         _ = caller;
         written = 0;
@@ -94,12 +95,12 @@ public sealed unsafe partial class DataOps
         {
             lock (order.Of(nodeId))
             {
-                error = WriteKeepingTime(lease.Fd, offset, data, size, out written);
+                error = WriteKeepingTime(lease.Fd, offset, data, size, piped, out written);
             }
         }
         else if (error == Errno.None)
         {
-            error = UpperAttributes.Write(lease.Fd, offset, data, size, false, late, out written);
+            error = UpperAttributes.Write(lease.Fd, offset, data, size, piped, false, late, out written);
         }
 
         _tree.Upper.Access.Cache.Release(lease);
@@ -107,12 +108,12 @@ public sealed unsafe partial class DataOps
         return error;
     }
 
-    private static Errno WriteKeepingTime(int fd, ulong offset, byte* data, uint size, out uint written)
+    private static Errno WriteKeepingTime(int fd, ulong offset, byte* data, uint size, PipedData? piped, out uint written)
     {
         written = 0;
         stat before;
         Errno error = Failure.Note("upper", "fstat", Antares.Interop.Attributes.Fstat(fd, &before));
-        error = error == Errno.None ? UpperAttributes.Write(fd, offset, data, size, false, whole: true, out written) : error;
+        error = error == Errno.None ? UpperAttributes.Write(fd, offset, data, size, piped, false, whole: true, out written) : error;
         if (error != Errno.None && written == 0)
         {
             return error;

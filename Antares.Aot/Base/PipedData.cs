@@ -1,0 +1,123 @@
+using Antares.Interop;
+
+namespace Antares.Aot.Base;
+
+/// <summary>
+/// The data of a large write on its way from the device to a file, in a pipe: the kernel hands over the pages themselves, where a read into memory
+/// copies them. One for each thread that serves requests; what is not moved on is taken into memory or dropped before the next request.
+/// </summary>
+/// <remarks>Not for use by two threads. splice(2); fuse_dev_splice_read and iter_file_splice_write of Linux.</remarks>
+public sealed unsafe class PipedData : IDisposable
+{
+    private const int PipePage = 4096;
+
+    private readonly OwnedFd _readEnd;
+    private readonly OwnedFd _writeEnd;
+
+    private PipedData(int readEnd, int writeEnd)
+    {
+        _readEnd = new OwnedFd(readEnd);
+        _writeEnd = new OwnedFd(writeEnd);
+    }
+
+    /// <summary>Bytes that lie in the pipe.</summary>
+    public nuint Left { get; private set; }
+
+    /// <summary>Bytes of the same request that have got to their file.</summary>
+    public nuint Moved { get; private set; }
+
+    /// <summary>The file system of a file takes nothing from a pipe, or the device gives nothing to one: of no use from now on.</summary>
+    public bool IsRefused { get; private set; }
+
+    /// <summary>Makes one for requests of up to <paramref name="bytes"/>.</summary>
+    /// <param name="bytes">Head and data.</param>
+    /// <param name="piped">Null when it was not to be had.</param>
+    /// <returns>None; EMFILE, ENFILE, ENOMEM; EPERM: the pipe may not be so large (/proc/sys/fs/pipe-max-size, without CAP_SYS_RESOURCE).</returns>
+    public static Errno TryMake(uint bytes, out PipedData? piped)
+    {
+        piped = null;
+        int* ends = stackalloc int[2];
+        Errno error = Fd.Pipe2(ends, Fcntl.O_CLOEXEC | Fcntl.O_NONBLOCK);
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        var made = new PipedData(ends[0], ends[1]);
+
+        // A place holds a page or a part of one: data that begin within a page take one more, the head up to two.
+        const int FurtherPlaces = 3;
+        int wanted = checked((int)bytes + (FurtherPlaces * PipePage));
+        error = Fd.Control(ends[1], Fcntl.F_SETPIPE_SZ, wanted, out int size);
+        if (error == Errno.None && size >= wanted)
+        {
+            piped = made;
+            return Errno.None;
+        }
+
+        made.Dispose();
+        return error == Errno.None ? Errno.EPERM : error;
+    }
+
+    /// <summary>Waits for a request and takes it from the device; the pipe is empty before.</summary>
+    /// <param name="device">/dev/fuse.</param>
+    /// <param name="most">As much as the largest request.</param>
+    /// <param name="got">Its bytes, all of them in the pipe.</param>
+    /// <returns>None; EAGAIN, ENODEV, ENOENT as read(2) of the device; EINVAL: it gives nothing to a pipe, <see cref="IsRefused"/>.</returns>
+    public Errno Fill(int device, nuint most, out nuint got)
+    {
+        Errno error = FileIo.Splice(device, null, _writeEnd.Value, null, most, 0, out got);
+        IsRefused = error == Errno.EINVAL;
+        Moved = 0;
+        Left = got;
+        return error;
+    }
+
+    /// <summary>Moves what is in the pipe to a file, as far as the file takes it.</summary>
+    /// <param name="fd">Open for writing, without O_APPEND.</param>
+    /// <param name="offset">Where to.</param>
+    /// <remarks><see cref="Moved"/> tells how far. It tells no error: who writes the rest (<see cref="Take"/>) meets it.</remarks>
+    public void MoveTo(int fd, long offset)
+    {
+        while (Left > 0)
+        {
+            Errno error = FileIo.Splice(_readEnd.Value, null, fd, &offset, Left, 0, out nuint piece);
+            IsRefused |= error == Errno.EINVAL;
+            if (error != Errno.None || piece == 0 || piece > Left)
+            {
+                break;
+            }
+
+            Left -= piece;
+            Moved += piece;
+        }
+    }
+
+    /// <summary>Takes bytes out of the pipe.</summary>
+    /// <param name="memory">Room for them.</param>
+    /// <param name="count">At most <see cref="Left"/>.</param>
+    /// <returns>None; EIO: they are not there.</returns>
+    public Errno Take(void* memory, nuint count)
+    {
+        nuint done = 0;
+        while (done < count)
+        {
+            Errno error = FileIo.Read(_readEnd.Value, (byte*)memory + done, count - done, out nuint piece);
+            if (error != Errno.None || piece == 0)
+            {
+                return Errno.EIO;
+            }
+
+            done += piece;
+            Left -= piece;
+        }
+
+        return Errno.None;
+    }
+
+    public void Dispose()
+    {
+        _readEnd.Dispose();
+        _writeEnd.Dispose();
+    }
+}
