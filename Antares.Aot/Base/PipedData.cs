@@ -32,12 +32,12 @@ public sealed unsafe class PipedData : IDisposable
     /// <summary>Makes one for requests of up to <paramref name="bytes"/>.</summary>
     /// <param name="bytes">Head and data.</param>
     /// <param name="piped">Null when it was not to be had.</param>
-    /// <returns>None; EMFILE, ENFILE, ENOMEM; EPERM: the pipe may not be so large (/proc/sys/fs/pipe-max-size, without CAP_SYS_RESOURCE).</returns>
+    /// <returns>None; EMFILE, ENFILE, ENOMEM; EPERM: the pipe may not be so large (pipe-max-size, or what the user's pipes may have together: pipe(7)).</returns>
     public static Errno TryMake(uint bytes, out PipedData? piped)
     {
         piped = null;
         int* ends = stackalloc int[2];
-        Errno error = Fd.Pipe2(ends, Fcntl.O_CLOEXEC | Fcntl.O_NONBLOCK);
+        Errno error = Fd.TryPipe2(ends, Fcntl.O_CLOEXEC | Fcntl.O_NONBLOCK);
         if (error != Errno.None)
         {
             return error;
@@ -63,11 +63,14 @@ public sealed unsafe class PipedData : IDisposable
     /// <param name="device">/dev/fuse.</param>
     /// <param name="most">As much as the largest request.</param>
     /// <param name="got">Its bytes, all of them in the pipe.</param>
-    /// <returns>None; EAGAIN, ENODEV, ENOENT as read(2) of the device; EINVAL: it gives nothing to a pipe, <see cref="IsRefused"/>.</returns>
+    /// <returns>
+    /// None; EAGAIN, ENODEV, ENOENT as read(2) of the device; EINVAL, EPERM, ENOSYS: it gives nothing to a pipe, <see cref="IsRefused"/>; ENOMEM: no page for the pipe, and the
+    /// kernel may have answered the request with EIO.
+    /// </returns>
     public Errno Fill(int device, nuint most, out nuint got)
     {
         Errno error = FileIo.Splice(device, null, _writeEnd.Value, null, most, 0, out got);
-        IsRefused = error == Errno.EINVAL;
+        IsRefused |= IsRefusal(error);
         Moved = 0;
         Left = got;
         return error;
@@ -76,21 +79,26 @@ public sealed unsafe class PipedData : IDisposable
     /// <summary>Moves what is in the pipe to a file, as far as the file takes it.</summary>
     /// <param name="fd">Open for writing, without O_APPEND.</param>
     /// <param name="offset">Where to.</param>
-    /// <remarks><see cref="Moved"/> tells how far. It tells no error: who writes the rest (<see cref="Take"/>) meets it.</remarks>
-    public void MoveTo(int fd, long offset)
+    /// <returns>
+    /// None: all of it, or as far as <see cref="Moved"/> tells, and who writes the rest (<see cref="Take"/>) meets what is wrong; ENOSPC, EDQUOT, EFBIG, EIO: as pwrite(2), and
+    /// perhaps told this once only.
+    /// </returns>
+    public Errno MoveTo(int fd, long offset)
     {
         while (Left > 0)
         {
             Errno error = FileIo.Splice(_readEnd.Value, null, fd, &offset, Left, 0, out nuint piece);
-            IsRefused |= error == Errno.EINVAL;
+            IsRefused |= IsRefusal(error);
             if (error != Errno.None || piece == 0 || piece > Left)
             {
-                break;
+                return error is Errno.ENOSPC or Errno.EDQUOT or Errno.EFBIG or Errno.EIO ? error : Errno.None;
             }
 
             Left -= piece;
             Moved += piece;
         }
+
+        return Errno.None;
     }
 
     /// <summary>Takes bytes out of the pipe.</summary>
@@ -105,6 +113,7 @@ public sealed unsafe class PipedData : IDisposable
             Errno error = FileIo.Read(_readEnd.Value, (byte*)memory + done, count - done, out nuint piece);
             if (error != Errno.None || piece == 0)
             {
+                IsRefused = true; // what lies in it now belongs to nobody
                 return Errno.EIO;
             }
 
@@ -114,6 +123,9 @@ public sealed unsafe class PipedData : IDisposable
 
         return Errno.None;
     }
+
+    // What a file system or a filter of system calls that knows no splice answers.
+    private static bool IsRefusal(Errno error) => error is Errno.EINVAL or Errno.EPERM or Errno.ENOSYS;
 
     public void Dispose()
     {

@@ -9,7 +9,7 @@ namespace Antares.Aot.Base;
 /// no more threads than it has places, however many requests need it, so that everything else goes on.
 /// </summary>
 /// <remarks>
-/// A request takes its place when it first asks the source (<see cref="RequestWait.Enter"/>) and keeps it to its end. One that finds none is
+/// What waits for room in the upper takes places too (RoomRelief), with what it has yet to do. Otherwise a request takes its place when it first asks the source (<see cref="RequestWait.Enter"/>) and keeps it to its end. One that finds none is
 /// put aside as it was read, before it changed anything; whoever gives a place back serves the next of them with it. The lock is held for
 /// a few instructions, once for each request that asks the source.
 /// </remarks>
@@ -23,7 +23,7 @@ public sealed unsafe class SourcePlaces
 
     private const long MostBytesAside = 64 << 20;
 
-    // A process serves one mount, of which these are the sources.
+    // A process serves one mount, of which these are the sources, and its upper.
     private static readonly List<WeakReference<SourcePlaces>> s_all = [];
 
     private readonly Lock _lock = new();
@@ -150,7 +150,7 @@ public sealed unsafe class SourcePlaces
         return found;
     }
 
-    /// <summary>Takes a request out that waits, since its process was killed: it has changed nothing.</summary>
+    /// <summary>Takes a request out that waits, since its process was killed: it has changed nothing, or is done in part like any write that a signal ends.</summary>
     /// <param name="unique">Its number.</param>
     /// <returns>False: it has got its turn meanwhile.</returns>
     internal static bool TryTakeOut(ulong unique)

@@ -113,7 +113,7 @@ internal sealed unsafe class DeviceLoop
         }
     }
 
-    /// <summary>Writes whose data got to their file through a pipe (<see cref="PipedRequests"/>) so far.</summary>
+    /// <summary>Writes whose data were taken from the device into a pipe (<see cref="PipedRequests"/>) so far.</summary>
     public long Piped
     {
         get
@@ -194,7 +194,7 @@ internal sealed unsafe class DeviceLoop
     private void Run(int slot)
     {
         using var buffer = new LoopBuffer();
-        using var piped = new PipedRequests(_device);
+        var piped = new PipedRequests(_device);
         RequestContext* context = Context(slot);
         context->Started = 0;
         context->Header = buffer.Request;
@@ -211,6 +211,7 @@ internal sealed unsafe class DeviceLoop
         _running.Set();
 
         bool retires = Serve(context, piped);
+        piped.Dispose();
 
         _ownThreads.Leave();
         RequestContext.Current = null;
@@ -230,6 +231,7 @@ internal sealed unsafe class DeviceLoop
         {
             if (!TryBeginRead())
             {
+                piped.GiveUp();
                 if (!Park(out bool retires))
                 {
                     return retires;
@@ -240,6 +242,7 @@ internal sealed unsafe class DeviceLoop
                 continue;
             }
 
+            bool isFromPipe = piped.AreExpected;
             Errno error = ReadNext(context, piped, ended, out nuint got);
             long arrived = Stopwatch.GetTimestamp();
             EndRead();
@@ -259,7 +262,7 @@ internal sealed unsafe class DeviceLoop
                     ended = context->Ended;
                     long served = context->Replaced ? -1 : ended - arrived;
                     context->Replaced = false;
-                    if (_mode.Note(context, waited, served, got))
+                    if (_mode.Note(context, waited, served, isFromPipe ? 0 : got))
                     {
                         // All places at the device are to be taken; this thread takes one of them.
                         Fetch(_mode.Readers - 1);

@@ -43,6 +43,14 @@ internal sealed unsafe class Dispatcher(
                     break;
                 }
 
+                if (put == SourcePlaces.Putting.Full && context->AwaitsRoom)
+                {
+                    // The thread is needed to read what tells of room.
+                    context->AwaitedRoom = true;
+                    ServeOne(context, got, started);
+                    continue;
+                }
+
                 // Never refused: what was accepted from a program is done, or fails as its source does. What does not fit keeps its thread, and
                 // with no thread left the others wait with the kernel.
                 if (put == SourcePlaces.Putting.Full)
@@ -75,7 +83,7 @@ internal sealed unsafe class Dispatcher(
         if (context->AwaitsRoom)
         {
             Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
-            context->ToWait = !room.TryWait();
+            context->ToWait = !room.TryWait(context->RoomEnded);
             Volatile.Write(ref context->Started, 0);
             if (context->ToWait)
             {

@@ -10,7 +10,7 @@ namespace Antares.Aot.Fuse;
 /// </summary>
 internal sealed unsafe class LoopBuffer : IDisposable
 {
-    /// <summary>What read(2) is given: the largest WRITE with its header. The kernel refuses to fill less.</summary>
+    /// <summary>What read(2) is given. The kernel refuses to fill less than the largest WRITE with its header.</summary>
     public const uint RequestCapacity = InitNegotiation.MaxTransfer + InitNegotiation.HeaderRoom;
 
     public const uint ReplyCapacity = InitNegotiation.MaxTransfer;

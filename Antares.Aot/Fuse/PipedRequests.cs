@@ -8,7 +8,7 @@ namespace Antares.Aot.Fuse;
 /// Reads a thread's requests through a pipe while they are large writes, so that their data get to the file without a copy in memory. What comes is not
 /// known before it is read, so one large write makes the next expected, and anything else ends that.
 /// </summary>
-/// <remarks>The pipe is made when it is first needed, and kept for the thread.</remarks>
+/// <remarks>The pipe is made when it is first needed, and kept until the thread parks.</remarks>
 internal sealed unsafe class PipedRequests(int device) : IDisposable
 {
     /// <summary>
@@ -38,6 +38,12 @@ internal sealed unsafe class PipedRequests(int device) : IDisposable
     public Errno Read(RequestContext* context, out nuint got)
     {
         PipedData data = _data!;
+        if (data.Left > 0)
+        {
+            AreExpected = false;
+            return FileIo.Read(device, context->Header, LoopBuffer.RequestCapacity, out got);
+        }
+
         Errno error = data.Fill(device, Capacity, out got);
         if (error != Errno.None)
         {
@@ -46,7 +52,7 @@ internal sealed unsafe class PipedRequests(int device) : IDisposable
                 return error;
             }
 
-            // What a read would not have met (no page for the pipe, say) is no reason to end the mount.
+            // What a read would not have met is no reason to end the mount.
             AreExpected = false;
             return FileIo.Read(device, context->Header, LoopBuffer.RequestCapacity, out got);
         }
@@ -78,8 +84,8 @@ internal sealed unsafe class PipedRequests(int device) : IDisposable
         uint moved = (uint)data.Moved;
         if (data.Take(memory + moved, data.Left) != Errno.None)
         {
-            // Its own memory, so that this cannot be: better no write than one of what happens to lie there.
-            body->size = 0;
+            // Its own memory, so that this cannot be: what has such a size is refused (RequestShape).
+            body->size = uint.MaxValue;
         }
         else if (isServedAgain && moved > 0)
         {
@@ -92,6 +98,18 @@ internal sealed unsafe class PipedRequests(int device) : IDisposable
     /// <summary>A request of <paramref name="bytes"/> has been served, which tells what to expect.</summary>
     public void Note(nuint bytes) =>
         AreExpected = bytes >= LargeBytes && !(_data?.IsRefused ?? false) && (_data != null || TryMake());
+
+    /// <summary>The thread parks: descriptors and a pipe of this size are too much to keep for nothing.</summary>
+    public void GiveUp()
+    {
+        if (_data is { IsRefused: false })
+        {
+            Dispose();
+            _data = null;
+            _hasTried = false;
+            AreExpected = false;
+        }
+    }
 
     public void Dispose()
     {

@@ -88,7 +88,7 @@ internal sealed unsafe class ReaderMode
     /// <param name="context">Of the calling thread; what is summed up is kept there.</param>
     /// <param name="waited">Ticks of <see cref="Stopwatch"/> from the end of the one before to this one's arrival; negative: it tells nothing.</param>
     /// <param name="served">Ticks from its arrival to its end; negative: another thread was fetched to read meanwhile, so it held up nobody.</param>
-    /// <param name="bytes">Its length.</param>
+    /// <param name="bytes">How many of it were copied.</param>
     /// <returns>True: from now on more threads are to read, and the caller fetches them.</returns>
     public bool Note(RequestContext* context, long waited, long served, nuint bytes)
     {

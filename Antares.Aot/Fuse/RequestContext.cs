@@ -32,7 +32,7 @@ internal unsafe struct RequestContext
     /// <summary>A reply has been sent, or none is due: nothing more may be sent for this request.</summary>
     public bool Answered;
 
-    /// <summary>No reply has been sent: the request is to wait for a place at a source.</summary>
+    /// <summary>No reply has been sent: the request is to wait for a place at a source, or among those that wait for room.</summary>
     public bool ToWait;
 
     /// <summary>No reply has been sent: the request found no room, and is to be served once more (<see cref="RoomRelief"/>).</summary>

@@ -12,7 +12,7 @@ namespace Antares.Aot.Fuse;
 /// </summary>
 /// <remarks>
 /// Only requests that fail whole: what a failed fsync tells is told once. Files that stay open keep their room on a disk too, so a wait in
-/// vain is not repeated before another file was removed.
+/// vain is not repeated before another file was removed, or one of them has ended.
 /// </remarks>
 /// <param name="orphans">The removed files; null: nothing can be written.</param>
 /// <param name="threads">
@@ -28,7 +28,7 @@ internal sealed class RoomRelief(Orphans? orphans, int threads)
 
     private long _inVain;
 
-    private readonly SourcePlaces? _places = threads > 1 ? new SourcePlaces(threads - 1) : null;
+    private readonly SourcePlaces? _places = threads > 1 ? new SourcePlaces(threads - 1) { TimeRunsOn = true } : null;
 
     /// <summary>How many removed files have given back their room so far.</summary>
     public long Ended => orphans?.Ended ?? 0;
@@ -44,8 +44,9 @@ internal sealed class RoomRelief(Orphans? orphans, int threads)
         && ((kept.HeldByFd + kept.InWork > 0 && kept.Kept != Volatile.Read(ref _inVain)) || kept.Ended != endedBefore);
 
     /// <summary>Waits for the ends that are under way. No lock is held. Another thread takes over the device, or nobody would read of the ends.</summary>
+    /// <param name="endedBefore"><see cref="Ended"/> when the request began.</param>
     /// <returns>False: the calling thread cannot, and the request is to be put aside (<see cref="RequestWait.PutAside"/>).</returns>
-    public bool TryWait()
+    public bool TryWait(long endedBefore)
     {
         if (orphans is not { } kept || _places == null)
         {
@@ -58,14 +59,13 @@ internal sealed class RoomRelief(Orphans? orphans, int threads)
         }
 
         RequestWait.Announce();
-        WaitFor(kept);
+        WaitFor(kept, endedBefore);
         return true;
     }
 
-    private void WaitFor(Orphans kept)
+    private void WaitFor(Orphans kept, long seen)
     {
         long atFirst = kept.Kept;
-        long seen = kept.Ended;
         bool helped = false;
         int quiet = 0;
         for (int waited = 0; waited < MostMs && quiet < (helped ? NextMs : FirstMs) && kept.HeldByFd + kept.InWork > 0; waited += StepMs)

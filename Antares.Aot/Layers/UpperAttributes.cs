@@ -108,9 +108,12 @@ public sealed unsafe class UpperAttributes
         Errno error = killSetId ? KillSetId(fd, out _) : Errno.None;
         if (error == Errno.None && piped != null)
         {
-            piped.MoveTo(fd, (long)offset);
+            error = Failure.Note("upper", "splice", piped.MoveTo(fd, (long)offset));
             written = (uint)piped.Moved;
-            error = piped.Take(data + written, piped.Left);
+
+            // Also after an error: it may be served again.
+            Errno taken = piped.Take(data + written, piped.Left);
+            error = error == Errno.None ? taken : error;
         }
 
         while (error == Errno.None && written < size)

@@ -167,6 +167,14 @@ public static unsafe partial class Fd
         }
         while (DescriptorRelief.Helps(result, ref relieved));
 
+        return OfPipe(result, two);
+    }
+
+    /// <summary>As <see cref="Pipe2"/>, but nothing is given up for it where descriptors are short.</summary>
+    public static Errno TryPipe2(int* two, int flags) => OfPipe(LibC.pipe2(two, flags), two);
+
+    private static Errno OfPipe(long result, int* two)
+    {
         Errno error = Returned.Of(result);
         if (error != Errno.None)
         {
