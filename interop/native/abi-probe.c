@@ -233,6 +233,7 @@ static void calls(void)
 {
     CALL(capget, int, struct __user_cap_header_struct *, struct __user_cap_data_struct *);
     CALL(copy_file_range, ssize_t, int, off_t *, int, off_t *, size_t, unsigned);
+    CALL(splice, ssize_t, int, off_t *, int, off_t *, size_t, unsigned);
     CALL(fgetxattr, ssize_t, int, const char *, void *, size_t);
     CALL(flistxattr, ssize_t, int, char *, size_t);
     CALL(flock, int, int, int);
