@@ -10,6 +10,7 @@ ANTARES_TEST_MOUNTS=AntaresFolder,AntaresDir ANTARES_TEST_MOUNT_OPTIONS="--init-
 # All classes that have parity tests, less the list in docs/SEMANTICS.md, which the tests themselves name (NotKernel, NotOnServedLower).
 parity=$(grep -lE '\bMounts(\(|\]|,)' Antares.Aot.Tests/Mount/*.cs | sed -E 's|.*/(.*)\.cs|FullyQualifiedName~.\1|' | paste -sd '|')
 ANTARES_TEST_MOUNTS=AntaresKernel,AntaresKernelFolder run "$parity" "on the kernel engine"
-# Less what docs/SEMANTICS.md names for it.
-ANTARES_TEST_MOUNTS=AntaresFolder,AntaresDir ANTARES_TEST_MOUNT_OPTIONS="--writeback" run "$parity" "with --writeback"
+# Less what docs/SEMANTICS.md says of it: holes, flags of files, failures that come late, times that the kernel owns.
+without=$(printf '&FullyQualifiedName!~%s' SeekHoleAndData FallocateModes WhatAMappingHoldsIsNoHole InodeFlagMountTests ALowerFileThatBecomesShorterIsNoCopyOfZeros RemovingANameMovesNoTimeOfTheOthers)
+ANTARES_TEST_MOUNTS=AntaresFolder,AntaresDir ANTARES_TEST_MOUNT_OPTIONS="--writeback" run "($parity)$without" "with --writeback"
 echo "OK suites"
