@@ -42,7 +42,10 @@ public sealed class LargeWriteMountTests
 
             expected[thread] = mine;
         });
-        Assert.True(mount.Gauge("fuse_writes_piped") > 50, $"{mount.Gauge("fuse_writes_piped")} writes were piped");
+        long piped = mount.Gauge("fuse_writes_piped");
+
+        // Collected writes may all go out at the end, each byte once, and as large as a request may be.
+        Assert.True(piped >= Threads * Area / (2 * 384 << 10), $"{piped} writes were piped");
         mount.Unmount();
         for (int thread = 0; thread < Threads; thread++)
         {

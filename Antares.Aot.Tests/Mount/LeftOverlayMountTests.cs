@@ -3,6 +3,8 @@ using Antares.Aot.Tests.Support;
 namespace Antares.Aot.Tests.Mount;
 
 /// <summary>An upper never gets a second writer: the kernel's overlay goes on without the process that made it, and what it still has is refused, whichever engine asks.</summary>
+/// <remarks>Alone: another test that makes itself a mount namespace takes a copy of the overlay with it, which then is in use there indeed.</remarks>
+[Collection("Alone")]
 public sealed class LeftOverlayMountTests
 {
     private const string Mark = "trusted.overlay.antares.kernel";

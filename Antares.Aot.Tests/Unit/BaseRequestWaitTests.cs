@@ -14,7 +14,7 @@ public sealed unsafe class BaseRequestWaitTests
     [Fact]
     public void AThreadThatServesNoRequestsNeedsNoPlaceAndHasAllTheTime() => OnThread(() =>
     {
-        var places = new SourcePlaces(1);
+        var places = new RequestPlaces(1);
         Assert.True(places.TryTake());
         Assert.Equal(Errno.None, RequestWait.Enter(places));
         Assert.Equal(500, RequestWait.LeftOf(500));
@@ -41,8 +41,8 @@ public sealed unsafe class BaseRequestWaitTests
     [Fact]
     public void ARequestTakesOnePlaceAtEachSourceAndGivesAllBackAtItsEnd() => Serving(() =>
     {
-        var first = new SourcePlaces(2);
-        var second = new SourcePlaces(1);
+        var first = new RequestPlaces(2);
+        var second = new RequestPlaces(1);
         for (int again = 0; again < 3; again++)
         {
             Assert.Equal(Errno.None, RequestWait.Enter(first));
@@ -64,14 +64,14 @@ public sealed unsafe class BaseRequestWaitTests
     [Fact]
     public void OneThatFindsNoPlaceIsToWaitAndGetsItsTurn() => Serving(() =>
     {
-        var places = new SourcePlaces(1);
+        var places = new RequestPlaces(1);
         Assert.True(places.TryTake());
         Assert.False(RequestWait.IsToWait(RequestWait.NoPlace), "nothing was refused yet");
         Assert.Equal(RequestWait.NoPlace, RequestWait.Enter(places));
         Assert.True(RequestWait.IsToWait(RequestWait.NoPlace));
         Assert.False(RequestWait.IsToWait(Errno.EIO));
         byte[] request = FuseRequests.Make(fuse_opcode.FUSE_LOOKUP, "name\0"u8, unique: 0xBEE5_0001);
-        Assert.Equal(SourcePlaces.Putting.Aside, PutAside(request));
+        Assert.Equal(RequestPlaces.Putting.Aside, PutAside(request));
         Assert.False(TryNext(out _)); // this one took no place
 
         // Whoever had the place goes on with it.
@@ -81,19 +81,19 @@ public sealed unsafe class BaseRequestWaitTests
     [Fact]
     public void WhatWasRefusedIsForgottenWhenTheNextRequestStarts() => Serving(() =>
     {
-        var places = new SourcePlaces(1);
+        var places = new RequestPlaces(1);
         Assert.True(places.TryTake());
         Assert.Equal(RequestWait.NoPlace, RequestWait.Enter(places));
         RequestWait.Start(Stopwatch.GetTimestamp());
         Assert.False(RequestWait.IsToWait(RequestWait.NoPlace), "an errno of this value that a source gave would make it wait");
-        Assert.Equal(SourcePlaces.Putting.Full, PutAside([1, 2, 3]));
+        Assert.Equal(RequestPlaces.Putting.Full, PutAside([1, 2, 3]));
     });
 
     [Fact]
     public void TheEndOfARequestGoesOnWithWhatWaitsAtAnyOfItsSources() => Serving(() =>
     {
-        var first = new SourcePlaces(1);
-        var second = new SourcePlaces(1);
+        var first = new RequestPlaces(1);
+        var second = new RequestPlaces(1);
         Assert.Equal(Errno.None, RequestWait.Enter(first));
         Assert.Equal(Errno.None, RequestWait.Enter(second));
         byte[] atFirst = Aside(first, 0xBEE5_0011), atSecond = Aside(second, 0xBEE5_0012);
@@ -111,7 +111,7 @@ public sealed unsafe class BaseRequestWaitTests
     [Fact]
     public void WithTheMountGoneWhatWaitsIsDropped() => Serving(() =>
     {
-        var places = new SourcePlaces(1);
+        var places = new RequestPlaces(1);
         Assert.Equal(Errno.None, RequestWait.Enter(places));
         _ = Aside(places, 0xBEE5_0021);
         _ = Aside(places, 0xBEE5_0022);
@@ -123,7 +123,7 @@ public sealed unsafe class BaseRequestWaitTests
     [Fact]
     public void MoreSourcesThanARequestCanMeetAreRefusedAndGivenBack() => Serving(() =>
     {
-        SourcePlaces[] all = [.. Enumerable.Range(0, 17).Select(_ => new SourcePlaces(1))];
+        RequestPlaces[] all = [.. Enumerable.Range(0, 17).Select(_ => new RequestPlaces(1))];
         Assert.All(all[..16], places => Assert.Equal(Errno.None, RequestWait.Enter(places)));
         Assert.Equal(RequestWait.NoPlace, RequestWait.Enter(all[16]));
         Assert.True(all[16].TryTake(), "the one that was refused was taken");
@@ -148,7 +148,7 @@ public sealed unsafe class BaseRequestWaitTests
     public void TheTimeOfATurnIsThatOfTheSource(bool runsOn) => Serving(() =>
     {
         long began = Stopwatch.GetTimestamp() - Stopwatch.Frequency;
-        var places = new SourcePlaces(1) { TimeRunsOn = runsOn };
+        var places = new RequestPlaces(1) { TimeRunsOn = runsOn };
         Assert.True(places.TryTake());
         Assert.Equal(RequestWait.NoPlace, RequestWait.Enter(places));
         long turn = RequestWait.TurnOf(began);
@@ -182,7 +182,7 @@ public sealed unsafe class BaseRequestWaitTests
     }
 
     /// <summary>A request of another thread that waits for a place.</summary>
-    private static byte[] Aside(SourcePlaces places, ulong unique)
+    private static byte[] Aside(RequestPlaces places, ulong unique)
     {
         byte[] request = FuseRequests.Make(fuse_opcode.FUSE_LOOKUP, "name\0"u8, unique);
         OnThread(() =>
@@ -190,12 +190,12 @@ public sealed unsafe class BaseRequestWaitTests
             RequestWait.Attach(static () => { });
             RequestWait.Start(Stopwatch.GetTimestamp());
             Assert.Equal(RequestWait.NoPlace, RequestWait.Enter(places));
-            Assert.Equal(SourcePlaces.Putting.Aside, PutAside(request));
+            Assert.Equal(RequestPlaces.Putting.Aside, PutAside(request));
         });
         return request;
     }
 
-    private static SourcePlaces.Putting PutAside(byte[] request)
+    private static RequestPlaces.Putting PutAside(byte[] request)
     {
         fixed (byte* bytes = request)
             return RequestWait.PutAside(bytes, (nuint)request.Length);
@@ -212,7 +212,7 @@ public sealed unsafe class BaseRequestWaitTests
         }
     }
 
-    private static byte[]? GiveBack(SourcePlaces places)
+    private static byte[]? GiveBack(RequestPlaces places)
     {
         byte[] room = new byte[Capacity];
         fixed (byte* buffer = room)

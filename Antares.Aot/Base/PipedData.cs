@@ -26,7 +26,7 @@ public sealed unsafe class PipedData : IDisposable
     /// <summary>Bytes of the same request that have got to their file.</summary>
     public nuint Moved { get; private set; }
 
-    /// <summary>The file system of a file takes nothing from a pipe, or the device gives nothing to one: of no use from now on.</summary>
+    /// <summary>The device gives nothing to a pipe, or what lies in it belongs to nobody: of no use from now on.</summary>
     public bool IsRefused { get; private set; }
 
     /// <summary>Makes one for requests of up to <paramref name="bytes"/>.</summary>
@@ -70,7 +70,7 @@ public sealed unsafe class PipedData : IDisposable
     public Errno Fill(int device, nuint most, out nuint got)
     {
         Errno error = FileIo.Splice(device, null, _writeEnd.Value, null, most, 0, out got);
-        IsRefused |= IsRefusal(error);
+        IsRefused |= error is Errno.EINVAL or Errno.EPERM or Errno.ENOSYS; // what a filter of system calls that knows no splice answers
         Moved = 0;
         Left = got;
         return error;
@@ -88,7 +88,6 @@ public sealed unsafe class PipedData : IDisposable
         while (Left > 0)
         {
             Errno error = FileIo.Splice(_readEnd.Value, null, fd, &offset, Left, 0, out nuint piece);
-            IsRefused |= IsRefusal(error);
             if (error != Errno.None || piece == 0 || piece > Left)
             {
                 return error is Errno.ENOSPC or Errno.EDQUOT or Errno.EFBIG or Errno.EIO ? error : Errno.None;
@@ -123,9 +122,6 @@ public sealed unsafe class PipedData : IDisposable
 
         return Errno.None;
     }
-
-    // What a file system or a filter of system calls that knows no splice answers.
-    private static bool IsRefusal(Errno error) => error is Errno.EINVAL or Errno.EPERM or Errno.ENOSYS;
 
     public void Dispose()
     {

@@ -25,19 +25,19 @@ public static unsafe class RequestWait
     private static Action? t_waiting;
 
     [ThreadStatic]
-    private static SourcePlaces?[]? t_places;
+    private static RequestPlaces?[]? t_places;
 
     [ThreadStatic]
     private static int t_placeCount;
 
     [ThreadStatic]
-    private static SourcePlaces? t_full;
+    private static RequestPlaces? t_full;
 
     /// <summary>The calling thread serves requests; <paramref name="waiting"/> hears when it is about to wait. Null: it no longer does.</summary>
     public static void Attach(Action? waiting)
     {
         t_waiting = waiting;
-        t_places = waiting == null ? null : new SourcePlaces?[MostPlaces];
+        t_places = waiting == null ? null : new RequestPlaces?[MostPlaces];
     }
 
     /// <summary>A request begins on the calling thread.</summary>
@@ -56,9 +56,9 @@ public static unsafe class RequestWait
     /// </summary>
     /// <param name="places">Of the source; null: as many as want to.</param>
     /// <returns>None, on threads that serve no requests always; <see cref="NoPlace"/>: the request must end with this errno, having changed nothing.</returns>
-    public static Errno Enter(SourcePlaces? places)
+    public static Errno Enter(RequestPlaces? places)
     {
-        SourcePlaces?[]? mine = t_places;
+        RequestPlaces?[]? mine = t_places;
         if (places == null || mine == null || mine.AsSpan(0, t_placeCount).Contains(places))
         {
             return Errno.None;
@@ -78,24 +78,24 @@ public static unsafe class RequestWait
     public static bool IsToWait(Errno error) => error == NoPlace && t_full != null;
 
     /// <summary>Puts the request aside that <see cref="IsToWait"/>.</summary>
-    /// <inheritdoc cref="SourcePlaces.PutAside"/>
-    public static SourcePlaces.Putting PutAside(void* request, nuint bytes)
+    /// <inheritdoc cref="RequestPlaces.PutAside"/>
+    public static RequestPlaces.Putting PutAside(void* request, nuint bytes)
     {
-        SourcePlaces? full = t_full;
-        return full == null ? SourcePlaces.Putting.Full : full.PutAside(request, bytes, t_started);
+        RequestPlaces? full = t_full;
+        return full == null ? RequestPlaces.Putting.Full : full.PutAside(request, bytes, t_started);
     }
 
-    /// <summary>When the time of a request begins that waited in its thread for a place: see <see cref="SourcePlaces.TimeRunsOn"/>.</summary>
+    /// <summary>When the time of a request begins that waited in its thread for a place: see <see cref="RequestPlaces.TimeRunsOn"/>.</summary>
     public static long TurnOf(long started) => t_full is { TimeRunsOn: true } ? started : Stopwatch.GetTimestamp();
 
     /// <summary>The request of the calling thread has ended: its places are given back, or go to a request that waited for one.</summary>
     /// <param name="ended">The mount is gone: what waits is dropped.</param>
-    /// <inheritdoc cref="SourcePlaces.GiveBack"/>
+    /// <inheritdoc cref="RequestPlaces.GiveBack"/>
     public static bool TryNext(void* buffer, nuint capacity, bool ended, out nuint bytes, out long started)
     {
         while (t_placeCount > 0)
         {
-            SourcePlaces?[] mine = t_places!;
+            RequestPlaces?[] mine = t_places!;
             if (ended)
             {
                 mine[t_placeCount - 1]!.DropAll();

@@ -21,7 +21,7 @@ public sealed record DicfuseOptions
     public long StoreLimitBytes { get; init; } = 4L << 30;
 
     /// <summary>How many requests may ask the source at a time; null: no bound.</summary>
-    public SourcePlaces? Places { get; init; }
+    public RequestPlaces? Places { get; init; }
 
     /// <summary>Users of the source as the mount shows them.</summary>
     public IdMap Uids { get; init; } = IdMap.Identity;

@@ -39,7 +39,7 @@ public sealed unsafe class DicfuseTree : IDisposable
     /// <param name="places">How many requests may ask the source at a time; null: no bound.</param>
     /// <param name="moves">Of a source that can move to another revision.</param>
     internal DicfuseTree(
-        string layer, NodeStore store, ITreeSource source, ulong numberMask = StInoSet.DefaultMask, SourcePlaces? places = null, RevisionGate? moves = null)
+        string layer, NodeStore store, ITreeSource source, ulong numberMask = StInoSet.DefaultMask, RequestPlaces? places = null, RevisionGate? moves = null)
     {
         _store = store;
         _source = source;
@@ -76,7 +76,7 @@ public sealed unsafe class DicfuseTree : IDisposable
 
     internal ITreeSource Source => _source;
 
-    internal SourcePlaces? Places { get; }
+    internal RequestPlaces? Places { get; }
 
     internal LinkTable Links => _links;
 

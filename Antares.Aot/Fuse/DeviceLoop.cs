@@ -99,34 +99,10 @@ internal sealed unsafe class DeviceLoop
     public bool HasEnded => _ended.IsSet;
 
     /// <summary>Requests that were read so far.</summary>
-    public long Served
-    {
-        get
-        {
-            long sum = 0;
-            for (int slot = 0; slot < _most; slot++)
-            {
-                sum += Volatile.Read(ref Context(slot)->Served);
-            }
-
-            return sum;
-        }
-    }
+    public long Served => Counts().Served;
 
     /// <summary>Writes whose data were taken from the device into a pipe (<see cref="PipedRequests"/>) so far.</summary>
-    public long Piped
-    {
-        get
-        {
-            long sum = 0;
-            for (int slot = 0; slot < _most; slot++)
-            {
-                sum += Volatile.Read(ref Context(slot)->Piped);
-            }
-
-            return sum;
-        }
-    }
+    public long Piped => Counts().Piped;
 
     /// <summary>What keeps wake-ups quick; null: not wanted.</summary>
     public WakeUps? WakeUps => _wakeUps;
@@ -154,6 +130,18 @@ internal sealed unsafe class DeviceLoop
 
     /// <summary>As <see cref="WaitEnd()"/>; false: not within <paramref name="timeoutMs"/>.</summary>
     public bool WaitEnd(int timeoutMs) => _ended.Wait(timeoutMs);
+
+    private (long Served, long Piped) Counts()
+    {
+        long served = 0, piped = 0;
+        for (int slot = 0; slot < _most; slot++)
+        {
+            served += Volatile.Read(ref Context(slot)->Served);
+            piped += Volatile.Read(ref Context(slot)->Piped);
+        }
+
+        return (served, piped);
+    }
 
     private RequestContext* Context(int slot) => (RequestContext*)(_contexts + (slot * ContextStride));
 

@@ -25,7 +25,7 @@ internal sealed unsafe class Dispatcher(
     /// <param name="context">Of the calling thread; its Header points at the request.</param>
     /// <param name="got">Bytes that the read gave.</param>
     /// <param name="started">When it came, in ticks of <see cref="Stopwatch"/>.</param>
-    /// <remarks>And then those that waited for what this one gives back (<see cref="SourcePlaces"/>).</remarks>
+    /// <remarks>And then those that waited for what this one gives back (<see cref="RequestPlaces"/>).</remarks>
     public void Serve(RequestContext* context, nuint got, long started)
     {
         // Each look at the clock costs: this one is the loop's, as the last one of a request is.
@@ -36,14 +36,14 @@ internal sealed unsafe class Dispatcher(
             ServeWithRoom(context, got, started);
             while (context->ToWait && !Volatile.Read(ref _ended))
             {
-                SourcePlaces.Putting put = RequestWait.PutAside(context->Header, got);
-                if (put == SourcePlaces.Putting.Aside)
+                RequestPlaces.Putting put = RequestWait.PutAside(context->Header, got);
+                if (put == RequestPlaces.Putting.Aside)
                 {
                     context->Ended = Stopwatch.GetTimestamp();
                     break;
                 }
 
-                if (put == SourcePlaces.Putting.Full && context->AwaitsRoom)
+                if (put == RequestPlaces.Putting.Full && context->AwaitsRoom)
                 {
                     // The thread is needed to read what tells of room.
                     context->AwaitedRoom = true;
@@ -53,7 +53,7 @@ internal sealed unsafe class Dispatcher(
 
                 // Never refused: what was accepted from a program is done, or fails as its source does. What does not fit keeps its thread, and
                 // with no thread left the others wait with the kernel.
-                if (put == SourcePlaces.Putting.Full)
+                if (put == RequestPlaces.Putting.Full)
                 {
                     if (context->Started == 0)
                     {

@@ -157,6 +157,7 @@ public sealed unsafe class FuseServer
         _diagnostics.AddGauge("fuse_looks_for_requests", () => _loop.Mode.IsLooking ? 1 : 0);
         _diagnostics.AddGauge("fuse_looked_for_requests", () => _loop.Mode.Times);
         _diagnostics.AddGauge("fuse_writes_piped", () => _loop.Piped);
+        _diagnostics.AddGauge("fuse_requests_without_room", () => Room.Waiting);
         if (_loop.WakeUps is { } wakeUps)
         {
             _diagnostics.AddGauge("quick_wakeups_held", () => wakeUps.IsHeld ? 1 : 0);

@@ -102,11 +102,11 @@ internal sealed unsafe class PipedRequests(int device) : IDisposable
     /// <summary>The thread parks: descriptors and a pipe of this size are too much to keep for nothing.</summary>
     public void GiveUp()
     {
-        if (_data is { IsRefused: false })
+        if (_data != null)
         {
+            _hasTried = _data.IsRefused;
             Dispose();
             _data = null;
-            _hasTried = false;
             AreExpected = false;
         }
     }

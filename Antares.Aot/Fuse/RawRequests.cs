@@ -64,7 +64,7 @@ internal sealed unsafe class RawRequests(OverlayFs fs, RoomRelief room, FailureR
     {
         context->Answered = true;
         ulong unique = ((fuse_interrupt_in*)context->Body)->unique;
-        if (SourcePlaces.TryFind(unique, out uint thread) && CallerRights.IsKilled(thread) && SourcePlaces.TryTakeOut(unique))
+        if (RequestPlaces.TryFind(unique, out uint thread) && CallerRights.IsKilled(thread) && RequestPlaces.TryTakeOut(unique))
         {
             var reply = new fuse_out_header { len = (uint)sizeof(fuse_out_header), error = -(int)Errno.EINTR, unique = unique };
             _ = FileIo.Write(device, &reply, (nuint)sizeof(fuse_out_header), out _); // lost only when the mount is gone

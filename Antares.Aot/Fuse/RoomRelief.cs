@@ -26,12 +26,15 @@ internal sealed class RoomRelief(Orphans? orphans, int threads)
     // Without an end of any, and after the last of several.
     private const int FirstMs = 100, NextMs = 10, MostMs = 500;
 
-    private long _inVain;
+    private readonly RequestPlaces? _places = threads > 1 ? new RequestPlaces(threads - 1) { TimeRunsOn = true } : null;
 
-    private readonly SourcePlaces? _places = threads > 1 ? new SourcePlaces(threads - 1) { TimeRunsOn = true } : null;
+    private long _inVain;
 
     /// <summary>How many removed files have given back their room so far.</summary>
     public long Ended => orphans?.Ended ?? 0;
+
+    /// <summary>Requests that wait for room without a thread.</summary>
+    public int Waiting => _places?.Waiting ?? 0;
 
     /// <summary>True when room may come back by itself, or has since the request began.</summary>
     /// <param name="error">What the request ends with.</param>

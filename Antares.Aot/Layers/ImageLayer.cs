@@ -394,4 +394,4 @@ public sealed unsafe class ImageLayer : ILayer
 /// <param name="Recorded">Takes the list of what was touched (<see cref="AccessRecord"/>) when the layer is closed; null: none is kept.</param>
 /// <param name="Ahead">What to fetch before somebody asks; null: nothing.</param>
 /// <param name="Log">Hears of that.</param>
-internal sealed record RemoteParts(PinnedImage? Pinned, SourcePlaces? Places, Action<NativeBody>? Recorded, PrefetchPlan? Ahead, Log Log);
+internal sealed record RemoteParts(PinnedImage? Pinned, RequestPlaces? Places, Action<NativeBody>? Recorded, PrefetchPlan? Ahead, Log Log);

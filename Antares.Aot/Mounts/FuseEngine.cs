@@ -86,8 +86,8 @@ internal sealed class FuseEngine : IMountEngine
             Acls = plan.Request.Behaviour is { Acls: true, Xattrs: true },
             MaxThreads = ThreadsOfTheUpper + plan.Lowers.Sum(lower => lower.Spec.Kind switch
             {
-                SourceKind.Mega or SourceKind.Remote => SourcePlaces.OfServer,
-                SourceKind.Dicfuse => SourcePlaces.OfFolder,
+                SourceKind.Mega or SourceKind.Remote => RequestPlaces.OfServer,
+                SourceKind.Dicfuse => RequestPlaces.OfFolder,
                 _ => 0,
             }),
             ExtraMountOptions = isLower ? [] : [.. plan.Request.MountOptions],

@@ -142,7 +142,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
                 Slot = (uint)index + 1,
                 MemoryLimitBytes = NetworkKinds.Of(root) is null ? 0 : ContentMemoryBytes, // a disk's pages are in the kernel's cache
                 StorePath = plan.StorePath,
-                Places = new SourcePlaces(SourcePlaces.OfFolder),
+                Places = new RequestPlaces(RequestPlaces.OfFolder),
                 Uids = plan.Uids,
                 Gids = plan.Gids,
                 FdCapacity = Math.Clamp(descriptors / 8, 4, 256),
@@ -218,7 +218,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         return layer;
     }
 
-    private static SourcePlaces PlacesOfServer() => new(SourcePlaces.OfServer) { TimeRunsOn = MegaSetup.KernelLimitSeconds() > 0 };
+    private static RequestPlaces PlacesOfServer() => new(RequestPlaces.OfServer) { TimeRunsOn = MegaSetup.KernelLimitSeconds() > 0 };
 
     /// <summary>Of several sources on servers the topmost is recorded.</summary>
     private Action<NativeBody>? Recorded(int index) =>

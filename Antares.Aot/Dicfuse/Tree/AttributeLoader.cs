@@ -16,7 +16,7 @@ internal sealed unsafe class AttributeLoader
     private readonly string _layer;
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
-    private readonly SourcePlaces? _places;
+    private readonly RequestPlaces? _places;
     private readonly OwnerTable _owners;
     private readonly LinkTable _links;
     private readonly StInoSet _numbers;
@@ -25,7 +25,7 @@ internal sealed unsafe class AttributeLoader
     private bool _listingsUnreliable;
 
     public AttributeLoader(
-        string layer, NodeStore store, ITreeSource source, SourcePlaces? places, OwnerTable owners, LinkTable links, StInoSet numbers)
+        string layer, NodeStore store, ITreeSource source, RequestPlaces? places, OwnerTable owners, LinkTable links, StInoSet numbers)
     {
         _layer = layer;
         _store = store;

@@ -17,7 +17,7 @@ internal sealed unsafe class DirectoryLoader
     private readonly string _layer;
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
-    private readonly SourcePlaces? _places;
+    private readonly RequestPlaces? _places;
     private readonly StInoSet _numbers;
     private readonly LinkTable _links;
     private readonly AttributeLoader _attributes;
@@ -27,7 +27,7 @@ internal sealed unsafe class DirectoryLoader
     private long _nodes = 1;
 
     public DirectoryLoader(
-        string layer, NodeStore store, ITreeSource source, SourcePlaces? places, StInoSet numbers, LinkTable links, AttributeLoader attributes, RevisionGate? moves)
+        string layer, NodeStore store, ITreeSource source, RequestPlaces? places, StInoSet numbers, LinkTable links, AttributeLoader attributes, RevisionGate? moves)
     {
         _moves = moves;
         _layer = layer;

@@ -14,10 +14,10 @@ internal sealed unsafe class LinkTargets
     private readonly string _layer;
     private readonly NodeStore _store;
     private readonly ITreeSource _source;
-    private readonly SourcePlaces? _places;
+    private readonly RequestPlaces? _places;
     private readonly StripedLocks _locks = new(8);
 
-    public LinkTargets(string layer, NodeStore store, ITreeSource source, SourcePlaces? places)
+    public LinkTargets(string layer, NodeStore store, ITreeSource source, RequestPlaces? places)
     {
         _layer = layer;
         _store = store;

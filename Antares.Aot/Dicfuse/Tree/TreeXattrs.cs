@@ -10,7 +10,7 @@ namespace Antares.Aot.Dicfuse.Tree;
 /// remembered, since builds ask for the same missing attribute over and over; all of a node's are kept once somebody wants them
 /// <see cref="Load">loaded</see>.
 /// </summary>
-internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source, SourcePlaces? places) : IDisposable
+internal sealed unsafe class TreeXattrs(NodeStore store, ITreeSource source, RequestPlaces? places) : IDisposable
 {
     private readonly NodeStore _store = store;
     private readonly ITreeSource _source = source;

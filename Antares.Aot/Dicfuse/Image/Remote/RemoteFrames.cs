@@ -32,7 +32,7 @@ internal sealed class RemoteFrames : IDisposable
     private readonly ImageFile _image;
     private readonly FrameKeeper _keeper;
     private readonly FrameReader _frames;
-    private readonly SourcePlaces? _places;
+    private readonly RequestPlaces? _places;
     private readonly Lock _lock = new();
     private readonly Dictionary<uint, TaskCompletionSource> _flights = [];
     private readonly List<Task> _runs = [];
@@ -43,7 +43,7 @@ internal sealed class RemoteFrames : IDisposable
     /// <param name="pinned">The server and the store; disposed with this.</param>
     /// <param name="image">The part that is here; outlives this.</param>
     /// <param name="places">How many requests may wait for the server; null: as many as want to.</param>
-    public RemoteFrames(PinnedImage pinned, ImageFile image, SourcePlaces? places)
+    public RemoteFrames(PinnedImage pinned, ImageFile image, RequestPlaces? places)
     {
         _pinned = pinned;
         _image = image;

@@ -5,15 +5,15 @@ using Antares.Interop.Fuse3;
 namespace Antares.Aot.Base;
 
 /// <summary>
-/// How many requests may ask one source at a time, and those that wait for their turn without a thread: a source that stands still takes
-/// no more threads than it has places, however many requests need it, so that everything else goes on.
+/// How many requests may wait for one thing at a time (a source, or room in the upper), and those that wait for their turn without a thread: a
+/// source that stands still takes no more threads than it has places, however many requests need it, so that everything else goes on.
 /// </summary>
 /// <remarks>
-/// What waits for room in the upper takes places too (RoomRelief), with what it has yet to do. Otherwise a request takes its place when it first asks the source (<see cref="RequestWait.Enter"/>) and keeps it to its end. One that finds none is
-/// put aside as it was read, before it changed anything; whoever gives a place back serves the next of them with it. The lock is held for
-/// a few instructions, once for each request that asks the source.
+/// A request takes its place when it first asks the source (<see cref="RequestWait.Enter"/>) and keeps it to its end. One that finds none is
+/// put aside as it was read, before it changed anything; whoever gives a place back serves the next of them with it. A write that found no
+/// room (RoomRelief) is put aside with what it has yet to do. The lock is held for a few instructions, once for each request that asks.
 /// </remarks>
-public sealed unsafe class SourcePlaces
+public sealed unsafe class RequestPlaces
 {
     /// <summary>Places of a folder: more threads do not make a disk faster.</summary>
     public const int OfFolder = 24;
@@ -24,7 +24,7 @@ public sealed unsafe class SourcePlaces
     private const long MostBytesAside = 64 << 20;
 
     // A process serves one mount, of which these are the sources, and its upper.
-    private static readonly List<WeakReference<SourcePlaces>> s_all = [];
+    private static readonly List<WeakReference<RequestPlaces>> s_all = [];
 
     private readonly Lock _lock = new();
     private readonly int _limit;
@@ -35,18 +35,18 @@ public sealed unsafe class SourcePlaces
     private int _waiting;
 
     /// <param name="limit">Places, at least 1.</param>
-    public SourcePlaces(int limit)
+    public RequestPlaces(int limit)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         _limit = limit;
         lock (s_all)
         {
-            s_all.Add(new WeakReference<SourcePlaces>(this));
+            s_all.Add(new WeakReference<RequestPlaces>(this));
         }
     }
 
     // With the mount gone there is nobody to answer.
-    ~SourcePlaces()
+    ~RequestPlaces()
     {
         while (_first != null)
         {
@@ -209,14 +209,14 @@ public sealed unsafe class SourcePlaces
         return true;
     }
 
-    private static void Each(Action<SourcePlaces> action)
+    private static void Each(Action<RequestPlaces> action)
     {
         lock (s_all)
         {
             _ = s_all.RemoveAll(entry => !entry.TryGetTarget(out _)); // of mounts that are gone
-            foreach (WeakReference<SourcePlaces> entry in s_all)
+            foreach (WeakReference<RequestPlaces> entry in s_all)
             {
-                if (entry.TryGetTarget(out SourcePlaces? places))
+                if (entry.TryGetTarget(out RequestPlaces? places))
                 {
                     action(places);
                 }

@@ -6,7 +6,7 @@ using Antares.Interop.Fuse3;
 namespace Antares.Aot.Tests.Unit;
 
 /// <summary>Places at a source, and the requests that wait for one.</summary>
-public sealed unsafe class BaseSourcePlacesTests
+public sealed unsafe class BaseRequestPlacesTests
 {
     private const int Capacity = 64 << 10;
 
@@ -16,14 +16,14 @@ public sealed unsafe class BaseSourcePlacesTests
     [Theory]
     [InlineData(0)]
     [InlineData(-1)]
-    public void NoPlaceAtAllIsRefused(int limit) => Assert.Throws<ArgumentOutOfRangeException>(() => new SourcePlaces(limit));
+    public void NoPlaceAtAllIsRefused(int limit) => Assert.Throws<ArgumentOutOfRangeException>(() => new RequestPlaces(limit));
 
     [Theory]
     [InlineData(1)]
     [InlineData(3)]
     public void SoManyArePlacesAndNoMore(int limit)
     {
-        var places = new SourcePlaces(limit);
+        var places = new RequestPlaces(limit);
         for (int i = 0; i < limit; i++)
             Assert.True(places.TryTake());
         Assert.False(places.TryTake());
@@ -35,11 +35,11 @@ public sealed unsafe class BaseSourcePlacesTests
     [Fact]
     public void WhoWaitsGetsThePlacesInTurnAndItsRequestAsItWas()
     {
-        SourcePlaces places = Full();
+        RequestPlaces places = Full();
         byte[][] requests = [.. Enumerable.Range(0, 5).Select(i => Request(Next(), bodyBytes: i * 1000))];
         for (int i = 0; i < requests.Length; i++)
         {
-            Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, requests[i]));
+            Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, requests[i]));
             Assert.Equal(i + 1, places.Waiting);
         }
 
@@ -57,26 +57,26 @@ public sealed unsafe class BaseSourcePlacesTests
     [Fact]
     public void APlaceThatCameFreeMeanwhileIsSaid()
     {
-        SourcePlaces places = Full();
+        RequestPlaces places = Full();
         Assert.Null(GiveBack(places));
-        Assert.Equal(SourcePlaces.Putting.Free, PutAside(places, Request(Next())));
+        Assert.Equal(RequestPlaces.Putting.Free, PutAside(places, Request(Next())));
         Assert.Equal(0, places.Waiting);
     }
 
     [Fact]
     public void WhatWaitsIsBoundedAndWhatWentMakesRoom()
     {
-        SourcePlaces places = Full();
+        RequestPlaces places = Full();
         const int Large = 16 << 20, MostLarge = 4;
         byte[] request = new byte[Large];
         for (int i = 0; i < MostLarge; i++)
-            Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, request));
-        Assert.Equal(SourcePlaces.Putting.Full, PutAside(places, Request(Next())));
+            Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, request));
+        Assert.Equal(RequestPlaces.Putting.Full, PutAside(places, Request(Next())));
         Assert.Equal(MostLarge, places.Waiting);
         Assert.Equal(Large, GiveBack(places, Large)!.Length);
-        Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, Request(Next())));
+        Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, Request(Next())));
         places.DropAll();
-        Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, request)); // what was dropped takes no room
+        Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, request)); // what was dropped takes no room
         places.DropAll();
     }
 
@@ -84,13 +84,13 @@ public sealed unsafe class BaseSourcePlacesTests
     public void TheTimeOfWhoWaitedBeginsWithItsTurnUnlessItRunsOn()
     {
         long began = Stopwatch.GetTimestamp() - Stopwatch.Frequency;
-        Assert.True(Started(new SourcePlaces(1)) > began + (Stopwatch.Frequency / 2), "the time it waited was counted");
-        Assert.Equal(began, Started(new SourcePlaces(1) { TimeRunsOn = true }));
+        Assert.True(Started(new RequestPlaces(1)) > began + (Stopwatch.Frequency / 2), "the time it waited was counted");
+        Assert.Equal(began, Started(new RequestPlaces(1) { TimeRunsOn = true }));
 
-        long Started(SourcePlaces places)
+        long Started(RequestPlaces places)
         {
             Assert.True(places.TryTake());
-            Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, Request(Next()), began));
+            Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, Request(Next()), began));
             byte[] room = new byte[Capacity];
             fixed (byte* buffer = room)
             {
@@ -107,24 +107,24 @@ public sealed unsafe class BaseSourcePlacesTests
     [InlineData(2)]
     public void OneThatWasKilledIsFoundAndTakenOut(int which)
     {
-        SourcePlaces places = Full();
-        SourcePlaces other = Full();
+        RequestPlaces places = Full();
+        RequestPlaces other = Full();
         ulong[] uniques = [Next(), Next(), Next()];
         foreach (ulong unique in uniques)
-            Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, Request(unique, pid: (uint)unique & 0xFFFF)));
-        Assert.Equal(SourcePlaces.Putting.Aside, PutAside(other, Request(Next(), pid: 1)));
+            Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, Request(unique, pid: (uint)unique & 0xFFFF)));
+        Assert.Equal(RequestPlaces.Putting.Aside, PutAside(other, Request(Next(), pid: 1)));
 
-        Assert.True(SourcePlaces.TryFind(uniques[which], out uint thread));
+        Assert.True(RequestPlaces.TryFind(uniques[which], out uint thread));
         Assert.Equal((uint)uniques[which] & 0xFFFF, thread);
         Assert.Equal(3, places.Waiting);
-        Assert.True(SourcePlaces.TryTakeOut(uniques[which]));
-        Assert.False(SourcePlaces.TryTakeOut(uniques[which]));
-        Assert.False(SourcePlaces.TryFind(uniques[which], out _));
+        Assert.True(RequestPlaces.TryTakeOut(uniques[which]));
+        Assert.False(RequestPlaces.TryTakeOut(uniques[which]));
+        Assert.False(RequestPlaces.TryFind(uniques[which], out _));
         Assert.Equal((2, 1), (places.Waiting, other.Waiting));
 
         // At the end of the line there is still room for more.
         ulong late = Next();
-        Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, Request(late)));
+        Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, Request(late)));
         ulong[] left = [.. uniques.Where((_, i) => i != which), late];
         Assert.Equal(left, left.Select(_ => UniqueOf(GiveBack(places)!)));
         Assert.Null(GiveBack(places));
@@ -134,13 +134,13 @@ public sealed unsafe class BaseSourcePlacesTests
     [Fact]
     public void TheEndOfAMountDropsWhatWaitsAndKeepsThePlaces()
     {
-        SourcePlaces places = Full();
+        RequestPlaces places = Full();
         ulong unique = Next();
-        Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, Request(unique)));
-        Assert.Equal(SourcePlaces.Putting.Aside, PutAside(places, Request(Next())));
+        Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, Request(unique)));
+        Assert.Equal(RequestPlaces.Putting.Aside, PutAside(places, Request(Next())));
         places.DropAll();
         Assert.Equal(0, places.Waiting);
-        Assert.False(SourcePlaces.TryFind(unique, out _));
+        Assert.False(RequestPlaces.TryFind(unique, out _));
         Assert.False(places.TryTake());
         Assert.Null(GiveBack(places));
         Assert.True(places.TryTake());
@@ -152,7 +152,7 @@ public sealed unsafe class BaseSourcePlacesTests
     {
         const int Limit = 3, Threads = 8, Each = 500;
         const ulong First = 0x5EED_F000_0000;
-        var places = new SourcePlaces(Limit);
+        var places = new RequestPlaces(Limit);
         int inside = 0, most = 0;
         int[] served = new int[Threads * Each];
         Thread[] threads = [.. Enumerable.Range(0, Threads).Select(thread => new Thread(() =>
@@ -176,7 +176,7 @@ public sealed unsafe class BaseSourcePlacesTests
         {
             while (!places.TryTake())
             {
-                if (PutAside(places, request!) == SourcePlaces.Putting.Aside)
+                if (PutAside(places, request!) == RequestPlaces.Putting.Aside)
                     return;
             }
 
@@ -196,9 +196,9 @@ public sealed unsafe class BaseSourcePlacesTests
 
     private static ulong Next() => (ulong)Interlocked.Increment(ref s_unique);
 
-    private static SourcePlaces Full()
+    private static RequestPlaces Full()
     {
-        var places = new SourcePlaces(1);
+        var places = new RequestPlaces(1);
         Assert.True(places.TryTake());
         return places;
     }
@@ -212,14 +212,14 @@ public sealed unsafe class BaseSourcePlacesTests
 
     private static ulong UniqueOf(byte[] request) => MemoryMarshal.Read<fuse_in_header>(request).unique;
 
-    private static SourcePlaces.Putting PutAside(SourcePlaces places, byte[] request, long started = 0)
+    private static RequestPlaces.Putting PutAside(RequestPlaces places, byte[] request, long started = 0)
     {
         fixed (byte* bytes = request)
             return places.PutAside(bytes, (nuint)request.Length, started);
     }
 
     /// <summary>The request that has the place now; null: it is free.</summary>
-    private static byte[]? GiveBack(SourcePlaces places, int capacity = Capacity)
+    private static byte[]? GiveBack(RequestPlaces places, int capacity = Capacity)
     {
         byte[] room = new byte[capacity];
         fixed (byte* buffer = room)
