@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Antares.Aot.Tests.Support;
 
@@ -16,6 +17,39 @@ public sealed class DurabilityMountTests
             data.Add(kind, "ext4");
         }
         return data;
+    }
+
+    /// <summary>A disk that takes long to sync keeps only who asked for it: the first time until that is seen, then nobody else.</summary>
+    [MountTheory, InlineData(""), InlineData("--writeback")]
+    public void ASlowSyncKeepsNobodyElse(string option)
+    {
+        const int SyncMs = 1500, SeenMs = 700;
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder, option.Length > 0 ? [option] : []);
+        for (int i = 0; i < 3; i++)
+        {
+            File.WriteAllText(Path.Join(mount.Lower, $"lower{i}"), "a");
+        }
+
+        mount.Mount();
+        using Process tracer = Shell.Start("strace", ["-f", "-p", $"{mount.ServerPid()}", "-o", scratch.Join("trace"), "-e", "trace=fsync,fdatasync", "-e", $"inject=fsync,fdatasync:delay_exit={SyncMs}000"]);
+        Assert.Contains("attached", tracer.StandardError.ReadLine());
+        for (int round = 0; round < 3; round++)
+        {
+            string path = Path.Join(mount.Root, $"lower{round}");
+            var slow = new Thread(() => File.AppendAllText(path, "b")); // its copy is synced
+            var all = Stopwatch.StartNew();
+            slow.Start();
+            Thread.Sleep(100);
+            var other = Stopwatch.StartNew();
+            File.WriteAllText(Path.Join(mount.Root, $"other{round}"), "c");
+            Assert.True(other.ElapsedMilliseconds < SeenMs, $"round {round}: {other.ElapsedMilliseconds} ms");
+            slow.Join();
+            Assert.True(all.ElapsedMilliseconds >= SyncMs, $"round {round}: nothing was synced in {all.ElapsedMilliseconds} ms");
+            Assert.Equal("ab", File.ReadAllText(path));
+        }
+
+        tracer.Kill();
     }
 
     /// <summary>The same answers as kernel overlayfs, but that opening never fails: the write that follows does.</summary>

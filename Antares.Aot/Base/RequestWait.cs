@@ -25,6 +25,9 @@ public static unsafe class RequestWait
     private static Action? t_waiting;
 
     [ThreadStatic]
+    private static Func<bool>? t_isAnotherThere;
+
+    [ThreadStatic]
     private static RequestPlaces?[]? t_places;
 
     [ThreadStatic]
@@ -34,9 +37,12 @@ public static unsafe class RequestWait
     private static RequestPlaces? t_full;
 
     /// <summary>The calling thread serves requests; <paramref name="waiting"/> hears when it is about to wait. Null: it no longer does.</summary>
-    public static void Attach(Action? waiting)
+    /// <param name="waiting">What <see cref="Announce"/> does.</param>
+    /// <param name="isAnotherThere">What <see cref="IsAnotherThere"/> asks; null: nobody knows.</param>
+    public static void Attach(Action? waiting, Func<bool>? isAnotherThere = null)
     {
         t_waiting = waiting;
+        t_isAnotherThere = isAnotherThere;
         t_places = waiting == null ? null : new RequestPlaces?[MostPlaces];
     }
 
@@ -50,6 +56,9 @@ public static unsafe class RequestWait
 
     /// <summary>To be called before a wait for a server, for a thread that may wait for one, for a disk, or for another request: another thread takes over the device.</summary>
     public static void Announce() => t_waiting?.Invoke();
+
+    /// <summary>True when a further request is at the device now, and no thread to take it. A system call.</summary>
+    public static bool IsAnotherThere => t_isAnotherThere?.Invoke() ?? false;
 
     /// <summary>
     /// To be called before a source is asked, or somebody is waited for who may be asking it, and before any lock is taken for that.

@@ -41,6 +41,7 @@ internal sealed unsafe class DeviceLoop
     private readonly Log _log;
     private readonly WakeUps? _wakeUps;
     private readonly Action _onWaiting;
+    private readonly Func<bool> _isRequestLeft;
     private readonly Lock _lock = new();
     private readonly byte* _contexts;
     private readonly bool[] _used;
@@ -79,6 +80,7 @@ internal sealed unsafe class DeviceLoop
         _log = log;
         _wakeUps = quickWakeUps == false ? null : new WakeUps(() => Served, asked: quickWakeUps == true, log);
         _onWaiting = ReplaceMe;
+        _isRequestLeft = IsRequestLeft;
         _used = new bool[_most];
         nuint size = (nuint)(_most * ContextStride);
         _contexts = (byte*)NativeMemory.AlignedAlloc(size, ContextStride);
@@ -190,7 +192,7 @@ internal sealed unsafe class DeviceLoop
         context->ReplyCapacity = LoopBuffer.ReplyCapacity;
         RequestContext.Current = context;
         LibfuseMessages.Route(_log);
-        RequestWait.Attach(_onWaiting);
+        RequestWait.Attach(_onWaiting, _isRequestLeft);
 
         // Memory that this thread asks for must not wait until dirty pages are written, which may be those of this very mount. Without
         // CAP_SYS_RESOURCE (EPERM), or before Linux 5.6 (EINVAL), it goes without.
@@ -332,6 +334,17 @@ internal sealed unsafe class DeviceLoop
         {
             Fetch(1);
         }
+    }
+
+    private bool IsRequestLeft()
+    {
+        if (Volatile.Read(ref _readers) > 0)
+        {
+            return false;
+        }
+
+        var device = new pollfd { fd = _device, events = Signals.POLLIN };
+        return Signals.Poll(&device, 1, 0, out int ready) == Errno.None && ready > 0;
     }
 
     private void Fetch(int count)

@@ -37,6 +37,9 @@ public sealed unsafe class UpperWriter : IDisposable
 
     public UpperOptions Options { get; }
 
+    /// <summary>Of the upper's disk.</summary>
+    public SyncWait SyncWait { get; } = new();
+
     /// <summary>Objects without a name that are still in use.</summary>
     public Orphans Orphans => _orphans;
 

@@ -45,7 +45,7 @@ internal static unsafe class FileStage
         if (error == Errno.None && fd >= 0)
         {
             ulong size = Math.Min(limit, (ulong)attributes->st_size);
-            if (size > LongCopyBytes || !writer.Options.Volatile)
+            if (size > LongCopyBytes)
             {
                 RequestWait.Announce();
             }
@@ -68,7 +68,9 @@ internal static unsafe class FileStage
 
         if (error == Errno.None && fd >= 0 && !writer.Options.Volatile)
         {
+            long began = writer.SyncWait.Begin();
             error = Failure.Note("work", "fsync (copy-up)", FileIo.Fsync(fd));
+            writer.SyncWait.End(began);
         }
 
         if (error != Errno.None)

@@ -148,8 +148,10 @@ public sealed unsafe partial class DataOps
             return error;
         }
 
-        RequestWait.Announce();
+        SyncWait wait = _tree.Upper.Writer.SyncWait;
+        long began = wait.Begin();
         error = dataOnly ? FileIo.Fdatasync(lease.Fd) : FileIo.Fsync(lease.Fd);
+        wait.End(began);
         _tree.Upper.Access.Cache.Release(lease);
         return Failure.Note("upper", "fsync", error);
     }

@@ -100,8 +100,10 @@ public sealed unsafe class DirectoryOps
             }
         }
 
-        RequestWait.Announce();
+        SyncWait wait = _tree.Upper.Writer.SyncWait;
+        long began = wait.Begin();
         Errno synced = dataOnly ? FileIo.Fdatasync(lease.Fd) : FileIo.Fsync(lease.Fd);
+        wait.End(began);
         _tree.Upper.Access.Cache.Release(lease);
 
         // A directory that may be searched but not read has only an O_PATH descriptor: sync the file system instead.
