@@ -19,6 +19,43 @@ public sealed class BaseSyncWaitTests
         Assert.True(wait.IsLong);
         wait.Note(Ms(0.2));
         Assert.True(wait.IsLong);
+        for (int i = 0; i < 4; i++)
+        {
+            wait.Note(Ms(0.2));
+        }
+
+        Assert.False(wait.IsLong);
+    }
+
+    [Fact]
+    public void OneVeryLongWaitIsForgottenAsSoonAndNoWaitTellsNothing()
+    {
+        var wait = new SyncWait();
+        wait.Note(Ms(30_000));
+        for (int i = 0; i < 100; i++)
+        {
+            wait.Note(Ms(0.01));
+        }
+
+        Assert.True(wait.IsLong);
+        for (int i = 0; i < 4; i++)
+        {
+            wait.Note(Ms(0.2));
+        }
+
+        Assert.False(wait.IsLong);
+    }
+
+    [Fact]
+    public void OneThatIsUnderWayTellsToo()
+    {
+        var wait = new SyncWait();
+        long first = wait.Begin();
+        long second = wait.Begin();
+        Assert.True(SpinWait.SpinUntil(() => wait.IsLong, 10_000));
+        wait.End(second);
+        Assert.True(wait.IsLong);
+        wait.End(first);
         for (int i = 0; i < 5; i++)
         {
             wait.Note(Ms(0.2));

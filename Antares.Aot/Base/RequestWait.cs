@@ -54,10 +54,13 @@ public static unsafe class RequestWait
         t_full = null;
     }
 
-    /// <summary>To be called before a wait for a server, for a thread that may wait for one, for a disk, or for another request: another thread takes over the device.</summary>
+    /// <summary>
+    /// To be called before a wait for a server, for a thread that may wait for one, for a disk (see <see cref="SyncWait"/>), or for another request: another
+    /// thread takes over the device.
+    /// </summary>
     public static void Announce() => t_waiting?.Invoke();
 
-    /// <summary>True when a further request is at the device now, and no thread to take it. A system call.</summary>
+    /// <summary>True when a further request is at the device now, and no thread waits for it. A system call.</summary>
     public static bool IsAnotherThere => t_isAnotherThere?.Invoke() ?? false;
 
     /// <summary>

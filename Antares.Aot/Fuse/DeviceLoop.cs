@@ -56,6 +56,7 @@ internal sealed unsafe class DeviceLoop
     private int _retiring;
     private int _watching;
     private bool _watcherStarted;
+    private volatile bool _lacksWatcher;
     private bool _lacksThreads;
     private volatile bool _ending;
 
@@ -338,6 +339,12 @@ internal sealed unsafe class DeviceLoop
 
     private bool IsRequestLeft()
     {
+        if (_lacksWatcher)
+        {
+            // Nobody would see that the wait is long.
+            return true;
+        }
+
         if (Volatile.Read(ref _readers) > 0)
         {
             return false;
@@ -449,6 +456,7 @@ internal sealed unsafe class DeviceLoop
             catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
             {
                 // Left as if it watched, so that nobody tries again: the mount goes on with the threads it has.
+                _lacksWatcher = true;
                 _log.Warn($"no thread to watch over requests: {exception.Message}");
             }
         }

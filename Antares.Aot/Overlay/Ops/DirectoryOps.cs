@@ -103,11 +103,16 @@ public sealed unsafe class DirectoryOps
         SyncWait wait = _tree.Upper.Writer.SyncWait;
         long began = wait.Begin();
         Errno synced = dataOnly ? FileIo.Fdatasync(lease.Fd) : FileIo.Fsync(lease.Fd);
+        if (synced == Errno.EBADF)
+        {
+            // A directory that may be searched but not read has only an O_PATH descriptor: sync the file system instead, which is always long.
+            RequestWait.Announce();
+            synced = FileIo.Syncfs(_tree.Upper.Access.RootFd);
+        }
+
         wait.End(began);
         _tree.Upper.Access.Cache.Release(lease);
-
-        // A directory that may be searched but not read has only an O_PATH descriptor: sync the file system instead.
-        return Failure.Note("upper", "fsync (directory)", synced == Errno.EBADF ? FileIo.Syncfs(_tree.Upper.Access.RootFd) : synced);
+        return Failure.Note("upper", "fsync (directory)", synced);
     }
 
     // Nothing was left to give: with each answer there is room for one entry at least.
