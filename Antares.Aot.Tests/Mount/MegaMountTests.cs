@@ -203,6 +203,14 @@ public sealed class MegaMountTests : IDisposable
     }
 
     [MountFact]
+    public void AnAddressThatIsTakenIsAnExitCodeOfItsOwn()
+    {
+        using var origin = new OriginProcess(_scratch, _repository.Path);
+        ShellResult second = Try("origin", "--git", _repository.Path, "--listen", origin.Url["http://".Length..]);
+        Assert.True(second.ExitCode == 4 && second.Error.Contains("another program listens there", StringComparison.Ordinal), second.ToString());
+    }
+
+    [MountFact]
     public void ManyReadersOfOneColdFileAreOneRequest()
     {
         string id = _repository.Git("rev-parse HEAD:src/deep/big");

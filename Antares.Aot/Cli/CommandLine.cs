@@ -60,7 +60,12 @@ public static class CommandLine
         catch (MountProblem problem)
         {
             context.Error.WriteLine($"{ProgramName}: {problem.Message}");
-            return form.ExitCode(problem.Kind == ProblemKind.Usage ? ExitCode.Usage : ExitCode.Mount);
+            return form.ExitCode(problem.Kind switch
+            {
+                ProblemKind.Usage => ExitCode.Usage,
+                ProblemKind.Listen => ExitCode.Listen,
+                _ => ExitCode.Mount,
+            });
         }
     }
 

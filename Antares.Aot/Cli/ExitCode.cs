@@ -17,6 +17,9 @@ public static class ExitCode
     /// <summary>The host did not let it happen: mounting, unmounting, reaching a mount.</summary>
     public const int Mount = 3;
 
-    /// <summary><c>verify</c> and <c>store verify</c> found damage, <c>diff</c> found differences. 4 is kept for an address that cannot be listened on.</summary>
+    /// <summary>An address cannot be listened on.</summary>
+    public const int Listen = 4;
+
+    /// <summary><c>verify</c> and <c>store verify</c> found damage, <c>diff</c> found differences.</summary>
     public const int Found = 5;
 }

@@ -84,7 +84,14 @@ internal static class OriginVerb
         }
         catch (SocketException refused)
         {
-            throw MountProblem.Host($"cannot listen on {listen}: {refused.SocketErrorCode}; choose another address with --listen");
+            var why = refused.SocketErrorCode switch
+            {
+                SocketError.AddressAlreadyInUse => "another program listens there",
+                SocketError.AddressNotAvailable => "no interface of this machine has that address",
+                SocketError.AccessDenied => "ports below 1024 are for root",
+                var other => other.ToString(),
+            };
+            throw new MountProblem(ProblemKind.Listen, $"cannot listen on {listen}: {why}; choose another address with --listen");
         }
 
         using (server)

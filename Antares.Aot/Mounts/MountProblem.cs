@@ -11,6 +11,9 @@ public enum ProblemKind
     /// <summary>The host does not let it happen: exit code 3.</summary>
     Mount,
 
+    /// <summary>An address cannot be listened on: exit code 4.</summary>
+    Listen,
+
     /// <summary>Nobody: whoever read standard output has gone. Nothing is said; exit code 141.</summary>
     ClosedPipe,
 }

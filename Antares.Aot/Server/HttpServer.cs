@@ -36,7 +36,7 @@ public sealed class HttpServer : IDisposable
         _listener = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            _listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+            // Not ReuseAddress, which .NET takes for SO_REUSEPORT too: two servers would share the address. What it sets by itself gets over TIME_WAIT.
             _listener.Bind(address);
             _listener.Listen(MostConnections);
         }
