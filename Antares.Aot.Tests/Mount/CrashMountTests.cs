@@ -145,6 +145,47 @@ public sealed class CrashMountTests
         mount.Unmount();
     }
 
+    /// <summary>Whoever mounts again after a crash has not asked for the end of what was written: it stays until umount --stale, and both say so.</summary>
+    [MountTheory, InlineData("fuse"), InlineData("kernel")]
+    public void WhatWasWrittenIsNotThrownAwayByTheNextMount(string engine)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        string spaces = scratch.Make("spaces");
+        string[] arguments = ["mount", mount.Lower, mount.Root, "--engine", engine, "--workspace-root", spaces];
+        _ = mount.Try(arguments).Must();
+        _ = Probe.Check(mount.Root, "put new precious => ok\n");
+        Kill();
+        ShellResult again = mount.Try(arguments);
+        Assert.True(again.ExitCode == 0, again.ToString());
+        string[] left = Directory.GetFiles(spaces, "new", SearchOption.AllDirectories).Where(path => path.Contains("/upper/", StringComparison.Ordinal)).ToArray();
+        Assert.Equal("precious", File.ReadAllText(Assert.Single(left)));
+        Assert.Contains($"what was written there is in {Path.GetDirectoryName(left[0])} until antares-aot umount --stale", again.Error);
+        _ = Probe.Check(mount.Root, "cat f => 'x'\ncat new => ENOENT\n");
+        Assert.Equal(1, mount.Try("list").Must().Split('\n').Count(line => line.Contains(" stale ", StringComparison.Ordinal)));
+
+        // Of the two the path means the mount that lives. What nobody wrote in is no reason to stay.
+        _ = mount.Try("stats", mount.Root).Must();
+        Kill();
+        again = mount.Try(arguments);
+        Assert.True(again.ExitCode == 0 && !again.Error.Contains("what was written", StringComparison.Ordinal), again.ToString());
+        _ = mount.Try("umount", mount.Root).Must();
+        Assert.True(File.Exists(left[0]), "an unmount of another mount took it away");
+        ShellResult cleaned = mount.Try("umount", "--stale");
+        Assert.True(cleaned.ExitCode == 0 && cleaned.Error.Contains("with what was written in it", StringComparison.Ordinal), cleaned.ToString());
+        Assert.Empty(Directory.GetFileSystemEntries(spaces));
+        Assert.Empty(MountTable.Below(scratch.Path));
+        Assert.Equal("[]", mount.Try("list", "--json").Must().Trim());
+
+        void Kill()
+        {
+            mount.KillServer();
+            for (int i = 0; i < 100 && !mount.Records().Exists(record => record.GetProperty("mount_point").GetString() == mount.Root && record.GetProperty("state").GetString() == "stale"); i++)
+                Thread.Sleep(20);
+        }
+    }
+
     /// <summary>A server killed while it starts, at whatever step, leaves what list shows and umount --stale removes.</summary>
     /// <param name="step">The system call before which it dies; the first mkdirat is for the state's folder.</param>
     [MountTheory]

@@ -12,7 +12,7 @@ internal static class UmountVerb
     {
         var targets = new Argument<string[]>("TARGET")
         {
-            Description = "A mount point, a job or a workspace",
+            Description = "A mount point, a workspace, or a job with all its mounts",
             Arity = ArgumentArity.ZeroOrMore,
         };
         var all = new Option<bool>("--all") { Description = "All mounts of this state folder" };
@@ -93,8 +93,14 @@ internal static class UmountVerb
         {
             try
             {
+                var thrownAway = mount.IsStale ? Workspace.ThrownAwayWrites(mount.Record) : null;
                 var outcome = Unmounter.Unmount(mounts, mount, lazy, text => context.Error.WriteLine($"{CommandLine.ProgramName}: {text}"));
                 done.Add(new UnmountResult(mount.Record, Word(outcome)));
+                if (!json && thrownAway is not null)
+                {
+                    context.Error.WriteLine($"{CommandLine.ProgramName}: {mount.Record.MountPoint} had lost its process; removed {mount.Record.Workspace} with what was written in it");
+                }
+
                 if (!json && RunVerb.KeptText(mount.Record) is { } kept)
                 {
                     context.Error.WriteLine($"{CommandLine.ProgramName}: {kept}");

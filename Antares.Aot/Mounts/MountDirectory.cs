@@ -53,22 +53,14 @@ public sealed class MountDirectory(StateFile state)
     /// <returns>Null, or what could not be removed and why.</returns>
     public string? Clean(MountRecord record, bool lazy = false)
     {
-        if (CutOffSilent(record) is { } problem)
+        if (TakeDead(record, lazy) is { } problem)
         {
             return problem;
         }
 
-        if (LeftItsMount(record) && Unmounter.TakeLeft(record.MountPoint, lazy) is var error and not Errno.None)
-        {
-            return error == Errno.EBUSY
-                ? $"the mount at {record.MountPoint} goes on without its process, and is {BusyProcesses.Describe(record.MountPoint, record.Device)}; "
-                    + $"end or unmount them, or take it out of sight: antares-aot umount --lazy {record.MountPoint}"
-                : $"cannot unmount the dead mount at {record.MountPoint}: {ErrnoText.Of(error)}";
-        }
-
         if (record is { Workspace: { } workspace, Keep: false })
         {
-            error = Workspace.Remove(workspace);
+            var error = Workspace.Remove(workspace);
             if (error != Errno.None)
             {
                 return $"cannot remove the workspace {workspace}: {ErrnoText.Of(error)}";
@@ -122,7 +114,7 @@ public sealed class MountDirectory(StateFile state)
 
     /// <summary>Frees a mount point that a dead mount of ours still covers, so that the next mount can have it.</summary>
     /// <exception cref="MountProblem">Host: the dead mount is not ours, or cannot be removed, or does not answer.</exception>
-    public void FreeMountPoint(string mountPoint)
+    public void FreeMountPoint(string mountPoint, Action<string> tell)
     {
         if (!MountTable.IsMountPoint(mountPoint))
         {
@@ -133,7 +125,7 @@ public sealed class MountDirectory(StateFile state)
         var entry = MountTable.Find(real);
         if (entry is { IsKernelEngine: true })
         {
-            FreeOfKernelOverlay(entry);
+            FreeOfKernelOverlay(entry, tell);
             return;
         }
 
@@ -161,10 +153,7 @@ public sealed class MountDirectory(StateFile state)
 
         foreach (var mount in all.Where(mount => mount.IsStale && mount.Record.MountPoint == real))
         {
-            if (Clean(mount.Record) is { } problem)
-            {
-                throw MountProblem.Host(problem);
-            }
+            MakeWay(mount.Record, tell);
         }
 
         if (!MountTable.IsMountPoint(mountPoint))
@@ -235,13 +224,53 @@ public sealed class MountDirectory(StateFile state)
                 + $" as root, write 1 to /sys/fs/fuse/connections/{entry.Device.Minor}/abort, then try again";
     }
 
-    /// <summary>The kernel's overlay goes on without the process that made it; only its record tells that this is gone.</summary>
-    /// <exception cref="MountProblem">Host: it cannot be cleaned up.</exception>
-    private void FreeOfKernelOverlay(MountEntry entry)
+    /// <summary>Unmounts what a process that is gone has left.</summary>
+    /// <returns>Null, or why it could not be.</returns>
+    private string? TakeDead(MountRecord record, bool lazy)
     {
-        if (All().Find(mount => mount.IsStale && entry.IsOf(mount.Record.Id)) is { } stale && Clean(stale.Record) is { } problem)
+        if (CutOffSilent(record) is { } problem)
+        {
+            return problem;
+        }
+
+        if (LeftItsMount(record) && Unmounter.TakeLeft(record.MountPoint, lazy) is var error and not Errno.None)
+        {
+            return error == Errno.EBUSY
+                ? $"the mount at {record.MountPoint} goes on without its process, and is {BusyProcesses.Describe(record.MountPoint, record.Device)}; "
+                    + $"end or unmount them, or take it out of sight: antares-aot umount --lazy {record.MountPoint}"
+                : $"cannot unmount the dead mount at {record.MountPoint}: {ErrnoText.Of(error)}";
+        }
+
+        return null;
+    }
+
+    /// <summary>
+    /// As <see cref="Clean"/>, for a mount that comes to the place. Whoever mounts again after a crash has not asked for the end of what was written: it
+    /// stays, known as a stale mount of its own folder, until <c>umount --stale</c>.
+    /// </summary>
+    /// <exception cref="MountProblem">Host: it cannot be cleaned up.</exception>
+    private void MakeWay(MountRecord record, Action<string> tell)
+    {
+        var keeps = Workspace.ThrownAwayWrites(record) is not null;
+        if ((keeps ? TakeDead(record, lazy: false) : Clean(record)) is { } problem)
         {
             throw MountProblem.Host(problem);
+        }
+
+        if (keeps)
+        {
+            state.Replace(record with { MountPoint = record.Workspace + Workspace.MountPointName, Device = null });
+            tell($"the mount that was at {record.MountPoint} has lost its process; what was written there is in {record.Upper} until antares-aot umount --stale removes it");
+        }
+    }
+
+    /// <summary>The kernel's overlay goes on without the process that made it; only its record tells that this is gone.</summary>
+    /// <exception cref="MountProblem">Host: it cannot be cleaned up.</exception>
+    private void FreeOfKernelOverlay(MountEntry entry, Action<string> tell)
+    {
+        if (All().Find(mount => mount.IsStale && entry.IsOf(mount.Record.Id)) is { } stale)
+        {
+            MakeWay(stale.Record, tell);
         }
     }
 }

@@ -19,6 +19,11 @@ public sealed class Workspace
 {
     public const string NamePrefix = "antares_build_";
 
+    /// <summary>From the folder to the mount point that it has for mounts that were given none.</summary>
+    public const string MountPointName = "/mnt";
+
+    private const string UpperName = "/upper";
+
     private Workspace(string id, string path)
     {
         Id = id;
@@ -34,9 +39,9 @@ public sealed class Workspace
     /// <summary>The folder is ours to remove.</summary>
     public bool IsMade { get; private set; }
 
-    public string MountPoint => FolderPath + "/mnt";
+    public string MountPoint => FolderPath + MountPointName;
 
-    public string Upper => FolderPath + "/upper";
+    public string Upper => FolderPath + UpperName;
 
     public string ChangelistFolder => FolderPath + "/cl";
 
@@ -107,6 +112,28 @@ public sealed class Workspace
     /// <summary>Removes the workspace with all in it.</summary>
     /// <returns>None; EXDEV: something is still mounted in it; another errno: what stopped the removal.</returns>
     public Errno Remove() => IsMade ? Remove(FolderPath) : Errno.None;
+
+    /// <summary>The upper that the end of the mount takes away and in which something was written; null: there is none such.</summary>
+    public static string? ThrownAwayWrites(MountRecord record)
+    {
+        if (record is not { Keep: false, Workspace: { } workspace, Upper: { } upper } || upper != workspace + UpperName)
+        {
+            return null;
+        }
+
+        try
+        {
+            return Directory.EnumerateFileSystemEntries(upper).Any() ? upper : null;
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return upper; // not to be seen: then nobody can say that it is empty
+        }
+    }
 
     /// <summary>Removes a workspace of a mount whose process is gone.</summary>
     public static Errno Remove(string path) => TreeRemover.Remove(path);
