@@ -8,6 +8,7 @@
 #   antares-dir             our FUSE engine over a Dicfuse tree (dir:)
 #   antares-kernel          our kernel engine over a Dicfuse tree
 #   antares-kernel-folder   our kernel engine over the folder as it lies
+#   antares-image           our FUSE engine over an image of the folder, packed before; only where --places names it
 # Each keeps what it promises by default; with volatile=1 those that can be asked to promise no syncs.
 
 all_targets=(native overlayfs fuse-overlayfs unionfs-fuse antares-fuse antares-writeback antares-dir antares-kernel antares-kernel-folder)
@@ -27,7 +28,8 @@ command_of() {
         antares-dir) command=("$antares" mount "dir:$lower" "$mnt" --engine fuse "${flags[@]}") ;;
         antares-kernel) command=("$antares" mount "dir:$lower" "$mnt" --engine kernel "${flags[@]}") ;;
         antares-kernel-folder) command=("$antares" mount "$lower" "$mnt" --engine kernel "${flags[@]}") ;;
-        *) echo "bench: no place named $1; there are: ${all_targets[*]}" >&2; exit 2 ;;
+        antares-image) command=("$antares" mount "$scratch/lower.image" "$mnt" --engine fuse "${flags[@]}") ;;
+        *) echo "bench: no place named $1; there are: ${all_targets[*]} antares-image" >&2; exit 2 ;;
     esac
 }
 
@@ -70,6 +72,10 @@ choose() {
     for target in ${1:-${all_targets[*]}}; do
         command_of "$target" "$upper" "$work"
         places_wanted+=("$target") why=''
+        if [ "$target" = antares-image ] && [ ! -e "$scratch/lower.image" ]; then
+            note "packing the lower"
+            "$antares" pack "$lower" -o "$scratch/lower.image" > "$scratch/output" 2>&1 || { cat "$scratch/output" >&2; exit 2; }
+        fi
         if [ "$target" != native ] && ! command -v "${command[0]}" > /dev/null; then why="${command[0]} is not installed"
         elif [ "$target" != native ]; then
             target_group=mount

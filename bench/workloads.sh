@@ -2,7 +2,7 @@
 # Sourced by run.sh: what is timed, in groups that share a mount. $root is the root of the merged tree, $target the place; each figure is one call of
 # `timed NAME COMMAND …`, or of `put NAME VALUE UNIT` for what measures itself. Everything is "less is better".
 
-walk_names=(find-cold find-second find-warm stat-warm grep-cold grep-second grep-warm git-status-cold git-status-second git-status-warm memory-idle memory-after-find bytes-per-node memory-after-read)
+walk_names=(find-cold find-second find-warm stat-cold stat-warm grep-cold grep-second grep-warm git-status-cold git-status-second git-status-warm memory-idle memory-after-find bytes-per-node memory-after-read)
 write_names=(untar remove-untarred create-10000 rename-10000 unlink-10000 append-2000-lower make-j2 npm-install sqlite-wal-20000 remove-lower memory-after-writes)
 large_names=(copy-up-1GiB write-1GiB write-1GiB-fsync read-1GiB-cold read-1GiB-warm mmap-read-1GiB mmap-write-1GiB randread-4k randwrite-4k randwrite-fsync-4k mmap-randread-4k mmap-randwrite-4k)
 client_kinds=(lookup stat read write write-shared)
@@ -62,6 +62,10 @@ walk_group() {
         memory memory-after-find
         after=$(held)
         [ -z "$idle" ] || put bytes-per-node "$(per_name $((after - idle)) "$nodes")" B
+    fi
+    if any stat-cold; then
+        remount_cold
+        timed stat-cold see_attributes
     fi
     if any grep-cold grep-second grep-warm; then
         remount_cold
