@@ -76,6 +76,7 @@ public sealed class EngineDefaultMountTests
         mount.Mount();
         Assert.Contains(" kernel ", mount.Try("list").Must());
         Assert.Equal("kernel", mount.Stats().GetProperty("engine").GetString());
+        Assert.Contains("engine kernel: the host allows it", mount.Try("stats", "job1").Must());
         Assert.Contains("not seen here", mount.Try("errors", "job1").Must());
         using (JsonDocument errors = JsonDocument.Parse(mount.Try("errors", mount.Root, "--json").Must()))
             Assert.Contains("upper", errors.RootElement.GetProperty("not_seen").GetString());
@@ -163,6 +164,7 @@ public sealed class EngineDefaultMountTests
         string[] layer = options.Length > 0 ? [.. options, scratch.Make("layer")] : [];
         _ = mount.Try(["mount", $"mega:{origin.Url}/", mount.Root, "--upper", mount.Upper!, "--work", mount.Work!, "--store", scratch.Join("store"), .. layer]).Must();
         Assert.Equal(engine, mount.Records().Single().GetProperty("engine").GetString());
+        Assert.Contains(engine == "fuse" ? "by FUSE only" : "the host allows it", mount.Stats().GetProperty("engine_reason").GetString());
         mount.Unmount();
     }
 }

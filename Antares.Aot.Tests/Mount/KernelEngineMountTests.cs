@@ -261,6 +261,7 @@ public sealed class KernelEngineMountTests
         _ = Probe.Check(mount.Root, "cat d/f => 'x'\n");
         JsonElement stats = mount.Stats();
         Assert.Equal("kernel", stats.GetProperty("engine").GetString());
+        Assert.Equal("as asked", stats.GetProperty("engine_reason").GetString());
         Assert.True(stats.GetProperty("ops").GetProperty("read").GetProperty("count").GetInt64() > 0, "the reads of the lower are not counted");
         Assert.Contains("not seen here", mount.Try("errors", mount.Root).Must());
         using JsonDocument errors = JsonDocument.Parse(mount.Try("errors", mount.Root, "--json").Must());

@@ -89,7 +89,10 @@ internal sealed class MegaOptionSet
         var given = All.Except(fitting).Where(option => result.GetResult(option) is { Implicit: false }).ToList();
         if (given.Count > 0)
         {
-            var kind = given.Contains(_download) ? "https: images" : "mega: sources";
+            var kind = given.Contains(_download) ? "https: images"
+                : given.TrueForAll(option => option == _store || option == _storeLimit) ? "mega:, git:, tar: and https: sources"
+                : given.TrueForAll(option => OfImages.Contains(option)) ? "mega: and https: sources"
+                : "mega: sources";
             var example = given.Contains(_download) ? "https://HOST/TREE.dic" : "mega:URL/PATH";
             throw MountProblem.Usage($"{string.Join(", ", given.Select(option => option.Name))}: only for {kind}, and there is none here; leave {(given.Count == 1 ? "it" : "them")} out, or give {example}");
         }

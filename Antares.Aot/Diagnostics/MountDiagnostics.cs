@@ -18,6 +18,7 @@ public sealed class MountDiagnostics
     private readonly List<(string Name, Func<long> Read)> _gauges = [];
     private readonly int[] _missing = new int[OpNames.Slots];
     private string _engine = "fuse";
+    private string _reason = "";
     private string? _notSeen;
 
     public MountDiagnostics(Log? log = null) => Log = log ?? Log.Off;
@@ -42,10 +43,12 @@ public sealed class MountDiagnostics
 
     /// <summary>Says whose diagnostics these are. Before anybody asks.</summary>
     /// <param name="engine">As <c>--engine</c> spells it.</param>
+    /// <param name="reason">Why it is this one, as a line for the user.</param>
     /// <param name="notSeen">What they cannot tell, as a line for the user; null: they tell all.</param>
-    public void SetEngine(string engine, string? notSeen)
+    public void SetEngine(string engine, string reason, string? notSeen)
     {
         _engine = engine;
+        _reason = reason;
         _notSeen = notSeen;
     }
 
@@ -60,11 +63,12 @@ public sealed class MountDiagnostics
         }
     }
 
-    /// <summary>Writes <c>{"engine":…,"ops":{…},"gauges":{…}}</c>.</summary>
+    /// <summary>Writes <c>{"engine":…,"engine_reason":…,"ops":{…},"gauges":{…}}</c>.</summary>
     public void WriteStatsJson(Utf8JsonWriter json)
     {
         json.WriteStartObject();
         json.WriteString("engine"u8, _engine);
+        json.WriteString("engine_reason"u8, _reason);
         json.WriteStartObject("ops"u8);
         for (int op = 0; op < OpNames.Slots; op++)
         {
@@ -88,7 +92,7 @@ public sealed class MountDiagnostics
     /// <summary>Writes a table of the operations that occurred, and the gauges.</summary>
     public void WriteStatsText(TextWriter text)
     {
-        text.WriteLine($"engine {_engine}");
+        text.WriteLine(_reason.Length > 0 ? $"engine {_engine}: {_reason}" : $"engine {_engine}");
         text.WriteLine($"{"operation",-20} {"count",12} {"errors",10} {"p50 us",9} {"p99 us",9} {"max us",10}  errno");
         for (int op = 0; op < OpNames.Slots; op++)
         {

@@ -28,7 +28,8 @@ internal static class BusyProcesses
         var found = new List<string>();
         foreach (var pid in Pids())
         {
-            if (Use(pid, mountPoint, device) is { } use)
+            // A shell that has a file open hands it down, to this very process too, which ends by itself.
+            if (pid != Environment.ProcessId && Use(pid, mountPoint, device) is { } use)
             {
                 found.Add($"{pid} ({Name(pid)}: {use})");
             }

@@ -5,6 +5,8 @@ namespace Antares.Aot.Mounts;
 /// <summary>Chooses the engine of a plan and mounts it; goes over to the other one where that is left to us.</summary>
 internal static class MountAssembly
 {
+    private const string AsAsked = "as asked";
+
     /// <summary>Mounts a plan and says, where it was ours to choose, which engine serves and why.</summary>
     /// <param name="plan">Checked folders.</param>
     /// <param name="descriptors">Open files that the process may have.</param>
@@ -21,8 +23,9 @@ internal static class MountAssembly
             try
             {
                 var engine = KernelEngine.Mount(plan, upper, work, layers, diagnostics, clock);
-                diagnostics.SetEngine(engine.Name, KernelEngine.NotSeen);
-                EngineChoice.Say(plan, diagnostics.Log, engine.Name, "the host allows it and nothing asked for needs fuse");
+                var why = plan.Request.Engine == EngineWish.Kernel ? AsAsked : "the host allows it and nothing asked for needs fuse";
+                diagnostics.SetEngine(engine.Name, why, KernelEngine.NotSeen);
+                EngineChoice.Say(plan, diagnostics.Log, engine.Name, why);
                 return engine;
             }
             catch (MountProblem problem) when (plan.Request.Engine == EngineWish.Auto && !problem.IsFinal)
@@ -33,7 +36,8 @@ internal static class MountAssembly
         }
 
         var fuse = FuseEngine.Mount(plan, layers, diagnostics, clock);
-        EngineChoice.Say(plan, diagnostics.Log, fuse.Name, reason ?? "as asked", isRefusal);
+        diagnostics.SetEngine(fuse.Name, reason ?? AsAsked, notSeen: null);
+        EngineChoice.Say(plan, diagnostics.Log, fuse.Name, reason ?? AsAsked, isRefusal);
         return fuse;
     }
 }

@@ -74,7 +74,7 @@ internal static class OverlapRules
         if (first.st_dev != second.st_dev)
         {
             throw MountProblem.Host(
-                $"work {workPath} is not on the file system of upper {upperPath}: files are renamed from one to the other; choose a --work beside the upper");
+                $"work {workPath} is not on the file system of upper {upperPath}: files are renamed from one to the other; give --work a folder there (an upper that is the root of a file system has none beside it: give a folder in it)");
         }
 
         error = HostPath.List(work.Value, s_workNames.Length + 1, out var names);
