@@ -79,7 +79,7 @@ internal sealed unsafe class DeviceLoop
         _dispatcher = dispatcher;
         _ownThreads = ownThreads;
         _log = log;
-        _wakeUps = quickWakeUps == false ? null : new WakeUps(() => Served, asked: quickWakeUps == true, log);
+        _wakeUps = quickWakeUps == false ? null : new WakeUps(Weight, asked: quickWakeUps == true, log);
         _onWaiting = ReplaceMe;
         _isRequestLeft = IsRequestLeft;
         _used = new bool[_most];
@@ -144,6 +144,17 @@ internal sealed unsafe class DeviceLoop
         }
 
         return (served, piped);
+    }
+
+    private long Weight()
+    {
+        long weight = 0;
+        for (int slot = 0; slot < _most; slot++)
+        {
+            weight += Volatile.Read(ref Context(slot)->Weight);
+        }
+
+        return weight;
     }
 
     private RequestContext* Context(int slot) => (RequestContext*)(_contexts + (slot * ContextStride));
@@ -244,7 +255,7 @@ internal sealed unsafe class DeviceLoop
                     End(Errno.ENODEV);
                     return false;
                 case Errno.None:
-                    CountRequest(context);
+                    CountRequest(context, got);
                     _dispatcher.Serve(context, got, arrived);
                     piped.Note(got);
                     // Who was fetched waited for somebody's long request, not for the client.
@@ -286,11 +297,13 @@ internal sealed unsafe class DeviceLoop
         }
     }
 
-    private void CountRequest(RequestContext* context)
+    private void CountRequest(RequestContext* context, nuint got)
     {
-        long served = context->Served + 1;
-        Volatile.Write(ref context->Served, served);
-        if (served % WakeUps.RequestsOfABurst == 0)
+        Volatile.Write(ref context->Served, context->Served + 1);
+        long before = context->Weight;
+        long weight = before + (got >= WakeUps.LargeBytes || context->ReadSize >= WakeUps.LargeBytes ? WakeUps.WeightOfALarge : 1);
+        Volatile.Write(ref context->Weight, weight);
+        if (weight / WakeUps.WeightOfABurst != before / WakeUps.WeightOfABurst)
         {
             _wakeUps?.Tell(ref context->Told);
         }

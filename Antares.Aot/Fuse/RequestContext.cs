@@ -59,7 +59,10 @@ internal unsafe struct RequestContext
     /// <summary>Requests that the thread has read. Read by others as a gauge.</summary>
     public long Served;
 
-    /// <summary>When the last <see cref="WakeUps.RequestsOfABurst"/> of them had been read, in ticks of Stopwatch.</summary>
+    /// <summary>As <see cref="Served"/>, large ones counted <see cref="WakeUps.WeightOfALarge"/> times. Read by others.</summary>
+    public long Weight;
+
+    /// <summary>When the last <see cref="WakeUps.WeightOfABurst"/> of that had come, in ticks of Stopwatch.</summary>
     public long Told;
 
     /// <summary>Requests since the thread last decided about the number of readers (<see cref="ReaderMode"/>).</summary>
@@ -85,6 +88,9 @@ internal unsafe struct RequestContext
     }
 
     public readonly fuse_opcode Opcode => (fuse_opcode)Header->opcode;
+
+    /// <summary>Bytes that a READ asks for; 0: another request.</summary>
+    public readonly uint ReadSize => Opcode == fuse_opcode.FUSE_READ && Header->len >= sizeof(fuse_in_header) + sizeof(fuse_read_in) ? ((fuse_read_in*)(Header + 1))->size : 0;
 
     /// <summary>What follows the header.</summary>
     public readonly void* Body => Header + 1;

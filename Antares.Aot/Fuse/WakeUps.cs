@@ -18,28 +18,33 @@ namespace Antares.Aot.Fuse;
 /// </remarks>
 internal sealed unsafe class WakeUps : IDisposable
 {
-    /// <summary>A thread tells of its requests this often.</summary>
-    public const int RequestsOfABurst = 32;
+    /// <summary>A thread tells of its requests when they have this weight.</summary>
+    public const int WeightOfABurst = 32;
+
+    /// <summary>Requests with as much data come less often, and the wake-ups are as large a part of what they take: each counts <see cref="WeightOfALarge"/> times.</summary>
+    public const int LargeBytes = 64 << 10;
+
+    public const int WeightOfALarge = 4;
 
     private const string Device = "/dev/cpu_dma_latency";
 
     // All processors keep awake: on a large machine that costs more than one job's requests are worth.
     private const int MostProcessors = 16;
 
-    // So many requests of one thread within this time are a burst; a compiler that reads its headers now and then sends fewer.
+    // Requests of one thread with that weight within this time are a burst; a compiler that reads its headers now and then sends fewer.
     private const int BurstMs = 8;
 
-    // Requests within one tick that keep the bound; with fewer the processors may sleep again.
+    // Weight of the requests within one tick that keeps the bound; with less the processors may sleep again.
     private const int TickMs = 4;
-    private const int LeastOfATick = 16;
+    private const int WeightOfATick = 16;
 
-    // Ticks without enough requests after which the bound is given back.
+    // Ticks with less after which the bound is given back.
     private const int QuietTicks = 3;
 
     // PM_QOS_CPU_LATENCY_DEFAULT_VALUE: no bound.
     private const int NoBound = 2_000_000_000;
 
-    private readonly Func<long> _served;
+    private readonly Func<long> _weight;
     private readonly bool _asked;
     private readonly Log _log;
     private readonly AutoResetEvent _burst = new(false);
@@ -48,13 +53,13 @@ internal sealed unsafe class WakeUps : IDisposable
     private long _times;
     private volatile bool _ending;
 
-    /// <param name="served">Requests that were answered so far.</param>
+    /// <param name="weight">Weight of all requests that came so far.</param>
     /// <param name="asked">The user wants it: also with many processors.</param>
     /// <param name="log">Told once why nothing is done.</param>
-    public WakeUps(Func<long> served, bool asked, Log log)
+    public WakeUps(Func<long> weight, bool asked, Log log)
     {
         _asked = asked;
-        _served = served;
+        _weight = weight;
         _log = log;
     }
 
@@ -79,7 +84,7 @@ internal sealed unsafe class WakeUps : IDisposable
     /// <summary>How often it was asked.</summary>
     public long Times => Volatile.Read(ref _times);
 
-    /// <summary>A thread has answered <see cref="RequestsOfABurst"/> more requests. Allocates once, at the first burst.</summary>
+    /// <summary>A thread has got requests of <see cref="WeightOfABurst"/> more. Allocates once, at the first burst.</summary>
     /// <param name="before">When it told so last, in ticks of <see cref="Stopwatch"/>; becomes the present time.</param>
     public void Tell(ref long before)
     {
@@ -178,13 +183,13 @@ internal sealed unsafe class WakeUps : IDisposable
 
     private void HoldWhileBusy()
     {
-        long seen = _served();
+        long seen = _weight();
         for (int quiet = 0; quiet < QuietTicks && !_ending;)
         {
             Thread.Sleep(TickMs);
-            long served = _served();
-            quiet = served - seen >= LeastOfATick ? 0 : quiet + 1;
-            seen = served;
+            long now = _weight();
+            quiet = now - seen >= WeightOfATick ? 0 : quiet + 1;
+            seen = now;
         }
     }
 
