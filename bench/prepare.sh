@@ -83,6 +83,7 @@ fresh_native() {
 warm_tools() {
     local f
     cat "$scratch/part.tar" > /dev/null || return 1
+    warm_image || return 1
     if any append-2000-lower; then cat "$lower"/many?/* > /dev/null || return 1; fi
     if any make-j2; then make -B -j2 -C "$scratch/warm-project" && cat "$lower"/project/* > /dev/null || return 1; fi
     if any npm-install; then

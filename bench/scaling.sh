@@ -26,6 +26,7 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
+case " $places " in *" antares-image "*) echo "bench: antares-image is a place of run.sh alone: here the lower is another one each time" >&2; exit 2 ;; esac
 . "$here/common.sh"
 . "$here/targets.sh"
 

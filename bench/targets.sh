@@ -62,6 +62,15 @@ try_group() {
     must unmount_target
 }
 
+pack_lower() {
+    [ ! -e "$scratch/lower.image" ] || return 0
+    note "packing the lower"
+    timeout "${BENCH_GROUP_LIMIT:-900}" "$antares" pack "$lower" -o "$scratch/lower.image" > "$scratch/output" 2>&1
+}
+
+# What antares-image reads is the image, so that is what must be as warm as the lower of the others.
+warm_image() { [ "$target" != antares-image ] || cat "$scratch/lower.image" > /dev/null; }
+
 # choose "NAME…": those of the places that are to be had here, in the array $chosen; the others are named, and that one of ours cannot be mounted is
 # a failure. All that are wanted are in $places_wanted.
 choose() {
@@ -72,11 +81,8 @@ choose() {
     for target in ${1:-${all_targets[*]}}; do
         command_of "$target" "$upper" "$work"
         places_wanted+=("$target") why=''
-        if [ "$target" = antares-image ] && [ ! -e "$scratch/lower.image" ]; then
-            note "packing the lower"
-            "$antares" pack "$lower" -o "$scratch/lower.image" > "$scratch/output" 2>&1 || { cat "$scratch/output" >&2; exit 2; }
-        fi
         if [ "$target" != native ] && ! command -v "${command[0]}" > /dev/null; then why="${command[0]} is not installed"
+        elif [ "$target" = antares-image ] && ! pack_lower; then why="cannot be packed: $(tail -1 "$scratch/output")"
         elif [ "$target" != native ]; then
             target_group=mount
             attempt 60 try_group

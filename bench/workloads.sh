@@ -174,6 +174,7 @@ large_group() {
     if any copy-up-1GiB; then
         # From the cache on every side: what is measured is the copy.
         must read_file "$lower/big"
+        must warm_image
         timed copy-up-1GiB copy_up
         if [ "$target" = native ]; then must rm -f "$root/copied"; else must rm -f "$root/big"; fi
         settle
@@ -222,6 +223,7 @@ client_group() {
         native=$lower
         # The folders' own caches are warm, those of the mount are new.
         (cd "$lower" && xargs -d '\n' stat < "$scratch/small-files") > /dev/null
+        must warm_image
         for count in "${counts[@]}"; do
             must mount_target "$target"
             clients_of lookup "$count" stat "$files" "$root"
