@@ -153,7 +153,7 @@ public sealed class CrashMountTests
         using var mount = new AntaresMount(scratch);
         _ = Probe.Check(mount.Lower, "put f x\n");
         string spaces = scratch.Make("spaces");
-        string[] arguments = ["mount", mount.Lower, mount.Root, "--engine", engine, "--workspace-root", spaces];
+        string[] arguments = ["mount", mount.Lower, mount.Root, "--engine", engine, "--workspace-root", spaces, "--job", "job1"];
         _ = mount.Try(arguments).Must();
         _ = Probe.Check(mount.Root, "put new precious => ok\n");
         Kill();
@@ -167,11 +167,34 @@ public sealed class CrashMountTests
 
         // Of the two the path means the mount that lives. What nobody wrote in is no reason to stay.
         _ = mount.Try("stats", mount.Root).Must();
+        _ = mount.Try("stats", "job1").Must();
         Kill();
         again = mount.Try(arguments);
         Assert.True(again.ExitCode == 0 && !again.Error.Contains("what was written", StringComparison.Ordinal), again.ToString());
-        _ = mount.Try("umount", mount.Root).Must();
+        Assert.Equal(2, Directory.GetFileSystemEntries(spaces).Length);
+        _ = mount.Try("umount", "job1").Must();
         Assert.True(File.Exists(left[0]), "an unmount of another mount took it away");
+        Assert.Single(Directory.GetFileSystemEntries(spaces));
+
+        // Whoever goes on with it has it.
+        string upper = Path.GetDirectoryName(left[0])!;
+        _ = mount.Try("mount", mount.Lower, mount.Root, "--engine", engine, "--upper", upper, "--work", Path.Combine(Path.GetDirectoryName(upper)!, ".work")).Must();
+        _ = Probe.Check(mount.Root, "cat new => 'precious'\n");
+        ShellResult refused = mount.Try("umount", "--stale");
+        Assert.True(refused.ExitCode == 3 && refused.Error.Contains("unmount that first", StringComparison.Ordinal), refused.ToString());
+        _ = Probe.Check(mount.Root, "cat new => 'precious'\n");
+        _ = mount.Try("umount", mount.Root).Must();
+
+        // Unmounted by hand: the next mount there may get the same device, and is another one.
+        Assert.Equal("precious", File.ReadAllText(left[0]));
+        _ = mount.Try(arguments).Must();
+        _ = Probe.Check(mount.Root, "put other y => ok\n");
+        Kill();
+        _ = Shell.Run("umount", [mount.Root]).Must();
+        again = mount.Try(arguments);
+        Assert.True(again.ExitCode == 0 && again.Error.Contains("what was written", StringComparison.Ordinal), again.ToString());
+        _ = mount.Try("umount", mount.Root).Must();
+        Assert.Equal(2, Directory.GetFileSystemEntries(spaces).Length);
         ShellResult cleaned = mount.Try("umount", "--stale");
         Assert.True(cleaned.ExitCode == 0 && cleaned.Error.Contains("with what was written in it", StringComparison.Ordinal), cleaned.ToString());
         Assert.Empty(Directory.GetFileSystemEntries(spaces));

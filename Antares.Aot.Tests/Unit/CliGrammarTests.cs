@@ -176,9 +176,9 @@ public sealed class CliGrammarTests : IDisposable
     public void WhereAWorkspaceStaysIsSaid()
     {
         var kept = Record("/m") with { Keep = true, Workspace = "/w", Upper = "/w/upper" };
-        Assert.Equal("kept /w; what was written is in /w/upper", RunVerb.KeptText(kept));
-        Assert.Null(RunVerb.KeptText(kept with { Keep = false }));
-        Assert.Null(RunVerb.KeptText(kept with { Workspace = null }));
+        Assert.Equal("kept /w; what was written is in /w/upper", Workspace.KeptText(kept));
+        Assert.Null(Workspace.KeptText(kept with { Keep = false }));
+        Assert.Null(Workspace.KeptText(kept with { Workspace = null }));
         Assert.Contains("\"kept\":\"/w\"", RecordJson.Line([new UnmountResult(kept, "unmounted")]));
         Assert.DoesNotContain("\"kept\"", RecordJson.Line([new UnmountResult(kept, "failed", "x")]));
     }

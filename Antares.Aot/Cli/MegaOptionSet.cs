@@ -90,7 +90,7 @@ internal sealed class MegaOptionSet
         if (given.Count > 0)
         {
             var kind = given.Contains(_download) ? "https: images"
-                : given.TrueForAll(option => option == _store || option == _storeLimit) ? "mega:, git:, tar: and https: sources"
+                : given.TrueForAll(option => option == _store || option == _storeLimit) ? (keepsImages ? "mega:, git:, tar: and https: sources" : "mega: and https: sources")
                 : given.TrueForAll(option => OfImages.Contains(option)) ? "mega: and https: sources"
                 : "mega: sources";
             var example = given.Contains(_download) ? "https://HOST/TREE.dic" : "mega:URL/PATH";

@@ -88,7 +88,7 @@ internal static class OriginVerb
             {
                 SocketError.AddressAlreadyInUse => "another program listens there",
                 SocketError.AddressNotAvailable => "no interface of this machine has that address",
-                SocketError.AccessDenied => "ports below 1024 are for root",
+                SocketError.AccessDenied when address.Port is > 0 and < 1024 => "ports below 1024 are for root",
                 var other => other.ToString(),
             };
             throw new MountProblem(ProblemKind.Listen, $"cannot listen on {listen}: {why}; choose another address with --listen");

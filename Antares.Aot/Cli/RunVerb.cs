@@ -53,7 +53,7 @@ internal static class RunVerb
             var inside = FolderInMount(result.GetValue(folder) ?? "");
             var mount = TerminalProgress.During(progress => ServedMount.Start(request with { Progress = progress }, context.State(), log, report: null));
             var code = JobCommand.Run(mount, inside, context.Words.Restore(result.GetRequiredValue(words)), log);
-            if (KeptText(mount.Record) is { } kept)
+            if (Workspace.KeptText(mount.Record) is { } kept)
             {
                 log.Tell(kept);
             }
@@ -62,12 +62,6 @@ internal static class RunVerb
         });
         return command;
     }
-
-    /// <summary>Where a workspace stays after its mount; null: none does.</summary>
-    internal static string? KeptText(MountRecord record) =>
-        record is not { Keep: true, Workspace: { } workspace } ? null
-        : record.Upper is { } upper ? $"kept {workspace}; what was written is in {upper}"
-        : $"kept {workspace}";
 
     /// <summary>A relative path that stays in the mount; "" for its root.</summary>
     /// <exception cref="MountProblem">Usage: absolute, or with "..".</exception>

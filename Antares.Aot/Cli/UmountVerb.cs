@@ -96,12 +96,12 @@ internal static class UmountVerb
                 var thrownAway = mount.IsStale ? Workspace.ThrownAwayWrites(mount.Record) : null;
                 var outcome = Unmounter.Unmount(mounts, mount, lazy, text => context.Error.WriteLine($"{CommandLine.ProgramName}: {text}"));
                 done.Add(new UnmountResult(mount.Record, Word(outcome)));
-                if (!json && thrownAway is not null)
+                if (!json && thrownAway is not null && outcome == UnmountOutcome.Cleaned)
                 {
                     context.Error.WriteLine($"{CommandLine.ProgramName}: {mount.Record.MountPoint} had lost its process; removed {mount.Record.Workspace} with what was written in it");
                 }
 
-                if (!json && RunVerb.KeptText(mount.Record) is { } kept)
+                if (!json && Workspace.KeptText(mount.Record) is { } kept)
                 {
                     context.Error.WriteLine($"{CommandLine.ProgramName}: {kept}");
                 }

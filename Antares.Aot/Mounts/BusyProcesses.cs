@@ -37,6 +37,11 @@ internal static class BusyProcesses
 
         if (found.Count == 0)
         {
+            if (Use(Environment.ProcessId, mountPoint, device) is { } own)
+            {
+                return $"in use by this command itself ({own})";
+            }
+
             return "in use by a process that cannot be seen from here (another user's or another container's)";
         }
 

@@ -1,3 +1,4 @@
+using Antares.Aot.Layers;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -9,9 +10,15 @@ public sealed class MountDirectory(StateFile state)
     public List<KnownMount> All() => [.. state.Read().Select(Know)];
 
     /// <summary>What an argument names: a mount point, an id, a workspace (its folder or name), or a job, which may have several mounts.</summary>
-    /// <returns>The mounts; none when nothing fits.</returns>
+    /// <returns>The mounts; none when nothing fits. A killed mount is not meant by the name of one that lives.</returns>
     /// <exception cref="MountProblem">Usage: it names a job and the mount point of another mount.</exception>
     public List<KnownMount> Find(string target)
+    {
+        var found = FindAlsoStale(target);
+        return found.Exists(mount => !mount.IsStale) ? found.FindAll(mount => !mount.IsStale) : found;
+    }
+
+    private List<KnownMount> FindAlsoStale(string target)
     {
         var all = All();
         var id = Workspace.IdOf(target.TrimEnd('/')) ?? target;
@@ -34,6 +41,9 @@ public sealed class MountDirectory(StateFile state)
         return seen.Count > 0 ? seen : found;
     }
 
+    /// <summary>There is a record of it.</summary>
+    public bool Knows(string id) => state.Read().Exists(record => record.Id == id);
+
     /// <summary>The one mount that an argument names.</summary>
     /// <exception cref="MountProblem">Host: none; Usage: several.</exception>
     public KnownMount Single(string target)
@@ -49,7 +59,9 @@ public sealed class MountDirectory(StateFile state)
 
     /// <summary>Cleans up after a mount whose process is gone: the dead mount, its workspace and its record.</summary>
     /// <param name="record">The mount.</param>
-    /// <param name="lazy">Take an overlay of the kernel's, which goes on without its process, out of sight although it is in use.</param>
+    /// <param name="lazy">
+    /// Take an overlay of the kernel's, which goes on without its process, out of sight although it is in use: its workspace then stays, and its record.
+    /// </param>
     /// <returns>Null, or what could not be removed and why.</returns>
     public string? Clean(MountRecord record, bool lazy = false)
     {
@@ -60,6 +72,17 @@ public sealed class MountDirectory(StateFile state)
 
         if (record is { Workspace: { } workspace, Keep: false })
         {
+            if (WhoUses(record, workspace) is { } use)
+            {
+                if (!lazy)
+                {
+                    return $"the workspace {workspace} stays: {use}; unmount that first";
+                }
+
+                SetAside(record);
+                return null;
+            }
+
             var error = Workspace.Remove(workspace);
             if (error != Errno.None)
             {
@@ -116,12 +139,18 @@ public sealed class MountDirectory(StateFile state)
     /// <exception cref="MountProblem">Host: the dead mount is not ours, or cannot be removed, or does not answer.</exception>
     public void FreeMountPoint(string mountPoint, Action<string> tell)
     {
+        _ = HostPath.RealPath(mountPoint, out var real); // a dead mount still has its path
         if (!MountTable.IsMountPoint(mountPoint))
         {
+            // Unmounted by hand since, or by the end of a container: what it wrote must not go with the mount that comes.
+            foreach (var mount in All().Where(mount => mount.IsStale && mount.Record.MountPoint == real && Workspace.ThrownAwayWrites(mount.Record) is not null))
+            {
+                MakeWay(mount.Record, tell);
+            }
+
             return;
         }
 
-        _ = HostPath.RealPath(mountPoint, out var real); // a dead mount still has its path
         var entry = MountTable.Find(real);
         if (entry is { IsKernelEngine: true })
         {
@@ -251,17 +280,72 @@ public sealed class MountDirectory(StateFile state)
     /// <exception cref="MountProblem">Host: it cannot be cleaned up.</exception>
     private void MakeWay(MountRecord record, Action<string> tell)
     {
-        var keeps = Workspace.ThrownAwayWrites(record) is not null;
-        if ((keeps ? TakeDead(record, lazy: false) : Clean(record)) is { } problem)
+        // The kernel's overlay can be written to until it is gone: only then the look into its upper counts.
+        if ((TakeDead(record, lazy: false) ?? (Workspace.ThrownAwayWrites(record) is null ? Clean(record) : null)) is { } problem)
         {
             throw MountProblem.Host(problem);
         }
 
-        if (keeps)
+        if (Workspace.ThrownAwayWrites(record) is { } upper)
         {
-            state.Replace(record with { MountPoint = record.Workspace + Workspace.MountPointName, Device = null });
-            tell($"the mount that was at {record.MountPoint} has lost its process; what was written there is in {record.Upper} until antares-aot umount --stale removes it");
+            SetAside(record);
+            tell($"the mount that was at {record.MountPoint} has lost its process; what was written there is in {upper} until antares-aot umount --stale removes it"
+                + $" (to go on with it: --upper {upper} --work {record.Work})");
         }
+        else if (Workspace.KeptText(record) is { } kept)
+        {
+            tell(kept);
+        }
+    }
+
+    /// <summary>A stale mount makes its place free for others, and stays known.</summary>
+    private void SetAside(MountRecord record) => state.Update(records =>
+    {
+        var at = records.FindIndex(other => other.Id == record.Id);
+        if (at >= 0)
+        {
+            records[at] = record with { MountPoint = record.Workspace + Workspace.MountPointName, Device = null };
+        }
+    });
+
+    // A process that was killed holds its locks until the last of its threads is gone.
+    private static bool TryLock(int fd)
+    {
+        const int PatienceMs = 2_000;
+        const int PauseMs = 5;
+        var deadline = Environment.TickCount64 + PatienceMs;
+        while (Fd.Flock(fd, Fcntl.LOCK_EX | Fcntl.LOCK_NB) == Errno.EAGAIN)
+        {
+            if (Environment.TickCount64 >= deadline)
+            {
+                return false;
+            }
+
+            Thread.Sleep(PauseMs);
+        }
+
+        return true;
+    }
+
+    /// <summary>Who has a killed mount's upper: another mount of ours that goes on with it, or the kernel's overlay, somewhere.</summary>
+    /// <returns>A clause for the user; null: nobody that can be seen.</returns>
+    private string? WhoUses(MountRecord record, string workspace)
+    {
+        if (All().Find(mount => !mount.IsStale && mount.Record.Id != record.Id
+            && ((mount.Record.Upper is { } upper && HostPath.IsSameOrInside(upper, workspace)) || (mount.Record.Work is { } work && HostPath.IsSameOrInside(work, workspace)))) is { } user)
+        {
+            return $"the mount at {user.Record.MountPoint} has its upper or work folder there";
+        }
+
+        if (record.Upper is not { } folder || !HostPath.IsSameOrInside(folder, workspace) || HostPath.OpenFolder(folder, out var fd) != Errno.None)
+        {
+            return null;
+        }
+
+        using var owned = new OwnedFd(fd);
+        return !TryLock(fd) ? "another mount has its upper"
+            : record.Engine == "kernel" && KernelUse.Ask(fd) == Errno.EBUSY ? "an overlay of the kernel's that is still in use has its upper"
+            : null;
     }
 
     /// <summary>The kernel's overlay goes on without the process that made it; only its record tells that this is gone.</summary>

@@ -72,7 +72,7 @@ public sealed class ServedMount : IDisposable
         using var place = request.MountPoint is { } mountPoint ? state.LockMountPoint(mountPoint) : null;
         if (request.MountPoint is { } dead)
         {
-            known.FreeMountPoint(dead, log.Warn);
+            known.FreeMountPoint(dead, log.Tell);
         }
 
         clock.Step("mount point looked at");

@@ -35,7 +35,9 @@ public static unsafe class Unmounter
         var record = mount.Record;
         if (mount.IsStale)
         {
-            return mounts.Clean(record, lazy) is { } problem ? throw MountProblem.Host(problem) : UnmountOutcome.Cleaned;
+            return mounts.Clean(record, lazy) is { } problem ? throw MountProblem.Host(problem)
+                : mounts.Knows(record.Id) ? UnmountOutcome.Detached
+                : UnmountOutcome.Cleaned;
         }
 
         if (record.IsInPlace)

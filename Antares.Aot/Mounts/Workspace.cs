@@ -135,6 +135,12 @@ public sealed class Workspace
         }
     }
 
+    /// <summary>Where a workspace stays after its mount; null: none does.</summary>
+    public static string? KeptText(MountRecord record) =>
+        record is not { Keep: true, Workspace: { } workspace } ? null
+        : record.Upper is { } upper ? $"kept {workspace}; what was written is in {upper}"
+        : $"kept {workspace}";
+
     /// <summary>Removes a workspace of a mount whose process is gone.</summary>
     public static Errno Remove(string path) => TreeRemover.Remove(path);
 
