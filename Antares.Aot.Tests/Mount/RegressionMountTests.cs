@@ -101,7 +101,7 @@ public sealed class RegressionMountTests
         chmod c 4777
         copyself r
         chmod r 4777
-        put from x
+        copyself from
         @u ids 1000 1000 => ok
         @u run s setid => exit 1
         @u run a setid => exit 1
