@@ -65,7 +65,7 @@ try_group() {
 pack_lower() {
     [ ! -e "$scratch/lower.image" ] || return 0
     note "packing the lower"
-    timeout "${BENCH_GROUP_LIMIT:-900}" "$antares" pack "$lower" -o "$scratch/lower.image" > "$scratch/output" 2>&1
+    timeout "${BENCH_GROUP_LIMIT:-900}" "$antares" pack "$lower" -o "$scratch/packed.image" > "$scratch/output" 2>&1 && mv "$scratch/packed.image" "$scratch/lower.image"
 }
 
 # What antares-image reads is the image, so that is what must be as warm as the lower of the others.

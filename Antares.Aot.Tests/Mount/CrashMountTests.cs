@@ -181,7 +181,7 @@ public sealed class CrashMountTests
         _ = mount.Try("mount", mount.Lower, mount.Root, "--engine", engine, "--upper", upper, "--work", Path.Combine(Path.GetDirectoryName(upper)!, ".work")).Must();
         _ = Probe.Check(mount.Root, "cat new => 'precious'\n");
         ShellResult refused = mount.Try("umount", "--stale");
-        Assert.True(refused.ExitCode == 3 && refused.Error.Contains("unmount that first", StringComparison.Ordinal), refused.ToString());
+        Assert.True(refused.ExitCode == 3 && refused.Error.Contains($"the mount at {mount.Root} has its upper or work folder there", StringComparison.Ordinal), refused.ToString());
         _ = Probe.Check(mount.Root, "cat new => 'precious'\n");
         _ = mount.Try("umount", mount.Root).Must();
 
@@ -204,9 +204,28 @@ public sealed class CrashMountTests
         void Kill()
         {
             mount.KillServer();
-            for (int i = 0; i < 100 && !mount.Records().Exists(record => record.GetProperty("mount_point").GetString() == mount.Root && record.GetProperty("state").GetString() == "stale"); i++)
+            bool IsStale() => mount.Records().Exists(record => record.GetProperty("mount_point").GetString() == mount.Root && record.GetProperty("state").GetString() == "stale");
+            for (int i = 0; i < 100 && !IsStale(); i++)
                 Thread.Sleep(20);
+            Assert.True(IsStale(), "the killed mount does not show as stale");
         }
+    }
+
+    /// <summary>One of a job's mounts was killed: the job's unmount takes it away with the others.</summary>
+    [MountFact]
+    public void AJobWithAKilledMountIsUnmountedWhole()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch);
+        string other = scratch.Make("other"), spaces = scratch.Make("spaces");
+        _ = mount.Try("mount", mount.Lower, mount.Root, "--engine", "fuse", "--workspace-root", spaces, "--job", "job1").Must();
+        _ = mount.Try("mount", mount.Lower, other, "--engine", "fuse", "--workspace-root", spaces, "--job", "job1").Must();
+        mount.KillServer();
+        _ = mount.Try("stats", "job1").Must(); // of the one that lives
+        _ = mount.Try("umount", "job1").Must();
+        Assert.Empty(MountTable.Below(scratch.Path));
+        Assert.Empty(Directory.GetFileSystemEntries(spaces));
+        Assert.Equal("[]", mount.Try("list", "--json").Must().Trim());
     }
 
     /// <summary>A server killed while it starts, at whatever step, leaves what list shows and umount --stale removes.</summary>

@@ -32,7 +32,7 @@ internal static class Question
     {
         var mount = new MountDirectory(context.State()).Single(target);
         return mount.IsStale
-            ? throw MountProblem.Host($"the process of {mount.Record.MountPoint} is gone; antares-aot umount --stale cleans up after it, what was written in its workspace included")
+            ? throw MountProblem.Host($"the process of {mount.Record.MountPoint} is gone; antares-aot umount --stale cleans up after it{(Workspace.ThrownAwayWrites(mount.Record) is { } upper ? $", what was written in {upper} included" : "")}")
             : mount.Record;
     }
 }

@@ -30,7 +30,7 @@ internal static class UmountVerb
 
             var mounts = new MountDirectory(context.State());
             var code = ExitCode.Ok;
-            var chosen = result.GetValue(all) ? mounts.All()
+            var chosen = result.GetValue(all) ? [.. mounts.All().OrderBy(mount => mount.IsStale)] // who lives may have the upper of one that was killed
                 : result.GetValue(stale) ? mounts.All().FindAll(mount => mount.IsStale)
                 : Named(context, mounts, names, result.GetValue(lazy), ref code);
             UnmountEach(context, mounts, chosen, result.GetValue(lazy), result.GetValue(json), ref code);
@@ -99,6 +99,11 @@ internal static class UmountVerb
                 if (!json && thrownAway is not null && outcome == UnmountOutcome.Cleaned)
                 {
                     context.Error.WriteLine($"{CommandLine.ProgramName}: {mount.Record.MountPoint} had lost its process; removed {mount.Record.Workspace} with what was written in it");
+                }
+
+                if (!json && mount is { IsStale: true, Record.Workspace: { } workspace } && outcome == UnmountOutcome.Detached)
+                {
+                    context.Error.WriteLine($"{CommandLine.ProgramName}: the workspace {workspace} stays while it is in use; antares-aot umount --stale removes it");
                 }
 
                 if (!json && Workspace.KeptText(mount.Record) is { } kept)

@@ -207,6 +207,9 @@ public sealed class MountDiagnostics
     {
         ReadOnlySpan<Errno> troubles = [Errno.ENOSPC, Errno.EDQUOT, Errno.EIO, Errno.ETIMEDOUT];
         var counts = new List<string>();
+
+        // A request is counted a moment after its failure was noted, and whoever asks may be quicker than that.
+        FailureRecord[] failures = Failures.Snapshot();
         foreach (Errno error in troubles)
         {
             long times = 0;
@@ -215,13 +218,14 @@ public sealed class MountDiagnostics
                 times += Counters.ErrorCount(op, (int)error);
             }
 
+            times = Math.Max(times, failures.Count(failure => failure.Error == error));
             if (times > 0)
             {
                 counts.Add($"{error} {(times == 1 ? "once" : $"{times} times")}");
             }
         }
 
-        foreach (FailureRecord failure in Failures.Snapshot())
+        foreach (FailureRecord failure in failures)
         {
             if (counts.Count > 0 && troubles.Contains(failure.Error))
             {

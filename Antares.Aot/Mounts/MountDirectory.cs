@@ -10,15 +10,19 @@ public sealed class MountDirectory(StateFile state)
     public List<KnownMount> All() => [.. state.Read().Select(Know)];
 
     /// <summary>What an argument names: a mount point, an id, a workspace (its folder or name), or a job, which may have several mounts.</summary>
-    /// <returns>The mounts; none when nothing fits. A killed mount is not meant by the name of one that lives.</returns>
+    /// <returns>The mounts; none when nothing fits. A killed mount that was set aside is not meant by the name of another one, nor by the path of one that lives.</returns>
     /// <exception cref="MountProblem">Usage: it names a job and the mount point of another mount.</exception>
     public List<KnownMount> Find(string target)
     {
-        var found = FindAlsoStale(target);
-        return found.Exists(mount => !mount.IsStale) ? found.FindAll(mount => !mount.IsStale) : found;
+        var found = FindAlsoSetAside(target);
+        return found.Exists(mount => !IsSetAside(mount)) ? found.FindAll(mount => !IsSetAside(mount)) : found;
     }
 
-    private List<KnownMount> FindAlsoStale(string target)
+    // See SetAside.
+    private static bool IsSetAside(KnownMount mount) =>
+        mount is { IsStale: true, Record: { Device: null, Workspace: { } workspace } record } && record.MountPoint == workspace + Workspace.MountPointName;
+
+    private List<KnownMount> FindAlsoSetAside(string target)
     {
         var all = All();
         var id = Workspace.IdOf(target.TrimEnd('/')) ?? target;
@@ -37,8 +41,10 @@ public sealed class MountDirectory(StateFile state)
             .ConvertAll(mount => mount with { IsByPath = mount.Record.MountPoint == real });
 
         // A mount that was detached while in use lives on under its old path: what is to be seen there now is meant.
+        // Of a dead one only the device is known, which the next mount may have got.
         var seen = found.FindAll(mount => mount.Record.IsInPlace);
-        return seen.Count > 0 ? seen : found;
+        found = seen.Count > 0 ? seen : found;
+        return found.Exists(mount => !mount.IsStale) ? found.FindAll(mount => !mount.IsStale) : found;
     }
 
     /// <summary>There is a record of it.</summary>
@@ -49,6 +55,7 @@ public sealed class MountDirectory(StateFile state)
     public KnownMount Single(string target)
     {
         var found = Find(target);
+        found = found.Count(mount => !mount.IsStale) == 1 ? found.FindAll(mount => !mount.IsStale) : found;
         return found.Count switch
         {
             1 => found[0],
@@ -76,7 +83,7 @@ public sealed class MountDirectory(StateFile state)
             {
                 if (!lazy)
                 {
-                    return $"the workspace {workspace} stays: {use}; unmount that first";
+                    return $"the workspace {workspace} stays: {use}; unmount that, or end who uses it, first";
                 }
 
                 SetAside(record);
@@ -143,9 +150,9 @@ public sealed class MountDirectory(StateFile state)
         if (!MountTable.IsMountPoint(mountPoint))
         {
             // Unmounted by hand since, or by the end of a container: what it wrote must not go with the mount that comes.
-            foreach (var mount in All().Where(mount => mount.IsStale && mount.Record.MountPoint == real && Workspace.ThrownAwayWrites(mount.Record) is not null))
+            foreach (var record in state.Read().Where(record => record.MountPoint == real && Workspace.ThrownAwayWrites(record) is not null && Know(record).IsStale))
             {
-                MakeWay(mount.Record, tell);
+                MakeWay(record, tell);
             }
 
             return;
@@ -262,7 +269,8 @@ public sealed class MountDirectory(StateFile state)
             return problem;
         }
 
-        if (LeftItsMount(record) && Unmounter.TakeLeft(record.MountPoint, lazy) is var error and not Errno.None)
+        if (LeftItsMount(record) && Unmounter.TakeLeft(record.MountPoint, lazy) is var error and not Errno.None
+            && (error != Errno.EINVAL || LeftItsMount(record))) // gone meanwhile: its connection was cut off, or somebody else unmounted it
         {
             return error == Errno.EBUSY
                 ? $"the mount at {record.MountPoint} goes on without its process, and is {BusyProcesses.Describe(record.MountPoint, record.Device)}; "
@@ -281,7 +289,7 @@ public sealed class MountDirectory(StateFile state)
     private void MakeWay(MountRecord record, Action<string> tell)
     {
         // The kernel's overlay can be written to until it is gone: only then the look into its upper counts.
-        if ((TakeDead(record, lazy: false) ?? (Workspace.ThrownAwayWrites(record) is null ? Clean(record) : null)) is { } problem)
+        if ((TakeDead(record, lazy: false) ?? (Workspace.ThrownAwayWrites(record) is null ? Clean(record, lazy: true) : null)) is { } problem)
         {
             throw MountProblem.Host(problem);
         }
@@ -337,15 +345,30 @@ public sealed class MountDirectory(StateFile state)
             return $"the mount at {user.Record.MountPoint} has its upper or work folder there";
         }
 
-        if (record.Upper is not { } folder || !HostPath.IsSameOrInside(folder, workspace) || HostPath.OpenFolder(folder, out var fd) != Errno.None)
+        return WhoUses(record, record.Upper, workspace) ?? WhoUses(record, record.Work, workspace);
+    }
+
+    private static string? WhoUses(MountRecord record, string? folder, string workspace)
+    {
+        if (folder is null || !HostPath.IsSameOrInside(folder, workspace) || HostPath.OpenFolder(folder, out var fd) != Errno.None)
         {
             return null;
         }
 
         using var owned = new OwnedFd(fd);
-        return !TryLock(fd) ? "another mount has its upper"
-            : record.Engine == "kernel" && KernelUse.Ask(fd) == Errno.EBUSY ? "an overlay of the kernel's that is still in use has its upper"
-            : null;
+        if (!TryLock(fd))
+        {
+            return $"another mount has {folder}";
+        }
+
+        // Another mount may have gone on with it, and the kernel's overlay needs no process.
+        return KernelUse.Ask(fd) switch
+        {
+            Errno.None => null,
+            Errno.EBUSY => $"an overlay of the kernel's that is still in use has {folder}",
+            var error when record.Engine == "kernel" => $"the kernel does not tell whether its overlay still has {folder} ({ErrnoText.Of(error)})",
+            _ => null,
+        };
     }
 
     /// <summary>The kernel's overlay goes on without the process that made it; only its record tells that this is gone.</summary>
