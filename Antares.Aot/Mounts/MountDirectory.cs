@@ -142,7 +142,12 @@ public sealed class MountDirectory(StateFile state)
             && mount.Place() == MountPlace.Detached;
     }
 
-    /// <summary>Frees a mount point that a dead mount of ours still covers, so that the next mount can have it.</summary>
+    /// <summary>
+    /// Frees a mount point that a dead mount of ours still covers, so that the next mount can have it. A workspace in which something was written stays, as
+    /// that of a stale mount of its own folder, also if the mount was unmounted by hand since.
+    /// </summary>
+    /// <param name="mountPoint">As the user gave it.</param>
+    /// <param name="tell">Hears where writes stay.</param>
     /// <exception cref="MountProblem">Host: the dead mount is not ours, or cannot be removed, or does not answer.</exception>
     public void FreeMountPoint(string mountPoint, Action<string> tell)
     {

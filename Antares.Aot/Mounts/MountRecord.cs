@@ -17,7 +17,7 @@ public sealed record MountRecord
     /// <summary>Engine that serves, as <c>--engine</c> spells it.</summary>
     public string Engine { get; init; } = "fuse";
 
-    /// <summary>Path without links.</summary>
+    /// <summary>Path without links. Of a killed mount that made way for another one (<see cref="MountDirectory.FreeMountPoint"/>): a folder of its workspace.</summary>
     public required string MountPoint { get; init; }
 
     /// <summary>Tells the mount from others at the same path; null: not mounted yet.</summary>
