@@ -1,4 +1,5 @@
 using Antares.Aot.Tests.Support;
+using Antares.Interop;
 
 namespace Antares.Aot.Tests.Mount;
 
@@ -147,6 +148,37 @@ public sealed class LargeWriteMountTests
         }
 
         _ = Probe.Check(mount.Root, "gen h 3000000 3 => ok\nopen h h RDONLY => ok\ncheck h 0 3000000 3 => ok\nopen f f RDONLY => ok\ncheck f 0 3000000 1 => ok\n");
+    }
+
+    /// <summary>Direct I/O from as many pieces of memory as a call takes: each needs a place in the pipe, and the kernel fails what finds none.</summary>
+    [MountFact]
+    public unsafe void DirectWritesOfManyPieces()
+    {
+        const int Pieces = 1000, PieceBytes = 512, Rounds = 12;
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Make(scratch, "");
+        mount.Mount();
+        byte[] large = new byte[128 << 10];
+        new Random(Seed).NextBytes(large);
+        byte[] all = new byte[Pieces * PieceBytes];
+        new Random(Seed + 1).NextBytes(all);
+        ReadOnlyMemory<byte>[] pieces = [.. Enumerable.Range(0, Pieces).Select(i => new ReadOnlyMemory<byte>(all, i * PieceBytes, PieceBytes))];
+        string path = Path.Join(mount.Root, "f");
+        fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(path + "\0"))
+        {
+            Assert.Equal(Errno.None, Fd.Openat(Fcntl.AT_FDCWD, name, Fcntl.O_CREAT | Fcntl.O_RDWR | Fcntl.O_CLOEXEC | Fcntl.O_DIRECT, 0x180, out int fd));
+            using var file = new Microsoft.Win32.SafeHandles.SafeFileHandle(fd, ownsHandle: true);
+            for (int round = 0; round < Rounds; round++)
+            {
+                RandomAccess.Write(file, large, 0);
+                RandomAccess.Write(file, pieces, large.Length + ((long)round * all.Length));
+            }
+        }
+
+        Assert.True(mount.Gauge("fuse_writes_piped") > Rounds, $"{mount.Gauge("fuse_writes_piped")} writes were piped");
+        mount.Unmount();
+        byte[] expected = [.. large, .. Enumerable.Repeat(all, Rounds).SelectMany(bytes => bytes)];
+        AssertSame(expected, File.ReadAllBytes(Path.Join(mount.Upper!, "f")));
     }
 
     /// <summary>Large writes that are refused before they get to a file leave nothing behind in the pipe.</summary>

@@ -14,7 +14,7 @@ public sealed unsafe class BasePipedDataTests
     public void AFileThatTakesNothingFromAPipeLeavesItInUse()
     {
         using var scratch = new ScratchFolder();
-        Assert.Equal(Errno.None, PipedData.TryMake(Room, out PipedData? made));
+        Assert.Equal(Errno.None, PipedData.TryMake(1, out PipedData? made));
         using PipedData piped = made!;
         using var device = new Device();
         int appends = Open(scratch.Join("appends"), Fcntl.O_APPEND), file = Open(scratch.Join("file"), 0);
@@ -49,7 +49,7 @@ public sealed unsafe class BasePipedDataTests
     public void ADeviceThatGivesNothingIsRemembered()
     {
         using var scratch = new ScratchFolder();
-        Assert.Equal(Errno.None, PipedData.TryMake(Room, out PipedData? made));
+        Assert.Equal(Errno.None, PipedData.TryMake(1, out PipedData? made));
         using PipedData piped = made!;
         int folder = Open(scratch.Path, Fcntl.O_DIRECTORY, create: false);
         Assert.NotEqual(Errno.None, piped.Fill(folder, Room, out _));

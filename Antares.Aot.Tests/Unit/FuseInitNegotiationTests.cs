@@ -40,7 +40,7 @@ public unsafe class FuseInitNegotiationTests
             Assert.Equal((uint)accepted, body->flags);
             Assert.Equal((uint)(accepted >> 32), body->flags2);
             Assert.Equal(InitNegotiation.MaxWrite, body->max_write);
-            Assert.Equal(256, body->max_pages);
+            Assert.Equal(InitNegotiation.MaxPages, body->max_pages);
             Assert.Equal(InitNegotiation.MaxBackground, body->max_background);
             Assert.Equal(InitNegotiation.CongestionThreshold, body->congestion_threshold);
             Assert.Equal(1u, body->time_gran);

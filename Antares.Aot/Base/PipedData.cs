@@ -9,7 +9,7 @@ namespace Antares.Aot.Base;
 /// <remarks>Not for use by two threads. splice(2); fuse_dev_splice_read and iter_file_splice_write of Linux.</remarks>
 public sealed unsafe class PipedData : IDisposable
 {
-    private const int PipePage = 4096;
+    private const int PlaceBytes = 4096;
 
     private readonly OwnedFd _readEnd;
     private readonly OwnedFd _writeEnd;
@@ -29,11 +29,11 @@ public sealed unsafe class PipedData : IDisposable
     /// <summary>The device gives nothing to a pipe, or what lies in it belongs to nobody: of no use from now on.</summary>
     public bool IsRefused { get; private set; }
 
-    /// <summary>Makes one for requests of up to <paramref name="bytes"/>.</summary>
-    /// <param name="bytes">Head and data.</param>
+    /// <summary>Makes one.</summary>
+    /// <param name="places">How many pieces of a request, each a page or a part of one, it has to hold at a time.</param>
     /// <param name="piped">Null when it was not to be had.</param>
     /// <returns>None; EMFILE, ENFILE, ENOMEM; EPERM: the pipe may not be so large (pipe-max-size, or what the user's pipes may have together: pipe(7)).</returns>
-    public static Errno TryMake(uint bytes, out PipedData? piped)
+    public static Errno TryMake(int places, out PipedData? piped)
     {
         piped = null;
         int* ends = stackalloc int[2];
@@ -45,9 +45,7 @@ public sealed unsafe class PipedData : IDisposable
 
         var made = new PipedData(ends[0], ends[1]);
 
-        // A place holds a page or a part of one: data that begin within a page take one more, the head up to two.
-        const int FurtherPlaces = 3;
-        int wanted = checked((int)bytes + (FurtherPlaces * PipePage));
+        int wanted = checked(places * PlaceBytes); // pipe(7): the size is told as that of so many pages
         error = Fd.Control(ends[1], Fcntl.F_SETPIPE_SZ, wanted, out int size);
         if (error == Errno.None && size >= wanted)
         {

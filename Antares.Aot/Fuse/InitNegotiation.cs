@@ -16,8 +16,15 @@ public readonly record struct InitResult(uint Minor, ulong Offered, ulong Accept
 /// </summary>
 internal static unsafe class InitNegotiation
 {
-    /// <summary>Largest READ in bytes, with MAX_PAGES.</summary>
+    /// <summary>Bytes that the largest READ stays below, with MAX_PAGES.</summary>
     public const uint MaxTransfer = 1 << 20;
+
+    /// <summary>
+    /// Pages, or parts of pages, of a request at most. Direct I/O from many small pieces of memory (writev(2)) makes a part of each, and each takes a place in the pipe
+    /// (fuse_copy_folio), beside the head's: a request that finds none is answered EIO by the kernel itself. So they are as many as a pipe that anybody may
+    /// have (1 MiB) has places for.
+    /// </summary>
+    public const ushort MaxPages = 255;
 
     /// <summary>
     /// Largest WRITE in bytes. What the client has just put into its pages is still in the processor's cache when they are handed over, and fits into a
@@ -129,7 +136,7 @@ internal static unsafe class InitNegotiation
         body->flags2 = (accepted & FUSE_INIT_EXT) != 0 ? (uint)(accepted >> 32) : 0;
         bool large = (accepted & FUSE_MAX_PAGES) != 0;
         body->max_write = large ? MaxWrite : DefaultMaxTransfer;
-        body->max_pages = large ? (ushort)(MaxTransfer / Environment.SystemPageSize) : (ushort)0;
+        body->max_pages = large ? MaxPages : (ushort)0;
         body->max_background = MaxBackground;
         body->congestion_threshold = CongestionThreshold;
         body->time_gran = 1;

@@ -126,7 +126,7 @@ internal sealed unsafe class PipedRequests(int device) : IDisposable
 
         // Without (few descriptors, a pipe that may not be so large) writes are copied, as small ones are.
         _hasTried = true;
-        if (PipedData.TryMake(Capacity, out _data) == Errno.None)
+        if (PipedData.TryMake(1 + InitNegotiation.MaxPages, out _data) == Errno.None)
         {
             t_data = _data;
         }
