@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Antares.Aot.Cli;
 using Antares.Aot.Tests.Support;
 
 namespace Antares.Aot.Tests.Mount;
@@ -60,6 +61,44 @@ public sealed class LimitMountTests
         mount.Unmount();
         Parity.AssertWorkIsClean(mount.Work!);
         Assert.Equal(files, CountFiles(mount.Upper!, "new"));
+    }
+
+    /// <summary>Where no thread is to be had, what would need one is refused, and the mount goes on.</summary>
+    [MountFact]
+    public void WithoutFurtherThreadsTheMountGoesOn()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        mount.Mount();
+        using (new Fault(mount.ServerPid(), "clone,clone3", "EAGAIN"))
+        {
+            ShellResult refused = mount.Try("cl", "show", mount.Root);
+            Assert.True(refused.ExitCode == ExitCode.Mount && refused.Error.Contains("no thread is to be had", StringComparison.Ordinal), refused.ToString());
+            _ = Probe.Check(mount.Root, "put f x => ok\ncat f => 'x'\n");
+        }
+
+        _ = Probe.Check(mount.Root, "put g y => ok\ncat g => 'y'\n");
+        Assert.Contains("its source is no server", mount.Try("cl", "show", mount.Root).Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>A read of the device that finds no memory has cost one request at most; the next ones are served.</summary>
+    [MountFact]
+    public void AReadWithoutMemoryIsNotTheEnd()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        mount.Mount();
+        using (Process tracer = Shell.Start("strace", ["-f", "-p", $"{mount.ServerPid()}", "-o", scratch.Join("trace"), "-e", "trace=read", "-e", "inject=read:error=ENOMEM:when=1..5"]))
+        {
+            Assert.Contains("attached", tracer.StandardError.ReadLine());
+            _ = Probe.Check(mount.Root, "put f x => ok\ncat f => 'x'\nput g y => ok\n");
+            tracer.Kill();
+            tracer.WaitForExit();
+        }
+
+        Assert.Contains("ENOMEM (Cannot allocate memory) (INJECTED)", File.ReadAllText(scratch.Join("trace")), StringComparison.Ordinal);
+        _ = Probe.Check(mount.Root, "cat g => 'y'\nput h z => ok\n");
+        mount.Unmount();
     }
 
     /// <summary>After the kernel dropped its caches nothing is held for it but the root.</summary>

@@ -18,7 +18,7 @@ public sealed unsafe class BaseRequestWaitTests
         Assert.True(places.TryTake());
         Assert.Equal(Errno.None, RequestWait.Enter(places));
         Assert.Equal(500, RequestWait.LeftOf(500));
-        RequestWait.Announce();
+        _ = RequestWait.Announce();
         Assert.False(TryNext(out _));
         Assert.Null(GiveBack(places)); // Enter took none: this one was ours
         Assert.True(places.TryTake());
@@ -29,12 +29,12 @@ public sealed unsafe class BaseRequestWaitTests
     public void WhoIsAboutToWaitIsHeardUntilItNoLongerServes() => OnThread(() =>
     {
         int heard = 0;
-        RequestWait.Attach(() => heard++);
-        RequestWait.Announce();
-        RequestWait.Announce();
+        RequestWait.Attach(() => ++heard > 0);
+        _ = RequestWait.Announce();
+        _ = RequestWait.Announce();
         Assert.Equal(2, heard);
         RequestWait.Attach(null);
-        RequestWait.Announce();
+        _ = RequestWait.Announce();
         Assert.Equal(2, heard);
     });
 
@@ -157,7 +157,7 @@ public sealed unsafe class BaseRequestWaitTests
 
     private static void Serving(Action test) => OnThread(() =>
     {
-        RequestWait.Attach(static () => { });
+        RequestWait.Attach(static () => true);
         RequestWait.Start(Stopwatch.GetTimestamp());
         test();
     });
@@ -187,7 +187,7 @@ public sealed unsafe class BaseRequestWaitTests
         byte[] request = FuseRequests.Make(fuse_opcode.FUSE_LOOKUP, "name\0"u8, unique);
         OnThread(() =>
         {
-            RequestWait.Attach(static () => { });
+            RequestWait.Attach(static () => true);
             RequestWait.Start(Stopwatch.GetTimestamp());
             Assert.Equal(RequestWait.NoPlace, RequestWait.Enter(places));
             Assert.Equal(RequestPlaces.Putting.Aside, PutAside(request));

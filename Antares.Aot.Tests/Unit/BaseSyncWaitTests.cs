@@ -72,7 +72,7 @@ public sealed class BaseSyncWaitTests
         int fetched = 0;
         var thread = new Thread(() =>
         {
-            RequestWait.Attach(() => fetched++, () => isAnotherThere);
+            RequestWait.Attach(() => ++fetched > 0, () => isAnotherThere);
             wait.End(wait.Begin());
             RequestWait.Attach(null);
             wait.End(wait.Begin());

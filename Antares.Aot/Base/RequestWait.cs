@@ -22,7 +22,7 @@ public static unsafe class RequestWait
     private static long t_started;
 
     [ThreadStatic]
-    private static Action? t_waiting;
+    private static Func<bool>? t_waiting;
 
     [ThreadStatic]
     private static Func<bool>? t_isAnotherThere;
@@ -36,10 +36,10 @@ public static unsafe class RequestWait
     [ThreadStatic]
     private static RequestPlaces? t_full;
 
-    /// <summary>The calling thread serves requests; <paramref name="waiting"/> hears when it is about to wait. Null: it no longer does.</summary>
+    /// <summary>The calling thread serves requests; <paramref name="waiting"/> hears when it is about to wait. Null: it no longer serves.</summary>
     /// <param name="waiting">What <see cref="Announce"/> does.</param>
     /// <param name="isAnotherThere">What <see cref="IsAnotherThere"/> asks; null: nobody knows.</param>
-    public static void Attach(Action? waiting, Func<bool>? isAnotherThere = null)
+    public static void Attach(Func<bool>? waiting, Func<bool>? isAnotherThere = null)
     {
         t_waiting = waiting;
         t_isAnotherThere = isAnotherThere;
@@ -58,7 +58,8 @@ public static unsafe class RequestWait
     /// To be called before a wait for a server, for a thread that may wait for one, for a disk (see <see cref="SyncWait"/>), or for another request: another
     /// thread takes over the device.
     /// </summary>
-    public static void Announce() => t_waiting?.Invoke();
+    /// <returns>False: none is to be had, so that no further request is served until the wait is over.</returns>
+    public static bool Announce() => t_waiting?.Invoke() ?? true;
 
     /// <summary>True when a further request is at the device now, and no thread waits for it. A system call.</summary>
     public static bool IsAnotherThere => t_isAnotherThere?.Invoke() ?? false;

@@ -41,7 +41,7 @@ public sealed class SyncWait
     {
         if (IsLong || RequestWait.IsAnotherThere)
         {
-            RequestWait.Announce();
+            _ = RequestWait.Announce(); // waits in any case
         }
 
         long now = Stopwatch.GetTimestamp();

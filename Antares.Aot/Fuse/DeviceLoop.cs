@@ -17,7 +17,7 @@ namespace Antares.Aot.Fuse;
 /// seen readers for a while, so that an idle mount has no timer. A thread that knows that it will wait says so (<see cref="RequestWait"/>) and is
 /// replaced at once.
 /// </remarks>
-internal sealed unsafe class DeviceLoop
+internal sealed unsafe partial class DeviceLoop
 {
     private const int TickMs = 4;
     private const int QuietTicks = 10;
@@ -30,6 +30,10 @@ internal sealed unsafe class DeviceLoop
     private const int Staying = 2;
     private const int ThreadStack = 1 << 20;
 
+    // Reads in a row that find no memory, and the time between them.
+    private const int MostFailedReads = 100;
+    private const int FailedReadMs = 10;
+
     // Contexts are apart by pairs of cache lines, which the prefetcher takes together.
     private const int ContextStride = 256;
 
@@ -40,7 +44,7 @@ internal sealed unsafe class DeviceLoop
     private readonly OwnThreads _ownThreads;
     private readonly Log _log;
     private readonly WakeUps? _wakeUps;
-    private readonly Action _onWaiting;
+    private readonly Func<bool> _onWaiting;
     private readonly Func<bool> _isRequestLeft;
     private readonly Lock _lock = new();
     private readonly byte* _contexts;
@@ -114,14 +118,14 @@ internal sealed unsafe class DeviceLoop
     public ReaderMode Mode => _mode;
 
     /// <summary>Starts the first thread, which is enough to answer.</summary>
-    public void Start() => AddThread();
+    public void Start() => _ = AddThread(); // WaitRunning tells
 
     /// <summary>Starts the one that is to be there when the first is stuck; others follow when they are needed. Costs the caller the time until it runs.</summary>
     public void StartOther()
     {
         if (_most > 1)
         {
-            AddThread();
+            _ = AddThread(); // without it the mount is slower, and it is told
         }
     }
 
@@ -159,7 +163,8 @@ internal sealed unsafe class DeviceLoop
 
     private RequestContext* Context(int slot) => (RequestContext*)(_contexts + (slot * ContextStride));
 
-    private void AddThread()
+    // False: all are there that may be, or none was to be had.
+    private bool AddThread()
     {
         int slot;
         lock (_lock)
@@ -167,7 +172,7 @@ internal sealed unsafe class DeviceLoop
             slot = Array.IndexOf(_used, false);
             if (slot < 0 || _ending)
             {
-                return;
+                return false;
             }
 
             _used[slot] = true;
@@ -175,12 +180,16 @@ internal sealed unsafe class DeviceLoop
             _started++;
         }
 
+        LoopBuffer? buffer = null;
         try
         {
-            new Thread(() => Run(slot), ThreadStack) { IsBackground = true, Name = $"fuse-{slot}" }.Start();
+            buffer = new LoopBuffer();
+            new Thread(() => Run(slot, buffer), ThreadStack) { IsBackground = true, Name = $"fuse-{slot}" }.Start();
+            return true;
         }
         catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
         {
+            buffer?.Dispose();
             if (!Interlocked.Exchange(ref _lacksThreads, true))
             {
                 _log.Warn($"no further thread for requests: {exception.Message}; more are asked for when they are needed, without a further warning");
@@ -190,12 +199,14 @@ internal sealed unsafe class DeviceLoop
             {
                 _ended.Set();
             }
+
+            return false;
         }
     }
 
-    private void Run(int slot)
+    private void Run(int slot, LoopBuffer given)
     {
-        using var buffer = new LoopBuffer();
+        using LoopBuffer buffer = given;
         var piped = new PipedRequests(_device);
         RequestContext* context = Context(slot);
         context->Started = 0;
@@ -205,6 +216,7 @@ internal sealed unsafe class DeviceLoop
         RequestContext.Current = context;
         LibfuseMessages.Route(_log);
         RequestWait.Attach(_onWaiting, _isRequestLeft);
+        _dispatcher.Attach(serves: true);
 
         // Memory that this thread asks for must not wait until dirty pages are written, which may be those of this very mount. Without
         // CAP_SYS_RESOURCE (EPERM), or before Linux 5.6 (EINVAL), it goes without.
@@ -218,6 +230,7 @@ internal sealed unsafe class DeviceLoop
         _ownThreads.Leave();
         RequestContext.Current = null;
         RequestWait.Attach(null);
+        _dispatcher.Attach(serves: false);
         if (Leave(slot, retires))
         {
             _ended.Set();
@@ -229,6 +242,7 @@ internal sealed unsafe class DeviceLoop
     {
         long ended = Stopwatch.GetTimestamp();
         bool isFetched = true;
+        int failed = 0;
         while (true)
         {
             if (!TryBeginRead())
@@ -255,6 +269,7 @@ internal sealed unsafe class DeviceLoop
                     End(Errno.ENODEV);
                     return false;
                 case Errno.None:
+                    failed = 0;
                     CountRequest(context, got);
                     _dispatcher.Serve(context, got, arrived);
                     piped.Note(got);
@@ -267,12 +282,21 @@ internal sealed unsafe class DeviceLoop
                     if (_mode.Note(context, waited, served, isFromPipe ? 0 : got))
                     {
                         // All places at the device are to be taken; this thread takes one of them.
-                        Fetch(_mode.Readers - 1);
+                        _ = Fetch(_mode.Readers - 1); // fewer serve too
                     }
 
                     break;
                 case Errno.ENOENT:
                     // The request was taken back while we were about to read it.
+                    break;
+                case Errno.ENOMEM or Errno.EFAULT when ++failed <= MostFailedReads:
+                    // No memory for the pages of our buffer (a limit of the group): the kernel has answered this one request with EIO, and may have the next.
+                    if (failed == 1)
+                    {
+                        _log.Warn($"a request was lost to {error} while it was read; its program was told EIO");
+                    }
+
+                    Thread.Sleep(FailedReadMs);
                     break;
                 default:
                     End(error);
@@ -335,8 +359,8 @@ internal sealed unsafe class DeviceLoop
     }
 
     // The calling thread is about to wait for long (a fetch): another one reads in its place at once, not only when the watching thread
-    // has seen it stuck.
-    private void ReplaceMe()
+    // has seen it stuck. False: nobody was to be had, and nobody reads.
+    private bool ReplaceMe()
     {
         RequestContext* context = RequestContext.Current;
         if (context != null)
@@ -344,10 +368,7 @@ internal sealed unsafe class DeviceLoop
             context->Replaced = true;
         }
 
-        if (Volatile.Read(ref _readers) < _mode.Readers)
-        {
-            Fetch(1);
-        }
+        return Volatile.Read(ref _readers) >= _mode.Readers || Fetch(1) || Volatile.Read(ref _readers) > 0;
     }
 
     private bool IsRequestLeft()
@@ -367,7 +388,8 @@ internal sealed unsafe class DeviceLoop
         return Signals.Poll(&device, 1, 0, out int ready) == Errno.None && ready > 0;
     }
 
-    private void Fetch(int count)
+    // False: not all of them were to be had.
+    private bool Fetch(int count)
     {
         int parked;
         lock (_lock)
@@ -382,8 +404,13 @@ internal sealed unsafe class DeviceLoop
 
         for (; parked < count; parked++)
         {
-            AddThread();
+            if (!AddThread())
+            {
+                return false;
+            }
         }
+
+        return true;
     }
 
     // False: the thread is to end, since the mount does or (retires) nobody needed it for a while. Those that wait are those in _parkedCount
@@ -450,75 +477,5 @@ internal sealed unsafe class DeviceLoop
         _wakeUps?.Dispose();
         _ = _parked.Release(_most); // the count before is of no interest
         _ = _watch.Set(); // cannot fail
-    }
-
-    private void WakeWatcher()
-    {
-        if (_most == 1 || Interlocked.Exchange(ref _watching, 1) != 0)
-        {
-            return;
-        }
-
-        if (!_watcherStarted)
-        {
-            _watcherStarted = true;
-            try
-            {
-                new Thread(Watch, ThreadStack) { IsBackground = true, Name = "fuse-watch" }.Start();
-            }
-            catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
-            {
-                // Left as if it watched, so that nobody tries again: the mount goes on with the threads it has.
-                _lacksWatcher = true;
-                _log.Warn($"no thread to watch over requests: {exception.Message}");
-            }
-        }
-
-        _ = _watch.Set(); // cannot fail
-    }
-
-    private void Watch()
-    {
-        while (!_ending)
-        {
-            _ = _watch.WaitOne(); // without a timeout it comes back signalled
-            for (int quiet = 0; quiet < QuietTicks && !_ending;)
-            {
-                Thread.Sleep(TickMs);
-                quiet = LookOnce() ? 0 : quiet + 1;
-            }
-
-            // A full fence between the two, as in EndRead: either sees the other.
-            _ = Interlocked.Exchange(ref _watching, 0); // it was 1
-            if (Volatile.Read(ref _readers) == 0)
-            {
-                // Saturated again between the last look and the line before: nobody else would wake us.
-                WakeWatcher();
-            }
-        }
-    }
-
-    // Adds a thread if too many are stuck. True: there was something to see.
-    private bool LookOnce()
-    {
-        long now = Stopwatch.GetTimestamp();
-        int stuck = 0;
-        for (int slot = 0; slot < _most; slot++)
-        {
-            long started = Volatile.Read(ref Context(slot)->Started);
-            if (started != 0 && now - started > StuckMs * Stopwatch.Frequency / 1000)
-            {
-                stuck++;
-            }
-        }
-
-        int parked = Volatile.Read(ref _parkedCount);
-        int free = Threads - parked - stuck;
-        if (stuck > 0 && free < _mode.Readers)
-        {
-            Fetch(1);
-        }
-
-        return stuck > 0 || Volatile.Read(ref _readers) == 0;
     }
 }

@@ -18,6 +18,9 @@ internal sealed unsafe class Dispatcher(
     private readonly OpCounters _counters = diagnostics.Counters;
     private bool _ended;
 
+    /// <summary>The calling thread will serve requests, or (false) no longer does.</summary>
+    public void Attach(bool serves) => FailureReporter.OfThread = serves ? failures : null;
+
     /// <summary>The mount is gone: what waits for a turn is dropped, and nothing waits any more.</summary>
     public void End() => Volatile.Write(ref _ended, true);
 
@@ -59,7 +62,7 @@ internal sealed unsafe class Dispatcher(
                     {
                         // The watching thread counts this one as stuck from here on.
                         Volatile.Write(ref context->Started, Stopwatch.GetTimestamp());
-                        RequestWait.Announce();
+                        _ = RequestWait.Announce(); // waits in any case
                     }
 
                     Thread.Sleep(LookAgainMs);

@@ -13,6 +13,10 @@ internal sealed unsafe class FailureReporter(PathDescriber describePath, MountDi
 {
     private const int PathRoom = 4096;
 
+    /// <summary>That of the calling thread, which serves requests.</summary>
+    [field: ThreadStatic]
+    public static FailureReporter? OfThread { get; set; }
+
     /// <summary>Called before an error is answered. Everyday answers are left to the counters.</summary>
     /// <returns>True: <see cref="Note"/> follows the answer, and whoever looks into the ring meanwhile waits for it.</returns>
     public bool Announce(RequestContext* context, Errno error)

@@ -239,10 +239,11 @@ internal readonly unsafe ref struct FuseRequest
     public static void Crashed(fuse_req* handle, Exception exception)
     {
         RequestContext* context = RequestContext.Current;
-        FailureReporter failures = FuseServer.Of(handle).Failures;
+        FailureReporter failures = FailureReporter.OfThread!;
         failures.NoteException(context, exception);
         if (!context->Answered)
         {
+            // Else libfuse has freed it.
             context->Answered = true;
             context->Outcome = Errno.EIO;
             _ = failures.Announce(context, Errno.EIO); // always told
@@ -255,7 +256,7 @@ internal readonly unsafe ref struct FuseRequest
     private Errno Send(fuse_out_header* reply, uint length, Errno outcome)
     {
         reply->len = length;
-        reply->error = -(int)outcome;
+        reply->error = ReplyError.Of(outcome);
         reply->unique = Context->Header->unique;
         Close(outcome);
         Errno error = FileIo.Write(_server.ReplyDescriptor, reply, length, out _);

@@ -62,6 +62,25 @@ public sealed unsafe class Notifier
     /// <summary>As <see cref="InvalEntry"/>; watchers (inotify) of the name are told that it is gone.</summary>
     public void Delete(ulong parent, ulong child, ByteName name) => Add(Kind.Delete, parent, child, name, 0, 0);
 
+    /// <summary>Starts the thread, unless it runs; to be called before what it tells of is done.</summary>
+    /// <returns>False: none is to be had (a limit of processes or of memory); what is to be told would throw then.</returns>
+    public bool TryStart()
+    {
+        lock (_lock)
+        {
+            try
+            {
+                EnsureThread();
+                return true;
+            }
+            catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
+            {
+                _log.Warn("no thread to tell the kernel of changes (a limit of processes or of memory)");
+                return false;
+            }
+        }
+    }
+
     /// <summary>Waits until the kernel has taken all that was added before.</summary>
     public void Flush()
     {
@@ -103,6 +122,7 @@ public sealed unsafe class Notifier
                 return;
             }
 
+            EnsureThread();
             Note* note = _notes + ((_first + _count) % Capacity);
             note->Kind = kind;
             note->Node = node;
@@ -113,13 +133,17 @@ public sealed unsafe class Notifier
             name.Span.CopyTo(new Span<byte>(note->Name, ByteName.MaxLength));
             note->Name[name.Length] = 0;
             _count++;
-            if (_thread == null)
-            {
-                _thread = new Thread(Run) { IsBackground = true, Name = "fuse-notify" };
-                _thread.Start();
-            }
-
             Monitor.PulseAll(_lock);
+        }
+    }
+
+    private void EnsureThread()
+    {
+        if (_thread == null)
+        {
+            var thread = new Thread(Run) { IsBackground = true, Name = "fuse-notify" };
+            thread.Start();
+            _thread = thread;
         }
     }
 

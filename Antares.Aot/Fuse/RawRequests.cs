@@ -91,7 +91,7 @@ internal sealed unsafe class RawRequests(OverlayFs fs, RoomRelief room, FailureR
             return;
         }
 
-        var reply = new fuse_out_header { len = (uint)sizeof(fuse_out_header), error = -(int)error, unique = context->Header->unique };
+        var reply = new fuse_out_header { len = (uint)sizeof(fuse_out_header), error = ReplyError.Of(error), unique = context->Header->unique };
         context->Outcome = error;
         context->Answered = true;
         bool tells = failures.Announce(context, error);

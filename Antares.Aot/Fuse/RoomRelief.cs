@@ -61,7 +61,7 @@ internal sealed class RoomRelief(Orphans? orphans, int threads)
             return false;
         }
 
-        RequestWait.Announce();
+        _ = RequestWait.Announce(); // waits in any case
         WaitFor(kept, endedBefore);
         return true;
     }

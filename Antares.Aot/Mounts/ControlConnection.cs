@@ -13,15 +13,24 @@ internal sealed class SlowAnswer(Func<byte[]> make, Action done)
     /// <summary>The answer; null: not yet.</summary>
     public byte[]? Answer => Volatile.Read(ref _answer);
 
-    public void Start() => new Thread(() =>
+    /// <summary>Starts it; without a thread to be had (a limit of processes or of memory) that is the answer.</summary>
+    public void Start()
     {
-        Volatile.Write(ref _answer, make());
+        try
+        {
+            new Thread(() => Tell(make())) { IsBackground = true, Name = "slow answer" }.Start();
+        }
+        catch (Exception error) when (error is OutOfMemoryException or ThreadStartException)
+        {
+            Tell(ViewAnswer.Refused("refused", "no thread is to be had for it (a limit of processes or of memory); nothing was changed"));
+        }
+    }
+
+    private void Tell(byte[] answer)
+    {
+        Volatile.Write(ref _answer, answer);
         done();
-    })
-    {
-        IsBackground = true,
-        Name = "slow answer",
-    }.Start();
+    }
 }
 
 /// <summary>One client of the control socket, from its question to the last byte of the answer. Never waits.</summary>

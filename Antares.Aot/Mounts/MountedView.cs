@@ -101,7 +101,7 @@ internal sealed class MountedView
     /// <exception cref="MountProblem">Usage: it cannot be exchanged here; Host: why this one cannot be shown. What was shown still is.</exception>
     public (ClApplied Applied, List<ViewConflict> Conflicts) Set(string? link, string? origin)
     {
-        RefuseFixed();
+        CheckChangeable();
         using var turn = Begin(isChange: true);
         try
         {
@@ -121,7 +121,7 @@ internal sealed class MountedView
     /// </exception>
     public ViewMoved Move(string? revision)
     {
-        RefuseFixed();
+        CheckChangeable();
         if (revision is null && _given is not null)
         {
             throw MountProblem.Usage($"it was mounted at {_given}, and follows no head: say where to with --revision REV");
@@ -193,11 +193,17 @@ internal sealed class MountedView
         }
     }
 
-    private void RefuseFixed()
+    private void CheckChangeable()
     {
         if (_whyFixed is not null || _notifier is null)
         {
             throw MountProblem.Usage(_whyFixed ?? "what this mount shows cannot be changed");
+        }
+
+        // What is exchanged must be told: better known before.
+        if (!_notifier.TryStart())
+        {
+            throw MountProblem.Host("no thread is to be had for it (a limit of processes or of memory); nothing was changed");
         }
     }
 

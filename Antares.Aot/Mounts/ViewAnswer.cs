@@ -101,7 +101,8 @@ internal static class ViewAnswer
         }
     }
 
-    private static byte[] Refused(string word, string message)
+    /// <summary>An answer that says why there is none.</summary>
+    public static byte[] Refused(string word, string message)
     {
         using var body = new MemoryStream();
         body.Write(Encoding.UTF8.GetBytes(message));

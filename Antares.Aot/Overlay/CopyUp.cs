@@ -98,7 +98,7 @@ public sealed unsafe class CopyUp
                 return resolved;
             }
 
-            RequestWait.Announce();
+            _ = RequestWait.Announce(); // waits in any case
             _ = Monitor.Wait(_tree.Gate);
             resolved = _tree.Resolve(target.NodeId, out target);
             if (resolved != Errno.None)

@@ -47,7 +47,7 @@ internal static unsafe class FileStage
             ulong size = Math.Min(limit, (ulong)attributes->st_size);
             if (size > LongCopyBytes)
             {
-                RequestWait.Announce();
+                _ = RequestWait.Announce(); // waits in any case
             }
 
             error = CopyContent(layer, node, fd, size, (ulong)attributes->st_blocks * 512 < size);

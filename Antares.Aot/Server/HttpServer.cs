@@ -109,7 +109,15 @@ public sealed class HttpServer : IDisposable
                 _ = _open.Add(connection); // new
             }
 
-            new Thread(() => Serve(connection), StackBytes) { IsBackground = true, Name = "http connection" }.Start();
+            try
+            {
+                new Thread(() => Serve(connection), StackBytes) { IsBackground = true, Name = "http connection" }.Start();
+            }
+            catch (Exception error) when (error is OutOfMemoryException or ThreadStartException)
+            {
+                _log.Warn("a connection was closed, no thread is to be had for it (a limit of processes or of memory)");
+                Close(connection);
+            }
         }
     }
 
@@ -149,14 +157,19 @@ public sealed class HttpServer : IDisposable
         }
         finally
         {
-            lock (_lock)
-            {
-                _ = _open.Remove(connection); // may be gone when the server ends
-            }
-
-            connection.Dispose();
-            _ = _places.Release(); // the count before is of no interest
+            Close(connection);
         }
+    }
+
+    private void Close(Socket connection)
+    {
+        lock (_lock)
+        {
+            _ = _open.Remove(connection); // may be gone when the server ends
+        }
+
+        connection.Dispose();
+        _ = _places.Release(); // the count before is of no interest
     }
 
     // False: the client has ended the connection, or sends too much.

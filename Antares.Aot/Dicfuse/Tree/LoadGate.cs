@@ -39,7 +39,7 @@ internal sealed unsafe class LoadGate(NodeStore store, NodeFlags loading, NodeFl
                 return Errno.None;
             }
 
-            RequestWait.Announce();
+            _ = RequestWait.Announce(); // waits in any case
             object monitor = MonitorOf(node);
             using CallerWait? wait = CallerWait.Begin();
             lock (monitor)

@@ -46,7 +46,7 @@ internal sealed class RevisionGate
             return;
         }
 
-        RequestWait.Announce();
+        _ = RequestWait.Announce(); // waits in any case
         while (_holder != 0)
         {
             _ = Monitor.Wait(Lock); // without a timeout it comes back signalled

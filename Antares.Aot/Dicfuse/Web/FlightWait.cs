@@ -17,7 +17,7 @@ internal static class FlightWait
     {
         if (!flight.IsCompleted)
         {
-            RequestWait.Announce();
+            _ = RequestWait.Announce(); // waits in any case
             switch (CallerWait.For(flight, waitMs < 0 ? waitMs : RequestWait.LeftOf(waitMs)))
             {
                 case CallerWait.End.TimeUp:

@@ -44,9 +44,9 @@ public sealed unsafe partial class DataOps
 
             try
             {
-                if (step == 0)
+                if (step == 0 && !RequestWait.Announce())
                 {
-                    RequestWait.Announce();
+                    break;
                 }
 
                 writeOut(nodeId, start, end - start);

@@ -106,7 +106,7 @@ public sealed unsafe class DirectoryOps
         if (synced == Errno.EBADF)
         {
             // A directory that may be searched but not read has only an O_PATH descriptor: sync the file system instead, which is always long.
-            RequestWait.Announce();
+            _ = RequestWait.Announce(); // waits in any case
             synced = FileIo.Syncfs(_tree.Upper.Access.RootFd);
         }
 
