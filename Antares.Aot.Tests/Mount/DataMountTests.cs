@@ -284,6 +284,28 @@ public sealed class DataMountTests
         stat low s => 10000
         """);
 
+    /// <summary>A file that gets larger than the limit under which the server was started (ulimit -f) is an error for whoever writes it, not the end of the mount.</summary>
+    [MountFact]
+    public void FileSizeLimitOfTheServer()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder) { Wrapper = ["bash", "-c", "ulimit -f 1024; exec \"$@\"", "-"] };
+        _ = Probe.Check(mount.Lower, "gen low 3000000 1\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, """
+            open f low RDWR => ok
+            pwrite f x 5 => EFBIG
+            close f => ok
+            put f x => ok
+            open g f RDWR => ok
+            pwrite g x 2000000 => EFBIG
+            ftruncate g 2000000 => EFBIG
+            stat f s => 1
+            open l low RDONLY => ok
+            check l 0 3000000 1 => ok
+            """);
+    }
+
     /// <summary>A lower file cut off while it is copied up ends the copy with EIO, though its missing part looks like a hole; nothing of the copy stays.</summary>
     [MountTheory, InlineData(MountKind.AntaresFolder), InlineData(MountKind.AntaresDir)]
     public void ALowerFileThatBecomesShorterIsNoCopyOfZeros(MountKind kind)

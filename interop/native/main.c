@@ -209,6 +209,8 @@ int main(int argc, char **argv)
         sigprocmask(SIG_BLOCK, &ours, &before);
         if (!is_ignored(SIGPIPE))
             signal(SIGPIPE, SIG_IGN);
+        if (!is_ignored(SIGXFSZ))
+            signal(SIGXFSZ, SIG_IGN); /* a file that gets larger than our own limit (ulimit -f) is EFBIG for its writer, not our end */
     }
     fill_standard();
     if (split == NONE)
