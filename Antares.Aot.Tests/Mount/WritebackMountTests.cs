@@ -43,6 +43,21 @@ public sealed class WritebackMountTests
         cat low => 'Xowmorez'
         """, options: s_option);
 
+    /// <summary>A process that the command of <c>run</c> left behind is cut off, but what it wrote until then is in the upper.</summary>
+    [MountFact]
+    public void WhatIsLeftBehindHasWritten()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        string script = """
+            setsid "$0" run "$PWD" < <(printf 'open f f CREAT|RDWR\npwrite f precious 0\nput ready x\n'; exec sleep 5) > /dev/null 2>&1 &
+            for i in {1..250}; do [ -e ready ] && exit 3; sleep 0.02; done
+            """;
+        ShellResult result = mount.Try("run", mount.Lower, "--engine", "fuse", "--writeback", "--upper", mount.Upper!, "--work", mount.Work!, "--", "bash", "-c", script, Probe.Path);
+        Assert.True(result.ExitCode == 3 && result.Error.Contains("is taken out of sight", StringComparison.Ordinal), result.ToString());
+        Assert.Equal("precious", File.ReadAllText(Path.Join(mount.Upper, "f")));
+    }
+
     /// <summary>Many pages are collected before a writer is held up, but no more than the memory allows.</summary>
     [MountTheory, InlineData(false, 64), InlineData(true, 128)]
     public void TheShareOfDirtyPagesIsRaised(bool collects, long most)

@@ -33,6 +33,11 @@ internal static class MountEnd
             return hasEnded;
         }
 
+        if (!mount.KeepsUpper && !mount.DiscardsUpper && error is not (Errno.EINVAL or Errno.ENOENT))
+        {
+            CollectedWrites.Fetch(mount, log);
+        }
+
         var end = usersPatienceMs > 0 ? $"its users have {usersPatienceMs / 1000} s" : mount.KeepsUpper ? $"and its users {EndOfUsers(mount)}" : "and its users are cut off";
         if (error is Errno.EINVAL or Errno.ENOENT)
         {

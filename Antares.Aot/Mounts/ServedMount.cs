@@ -1,6 +1,7 @@
 using System.Globalization;
 using Antares.Aot.Diagnostics;
 using Antares.Interop;
+using fuse_opcode = Antares.Interop.Fuse3.fuse_opcode;
 
 namespace Antares.Aot.Mounts;
 
@@ -49,6 +50,9 @@ public sealed class ServedMount : IDisposable
 
     /// <summary>They keep the upper at least, beyond the end of this process.</summary>
     public bool KeepsUpper => Record.Engine == "kernel";
+
+    /// <summary>Requests to write that were answered so far.</summary>
+    public long Writes => _diagnostics.Counters.Count(OpNames.SlotOf((uint)fuse_opcode.FUSE_WRITE));
 
     /// <summary>The upper goes with the mount.</summary>
     public bool DiscardsUpper => _plan.DiscardsUpper;

@@ -51,6 +51,7 @@ static int is_ignored(int signal)
 struct frame { uint32_t magic, kind, code, size; };
 enum { FRAME_MAGIC = 0x31524141 /* "AAR1" */, FRAME_ASK = 1 /* a path */, FRAME_END = 2 /* text for stdout */, FRAME_MAX = 1 << 20 };
 #define READY_VARIABLE "ANTARES_READY_FD"
+#define WRITE_OUT "--write-out"
 enum { EXIT_INTERNAL = 1, EXIT_MOUNT = 3 };
 enum split { NONE, BACKGROUND, FOREGROUND };
 
@@ -189,6 +190,13 @@ static int reporter(int fd, pid_t server)
     }
 }
 
+/* For Mounts/CollectedWrites.cs: a thread of the server that waits for its own mount could not be ended. */
+static int write_out(const char *mount_point)
+{
+    int fd = open(mount_point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && syncfs(fd) == 0 ? 0 : EXIT_INTERNAL;
+}
+
 int main(int argc, char **argv)
 {
     enum split split = split_of(argc, argv);
@@ -197,6 +205,8 @@ int main(int argc, char **argv)
     unsetenv(READY_VARIABLE);
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
         return puts("antares-aot " ANTARES_VERSION) < 0 ? EXIT_INTERNAL : 0; /* needs no runtime */
+    if (argc == 3 && strcmp(argv[1], WRITE_OUT) == 0)
+        return write_out(argv[2]);
     if (split != NONE || (argc > 1 && !is_helper(argv) && strcmp(argv[1], "run") == 0)) {
         /* Every thread of the runtime inherits this; the one that waits for signals takes them (Mounts/MountEvents.cs). */
         static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
