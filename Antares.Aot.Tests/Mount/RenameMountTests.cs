@@ -158,6 +158,25 @@ public sealed class RenameMountTests
         Parity.Check(kind, "mkdirp d/x\nput d/x/f low\n", script.ToString());
     }
 
+    /// <summary>A renamed lower directory that was emptied, and opened to be replaced by a rename that then failed, stays empty: what it was merged with counts no more.</summary>
+    [MountTheory, InlineData(MountKind.AntaresFolder, "renameat,renameat2"), InlineData(MountKind.AntaresFolder, "unlinkat"), InlineData(MountKind.AntaresDir, "renameat,renameat2")]
+    public void WhatWasRemovedStaysAwayAfterAFailedReplacement(MountKind kind, string failing)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, kind);
+        _ = Probe.Check(mount.Lower, "mkdir d\nput d/f low\nput d/g low\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "rename d e => ok\nunlink e/f => ok\nunlink e/g => ok\nmkdir x => ok\n");
+        using (new Fault(mount.ServerPid(), failing, "EIO"))
+        {
+            _ = Probe.Check(mount.Root, "rename x e => EIO\nls e => [0]\nstat e/f m => ENOENT\n");
+        }
+
+        mount.Unmount();
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "ls e => [0]\nstat e/f m => ENOENT\nrename x e => ok\nls . => [1] 'e:d'\n");
+    }
+
     [MountTheory, Mounts(NotKernel = "refuses redirects of more than 256 bytes with EXDEV")]
     public void DeepAndLongRedirects(MountKind kind) => Parity.Check(kind, """
         mkdirp {n*200}/{m*200}/{o*200}/leaf

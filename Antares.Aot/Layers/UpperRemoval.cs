@@ -138,8 +138,11 @@ public sealed unsafe class UpperRemoval
     }
 
     /// <summary>Removes the whiteouts of a directory whose merged view is empty, marking it opaque first so that nothing shows through.</summary>
-    public Errno ClearWhiteouts(uint directory)
+    /// <param name="directory">It.</param>
+    /// <param name="isOpaque">It has the mark, so that nothing of a layer below belongs to it any more, also after a failure.</param>
+    public Errno ClearWhiteouts(uint directory, out bool isOpaque)
     {
+        isOpaque = false;
         Errno error = _layer.Load(directory);
         if (error != Errno.None || _table.Listing(directory)->Order.Count == 0)
         {
@@ -152,6 +155,7 @@ public sealed unsafe class UpperRemoval
             return error;
         }
 
+        isOpaque = true;
         error = _access.PinDirectory(directory, ModeLoans.Change, out DirectoryLease at);
         ulong cookie = 0;
         while (error == Errno.None && _table.Next(directory, cookie, out uint dentry))

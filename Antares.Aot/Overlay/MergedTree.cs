@@ -347,7 +347,9 @@ public sealed unsafe class MergedTree : IDisposable
         int count = 0;
         FileType type = FileType.Directory;
         LowerRef* found = stackalloc LowerRef[Lowers.Count];
-        if (length > 0 && redirect[0] == (byte)'/')
+
+        // Opaque counts before a redirect, as in the kernel: a directory that was merged once and made opaque later has both.
+        if (!opaque && length > 0 && redirect[0] == (byte)'/')
         {
             error = WalkBelow(1, new ReadOnlySpan<byte>(redirect, length), found, ref count);
         }
@@ -443,14 +445,14 @@ public sealed unsafe class MergedTree : IDisposable
                 return error;
             }
 
-            if (length > 0 && redirect[0] == (byte)'/')
-            {
-                return WalkBelow(parent.Slot + 1, new ReadOnlySpan<byte>(redirect, length), found, ref count);
-            }
-
             if (opaque)
             {
                 break;
+            }
+
+            if (length > 0 && redirect[0] == (byte)'/')
+            {
+                return WalkBelow(parent.Slot + 1, new ReadOnlySpan<byte>(redirect, length), found, ref count);
             }
 
             if (length > 0)

@@ -235,8 +235,8 @@ public sealed unsafe class RenameOps
             error = _copyUp.EnsureDirectory(ref target);
             if (error == Errno.None)
             {
-                error = _tree.Upper.Writer.Removal.ClearWhiteouts(target.Upper);
-                if (error == Errno.None)
+                error = _tree.Upper.Writer.Removal.ClearWhiteouts(target.Upper, out bool isOpaque);
+                if (error == Errno.None || isOpaque)
                 {
                     _tree.DetachLowers(in target);
                 }
