@@ -339,8 +339,10 @@ public sealed unsafe class CopyUp
             cursor = 0;
         }
 
+        uint known = 0;
         while (!nameless && layer.NextName(lower.Node, ref cursor, out uint lowerDirectory, out ByteName name))
         {
+            known++;
             error = FindVisible(in target, links, lowerDirectory, name, out Target parent, out bool shown);
             if (error == Errno.None && !shown)
             {
@@ -385,7 +387,10 @@ public sealed unsafe class CopyUp
 
         InodeRecord* record = _tree.Records[target.Record];
         uint all = (uint)Math.Min(attributes.st_nlink, uint.MaxValue);
-        record->MissingNames = names == 0 || all <= names + record->RemovedNames ? 0 : all - names - record->RemovedNames;
+
+        // Without a name so far it may have one where nobody has looked yet, unless every name is known.
+        bool isGone = nameless || (names == 0 && known >= all);
+        record->MissingNames = isGone || all <= names + record->RemovedNames ? 0 : all - names - record->RemovedNames;
         NoteMissing(target.Record, links);
         return Errno.None;
     }
