@@ -240,4 +240,17 @@ public sealed class CreateMountTests
         open a d/suid CREAT|WRONLY 6755 => ok
         stat d/suid m
         """);
+
+    /// <summary>What is made over a whiteout has the time of change at once that it has afterwards.</summary>
+    [MountFact]
+    public void TheTimeOfChangeOverAWhiteout()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        _ = Probe.Check(mount.Lower, "put a low\nput b low\nmkdir c\n");
+        mount.Mount();
+        _ = Probe.Check(mount.Root, "unlink a => ok\nunlink b => ok\nrmdir c => ok\nmkdir a => ok\nsymlink x b => ok\nmkdir c => ok\n");
+        const string Times = "stat -c '%n %z' a b c";
+        Assert.Equal(Shell.Bash(Times, directory: mount.Upper).Must(), Shell.Bash(Times, directory: mount.Root).Must());
+    }
 }

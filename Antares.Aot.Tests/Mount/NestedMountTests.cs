@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Antares.Aot.Tests.Support;
 
 namespace Antares.Aot.Tests.Mount;
@@ -102,6 +103,73 @@ public sealed class NestedMountTests
         _ = Shell.Run("mount", ["-t", "overlay", "o", "-o", $"ro,redirect_dir=follow,lowerdir={ours.Upper}:{ours.Lower}", reader]).Must();
         Parity.AssertSameTree("a plain folder", expected, "kernel overlayfs with our upper as its first lower", Probe.Digest(reader, "tT"));
         _ = Shell.Run("umount", [reader]).Must();
+    }
+
+    /// <summary>
+    /// Where the file system leaves no whiteout in a rename, it takes some calls: whenever the server is killed among them, the file has a name, and the one that it was to
+    /// replace is there or replaced.
+    /// </summary>
+    /// <param name="call">System call before which it is killed.</param>
+    [MountTheory, InlineData("linkat"), InlineData("renameat,renameat2"), InlineData("unlinkat")]
+    public void AKillInARenameOnKernelOverlayfs(string call)
+    {
+        using var below = new ScratchFolder();
+        using var kernel = new KernelOverlay(below);
+        kernel.Mount();
+        for (int when = 1; when <= 4; when++)
+        {
+            using var above = new ScratchFolder(kernel.Root);
+            using var ours = new AntaresMount(above, MountKind.AntaresFolder);
+            _ = Probe.Check(ours.Lower, "put s S\nput t T\nmkdir gone\nput gone/f x\n");
+            ours.Mount();
+            _ = Probe.Check(ours.Root, "unlink gone/f => ok\nrmdir gone => ok\nmkdir new => ok\n");
+            using (Process tracer = Shell.Start("strace", ["-f", "-p", $"{ours.ServerPid()}", "-o", above.Join("trace"), "-e", $"inject={call}:signal=KILL:when={when}"]))
+            {
+                Assert.Contains("attached", tracer.StandardError.ReadLine());
+                _ = Probe.Run(ours.Root, "rename s t\nrename new gone\n"); // may find nobody who answers
+                if (!tracer.WaitForExit(1000))
+                {
+                    _ = Shell.Run("kill", ["-INT", $"{tracer.Id}"]);
+                    Assert.True(tracer.WaitForExit(20_000));
+                }
+            }
+
+            if (ours.ServerPids().Any())
+                ours.KillServer();
+            _ = ours.Try("umount", "--stale").Must();
+            ours.Mount();
+            string[] names = [.. Directory.GetFileSystemEntries(ours.Root).Select(path => Path.GetFileName(path)!).Order()];
+            string at = $"{call} {when}: {string.Join(' ', names)}";
+            string target = File.ReadAllText(Path.Join(ours.Root, "t"));
+            Assert.True(target is "S" or "T", at);
+            Assert.True(target == "S" || File.ReadAllText(Path.Join(ours.Root, "s")) == "S", at);
+            Assert.True(names.Except(["s", "t"]).ToArray() is ["new"] or ["gone"], at);
+        }
+    }
+
+    /// <summary>A directory that is made opaque while whiteouts in xattr form are in it shows none of them as files.</summary>
+    [MountFact]
+    public void WhiteoutsThatStayInAnOpaqueDirectory()
+    {
+        using var below = new ScratchFolder();
+        using var kernel = new KernelOverlay(below);
+        kernel.Mount();
+        using var above = new ScratchFolder(kernel.Root);
+        using var ours = new AntaresMount(above, MountKind.AntaresFolder);
+        _ = Probe.Check(ours.Lower, "mkdir d\nput d/a low\nput d/b low\n");
+        ours.Mount();
+        _ = Probe.Check(ours.Root, "unlink d/a => ok\nunlink d/b => ok\nmkdir x => ok\n");
+        using (new Fault(ours.ServerPid(), "unlinkat", "EIO"))
+        {
+            _ = Probe.Check(ours.Root, "rename x d => EIO\n");
+        }
+
+        ours.Unmount();
+        ours.Mount();
+        _ = Probe.Check(ours.Root, "ls d => [0]\nput d/a new => ok\nls d => [1] 'a:f'\n");
+        ours.Unmount();
+        ours.Mount();
+        _ = Probe.Check(ours.Root, "cat d/a => 'new'\nls d => [1] 'a:f'\nunlink d/a => ok\nrename x d => ok\nls . => [1] 'd:d'\n");
     }
 
     /// <summary>Kernel overlayfs takes our mount as a lower layer, and refuses it as upper, as it refuses overlayfs: no whiteout can be made there.</summary>

@@ -286,8 +286,9 @@ public sealed unsafe class FolderLoader : IDisposable
         byte* value = stackalloc byte[8];
         for (int form = 0; form < 2; form++)
         {
-            if (_xattrs.Get(directory, OverlayMarks.OtherOpaque(form), value, 8, out int length) == Errno.None
-                && length == 1 && value[0] == (byte)'x')
+            if (_xattrs.Get(directory, OverlayMarks.OtherOpaque(form), value, 8, out int length) == Errno.None && length == 1
+                && (value[0] == (byte)'x'
+                    || (value[0] == (byte)'y' && _xattrs.Get(directory, OverlayMarks.WhiteoutsLeft(user: form == 1), value, 8, out length) == Errno.None)))
             {
                 return true;
             }

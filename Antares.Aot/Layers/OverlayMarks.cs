@@ -28,6 +28,12 @@ public sealed unsafe class OverlayMarks
     /// <summary>Ours: the st_ino that a copied-up file had in the lower layer, 8 bytes little-endian. Private to any overlay.</summary>
     public byte* StIno => Literal.Pointer(_user ? "user.overlay.antares.ino"u8 : "trusted.overlay.antares.ino"u8);
 
+    /// <summary>
+    /// Ours, on a directory that is opaque ("y") and may still hold whiteouts in xattr form, which "x" told before: without it they would be empty files.
+    /// </summary>
+    /// <param name="user">As of the mark that tells opaque.</param>
+    public static byte* WhiteoutsLeft(bool user) => Literal.Pointer(user ? "user.overlay.antares.whiteouts"u8 : "trusted.overlay.antares.whiteouts"u8);
+
     /// <summary>Ours, on the root of an upper and of its work folder: the kernel's overlay has them (<see cref="Layers.KernelUse"/>).</summary>
     public byte* KernelUse => Literal.Pointer(_user ? "user.overlay.antares.kernel"u8 : "trusted.overlay.antares.kernel"u8);
 

@@ -60,9 +60,20 @@ public sealed unsafe class UpperCreation
         }
 
         bool inherits = _writer.InheritsAcl(directory);
-        error = whiteout || what.Opaque
+        bool isStaged = whiteout || what.Opaque;
+        error = isStaged
             ? CreateStaged(directory, at.Fd, name, in what, inherits, whiteout, out int fd, attributes)
             : NodeMaker.Make(at.Fd, name, in what, at.Fd, inherits, out fd, attributes);
+        if (error == Errno.None && isStaged)
+        {
+            // The time of change is that of the mark and of the rename, which came after it was made.
+            stat now;
+            if (Antares.Interop.Attributes.Fstatat(at.Fd, name.Pointer, &now, Fcntl.AT_SYMLINK_NOFOLLOW) == Errno.None)
+            {
+                *attributes = now;
+            }
+        }
+
         _access.Release(at);
         if (error != Errno.None)
         {

@@ -151,8 +151,8 @@ public sealed unsafe class UpperRename
         bool isDirectory = _table.Node(node)->Type == FileType.Directory;
         if (overWhiteout && isDirectory)
         {
-            // A directory cannot replace a whiteout; trading places with it leaves the whiteout where it is wanted.
-            Errno swapped = whiteout ? _writer.Work.MarkDirectory(fromFd) : Errno.None;
+            // A directory cannot replace a whiteout; trading places with it leaves the whiteout where it is wanted, or for a moment where it is not.
+            Errno swapped = _writer.Work.MarkDirectory(fromFd);
             if (swapped == Errno.None)
             {
                 swapped = PathOps.Renameat2(fromFd, name.Pointer, toFd, newName.Pointer, Fcntl.RENAME_EXCHANGE);
@@ -185,8 +185,29 @@ public sealed unsafe class UpperRename
             }
         }
 
-        // No RENAME_WHITEOUT here (overlayfs, some network file systems): give the new name to a whiteout or the replaced object
-        // first, swap the two, so that the object never has both names or none.
+        // No RENAME_WHITEOUT here (overlayfs, some network file systems). Where the new name may show a file of a layer below, a whiteout there would hide it before
+        // the other one has come: the object has both names for a moment.
+        if (replaced == 0 && !isDirectory)
+        {
+            Errno linked = PathOps.Linkat(fromFd, name.Pointer, toFd, newName.Pointer, 0);
+            if (linked == Errno.None)
+            {
+                linked = _writer.Work.PlaceWhiteout(fromFd, name, replace: true);
+                if (linked != Errno.None)
+                {
+                    _ = PathOps.Unlinkat(toFd, newName.Pointer, 0);
+                }
+
+                return linked;
+            }
+
+            if (linked is not (Errno.EMLINK or Errno.EPERM or Errno.EOPNOTSUPP))
+            {
+                return linked;
+            }
+        }
+
+        // Else the new name is given to a whiteout or the replaced object first, and the two are swapped, so that the object never has both names or none.
         if (replaced == 0)
         {
             Errno placed = _writer.Work.PlaceWhiteout(toFd, newName, replace: false);

@@ -86,8 +86,15 @@ public sealed unsafe class UpperWriter : IDisposable
     public Errno WriteOpaque(uint directory)
     {
         FolderNode* record = _table.Node(directory);
-        byte value = (byte)'y';
-        Errno error = Failure.Note("upper", "fsetxattr (opaque)", SetMark(directory, _layer.Marks.Opaque, &value, 1));
+        byte value;
+        Errno error = Errno.None;
+        if (_layer.Xattrs.Get(directory, _layer.Marks.Opaque, &value, 1, out int length) == Errno.None && length == 1 && value == (byte)'x')
+        {
+            error = Failure.Note("upper", "fsetxattr (whiteouts)", SetMark(directory, OverlayMarks.WhiteoutsLeft(_layer.Marks.IsUser), &value, 1));
+        }
+
+        value = (byte)'y';
+        error = error == Errno.None ? Failure.Note("upper", "fsetxattr (opaque)", SetMark(directory, _layer.Marks.Opaque, &value, 1)) : error;
         if (error == Errno.None)
         {
             record->Flags |= FolderNodeFlags.Opaque;
