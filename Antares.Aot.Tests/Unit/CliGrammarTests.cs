@@ -181,6 +181,8 @@ public sealed class CliGrammarTests : IDisposable
         Assert.Null(Workspace.KeptText(kept with { Workspace = null }));
         Assert.Contains("\"kept\":\"/w\"", RecordJson.Line([new UnmountResult(kept, "unmounted")]));
         Assert.DoesNotContain("\"kept\"", RecordJson.Line([new UnmountResult(kept, "failed", "x")]));
+        Assert.Contains("\"removed\":\"/w\"", RecordJson.Line([new UnmountResult(kept, "cleaned", Removed: "/w")]));
+        Assert.DoesNotContain("\"removed\"", RecordJson.Line([new UnmountResult(kept, "cleaned")]));
     }
 
     [Theory]
@@ -211,6 +213,16 @@ public sealed class CliGrammarTests : IDisposable
         Assert.Equal((ExitCode.Ok, "", ""), Run("list"));
         Assert.Equal((ExitCode.Ok, "[]\n", ""), Run("list", "--json"));
         Assert.Equal((ExitCode.Ok, "[]\n", ""), Run("umount", "--all", "--json"));
+    }
+
+    [Theory]
+    [InlineData("stat"), InlineData("gc"), InlineData("verify")]
+    public void AStoreThatIsNotThereIsNotAnEmptyOne(string verb)
+    {
+        var (code, output, error) = Run("store", verb, "--store", "/nowhere/store");
+        Assert.Equal((ExitCode.Usage, ""), (code, output));
+        Assert.Contains("--store /nowhere/store: there is no such folder", error);
+        Assert.False(Directory.Exists("/nowhere"));
     }
 
     [Theory]

@@ -9,7 +9,8 @@ namespace Antares.Aot.Cli;
 /// <param name="Record">The mount.</param>
 /// <param name="Outcome">"unmounted", "detached", "cleaned" or "failed".</param>
 /// <param name="Problem">Why it failed.</param>
-internal sealed record UnmountResult(MountRecord Record, string Outcome, string? Problem = null);
+/// <param name="Removed">The workspace of a killed mount that was removed with what was written in it; null: none was.</param>
+internal sealed record UnmountResult(MountRecord Record, string Outcome, string? Problem = null, string? Removed = null);
 
 /// <summary>The JSON that the verbs print: one line each.</summary>
 internal static class RecordJson
@@ -38,7 +39,10 @@ internal static class RecordJson
         writer.WriteEndArray();
     });
 
-    /// <summary>An array of objects with id, mount_point, outcome, the kept workspace if it stays and, after a failure, problem.</summary>
+    /// <summary>
+    /// An array of objects with id, mount_point, outcome, the kept workspace if it stays, the removed one of a killed mount if something was written in it and,
+    /// after a failure, problem.
+    /// </summary>
     public static string Line(List<UnmountResult> results) => Line(writer =>
     {
         writer.WriteStartArray();
@@ -51,6 +55,11 @@ internal static class RecordJson
             if (result is { Problem: null, Record: { Keep: true, Workspace: { } workspace } })
             {
                 writer.WriteString("kept"u8, workspace);
+            }
+
+            if (result.Removed is not null)
+            {
+                writer.WriteString("removed"u8, result.Removed);
             }
 
             if (result.Problem is not null)

@@ -98,7 +98,13 @@ internal static class StoreVerb
 
         var path = given ?? StoreFolder.Usual(Process.Geteuid(), Environment.GetEnvironmentVariable)
             ?? throw MountProblem.Host($"found no folder for the store; name one with --store or in {StoreFolder.Variable}");
-        return StoreFolder.OpenAt(HostPath.Absolute(path));
+        var folder = HostPath.Absolute(path);
+        if (given is not null && !Directory.Exists(folder))
+        {
+            throw MountProblem.Usage($"--store {folder}: there is no such folder, so no store either; without --store it is the one that mounts use");
+        }
+
+        return StoreFolder.OpenAt(folder);
     }
 
     private static void Check(ObjectStore store, Errno error)

@@ -95,10 +95,11 @@ internal static class UmountVerb
             {
                 var thrownAway = mount.IsStale ? Workspace.ThrownAwayWrites(mount.Record) : null;
                 var outcome = Unmounter.Unmount(mounts, mount, lazy, text => context.Error.WriteLine($"{CommandLine.ProgramName}: {text}"));
-                done.Add(new UnmountResult(mount.Record, Word(outcome)));
-                if (!json && thrownAway is not null && outcome == UnmountOutcome.Cleaned)
+                var removed = thrownAway is not null && outcome == UnmountOutcome.Cleaned ? mount.Record.Workspace : null;
+                done.Add(new UnmountResult(mount.Record, Word(outcome), Removed: removed));
+                if (!json && removed is not null)
                 {
-                    context.Error.WriteLine($"{CommandLine.ProgramName}: {mount.Record.MountPoint} had lost its process; removed {mount.Record.Workspace} with what was written in it");
+                    context.Error.WriteLine($"{CommandLine.ProgramName}: {mount.Record.MountPoint} had lost its process; removed {removed} with what was written in it");
                 }
 
                 if (!json && mount is { IsStale: true, Record.Workspace: { } workspace } && outcome == UnmountOutcome.Detached)
