@@ -234,6 +234,9 @@ internal sealed class MountedView
                 }
 
                 Check(error);
+
+                // Before the kernel is told: it takes the lock of each directory for that, which a rmdir has that waits for a listing.
+                _tree.ReleaseListings();
                 conflicts = ConflictsOf(names, shown);
                 AddMerged(names, shown, conflicts, unread);
                 Tell(prepared.Change.Names, shown);
@@ -243,7 +246,7 @@ internal sealed class MountedView
         }
         finally
         {
-            _tree.ReleaseListings();
+            _tree.ReleaseListings(); // once more does no harm: nobody else changes what is shown meanwhile
         }
     }
 
