@@ -261,6 +261,49 @@ public sealed class MegaFailureTests : IDisposable
         Assert.Equal(Errno.EIO, later.Layer.TryFind(later.Layer.Find("many"), "7"u8, out _));
     }
 
+    /// <summary>No hash proves them, and a mode may have changed alone.</summary>
+    [Fact]
+    public void ModesOfTheTopOfAnotherRevisionAreGuessesAndAskedForAgain()
+    {
+        string first = _repository.Head();
+        _repository.Commit("chmod 755 README");
+        using var origin = new OriginHost(_repository.Path);
+        string url = $"{origin.Url}/@{first}", store = _scratch.Join("shared");
+        foreach (bool offline in new[] { false, false, true })
+        {
+            using var tree = new MegaTree(url, store, options => options with { Offline = offline });
+            Assert.Equal(ViewFlags.ModesUnsure, tree.Source.Revision.Root.Flags);
+            Assert.Equal(0x1EDu, tree.Layer.Getattr(tree.Layer.Find("README")).st_mode & 0xFFF);
+        }
+        // As soon as the server tells them, they are exact, also when it does so no more.
+        _repository.Git($"checkout -q --detach {first}");
+        for (int i = 0; i < 2; i++)
+        {
+            using var tree = new MegaTree(url, store);
+            Assert.Equal(ViewFlags.None, tree.Source.Revision.Root.Flags);
+            Assert.Equal(0x1A4u, tree.Layer.Getattr(tree.Layer.Find("README")).st_mode & 0xFFF);
+            _repository.Git("checkout -q -");
+        }
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task ModesOfTheTopAreGuessesWhenTheHeadMovesMeanwhile(bool isNamed)
+    {
+        string first = _repository.Head();
+        using var origin = new OriginHost(_repository.Path, "slow=3000@/file/tree?path=%2F");
+        string url = $"{origin.Url}/{(isNamed ? "@" + first : "")}", store = _scratch.Join("shared");
+        var mounting = Task.Run(() => new MegaTree(url, store));
+        Assert.True(SpinWait.SpinUntil(() => origin.UnderWay > 0, 10_000));
+        await Task.Delay(1_000); // what is asked before takes no such time
+        _repository.Commit("chmod 755 README");
+        using MegaTree tree = await mounting;
+        Assert.Equal(first, tree.Source.Trees.Commit.Id.ToString());
+        Assert.Equal(ViewFlags.ModesUnsure, tree.Source.Revision.Root.Flags);
+        Assert.Equal(0x1EDu, tree.Layer.Getattr(tree.Layer.Find("README")).st_mode & 0xFFF);
+    }
+
     [Theory]
     [InlineData("/")]
     [InlineData("/src")]

@@ -54,9 +54,9 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
     {
         Commit = await FindCommit(stop).ConfigureAwait(false);
         string path = _options.Address.Path;
-        if (TryKept(path, out MegaView known) && (_options.Offline || !known.Flags.HasFlag(ViewFlags.Boundary)))
+        if (TryKept(path, out MegaView known) && (_options.Offline || known.Flags == ViewFlags.None))
         {
-            return Seen(path, known);
+            return Again(path, known);
         }
 
         RefuseOffline($"{path} at {Commit.Id}");
@@ -99,7 +99,7 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         }
 
         // What an import repository showed to an earlier mount is not shown to this one before its server was asked.
-        return _options.Offline && TryKept(path, out view) && Seen(path, view) == view;
+        return _options.Offline && TryKept(path, out view) && Again(path, view) == view;
     }
 
     /// <summary>Gets the tree of a directory from the server, into the store.</summary>
@@ -117,7 +117,7 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         catch (MegaProblem problem) when (problem.IsTransient && TryKept(path, out MegaView kept) && kept.Flags.HasFlag(ViewFlags.Boundary))
         {
             _log.Warn($"{path}: the import repository is shown as an earlier mount saw it: {problem.Message}");
-            return Seen(path, kept);
+            return Again(path, kept);
         }
     }
 
@@ -206,6 +206,9 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
             throw MegaProblem.Damaged($"GET {query}: the server shows nothing for a directory that {(expected.IsNone ? "it must have" : "its parent lists")}");
         }
 
+        // Modes are always the head's. No hash proves those of the top, so the head has to be the pinned revision before they are asked for and afterwards;
+        // where no revision was named it was asked for a moment ago.
+        bool isHead = expected.IsNone && (_options.Address.Revision is null || await IsHead(stop).ConfigureAwait(false));
         using MegaAnswer head = await _client.Get($"/api/v1/file/tree?path={Escape(path)}", MostListingBytes, stop).ConfigureAwait(false);
         int unsure = ModeGuess.FromHead(entries, head.Body.Span);
         bool isExpected = !expected.IsNone && ModeGuess.TryMatch(entries, expected);
@@ -216,7 +219,9 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         {
             // Nobody names the top's tree: that it is of the pinned revision has to be asked, after it was listed; on the same connection, since
             // another one would take longer to make.
-            flags = await ShowsThePinned(path, stop).ConfigureAwait(false) ? flags : RefuseOrTell(path, isBoundary: false);
+            isHead = isHead && await IsHead(stop).ConfigureAwait(false);
+            flags = isHead || await HeedsRevisions(path, stop).ConfigureAwait(false) ? flags : RefuseOrTell(path, isBoundary: false);
+            unsure = isHead ? unsure : entries.Count(entry => entry.Mode != GitMode.Directory);
         }
         else if (!isExpected)
         {
@@ -234,7 +239,8 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         bool isBoundary = flags.HasFlag(ViewFlags.Boundary);
         if (isBoundary || (expected.IsNone && !flags.HasFlag(ViewFlags.Drifted)))
         {
-            // A tree with the hash that its parent names is found by that; one of which nothing proves that it is the pinned one is not kept.
+            // A tree with the hash that its parent names is found by that; one of which nothing proves that it is the pinned one is not kept. Guessed modes
+            // are kept for those who can ask no server.
             Keep(_views.Add(Commit.Id, path, view), path);
         }
 
@@ -296,21 +302,13 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
     }
 
     /// <summary>Whether what the server has just shown of a path is of the pinned revision though no hash proves it.</summary>
-    /// <remarks>
-    /// As long as the head is that revision, whatever is shown is of it. Otherwise the server is asked for a revision that does not exist: if it
-    /// shows something all the same, it heeds none.
-    /// </remarks>
-    private async Task<bool> ShowsThePinned(string path, CancellationToken stop)
-    {
-        const string Head = "/api/v1/latest-commit?path=%2F";
-        using (MegaAnswer answer = await _client.Get(Head, 1 << 20, stop).ConfigureAwait(false))
-        {
-            if (MegaJson.CommitOf("GET " + Head, answer).Id == Commit.Id)
-            {
-                return true;
-            }
-        }
+    /// <remarks>As long as the head is that revision, whatever is shown is of it.</remarks>
+    private async Task<bool> ShowsThePinned(string path, CancellationToken stop) =>
+        await IsHead(stop).ConfigureAwait(false) || await HeedsRevisions(path, stop).ConfigureAwait(false);
 
+    /// <summary>Asks for a revision that does not exist: a server that shows something all the same heeds none.</summary>
+    private async Task<bool> HeedsRevisions(string path, CancellationToken stop)
+    {
         string query = $"/api/v1/tree/content-hash?path={Escape(path)}&refs={s_nowhere}";
         try
         {
@@ -322,6 +320,14 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
             // Only "no such revision" says that it was looked for; a server in trouble may have looked for nothing.
             return problem.IsMissing;
         }
+    }
+
+    /// <summary>Whether the server's head is the pinned revision now.</summary>
+    private async Task<bool> IsHead(CancellationToken stop)
+    {
+        const string Head = CommitQuery + "?path=%2F";
+        using MegaAnswer answer = await _client.Get(Head, 1 << 20, stop).ConfigureAwait(false);
+        return MegaJson.CommitOf("GET " + Head, answer).Id == Commit.Id;
     }
 
     /// <summary>A tree that stands for an import repository in its parent; several may be alike.</summary>
@@ -350,6 +356,17 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
     /// <summary>What an earlier mount of the same revision saw.</summary>
     private bool TryKept(string path, out MegaView view) =>
         _views.TryFind(Commit.Id, path, out view) && _store.TryStat(view.Tree, ObjectKind.Tree, out _);
+
+    /// <summary>Shows what was kept.</summary>
+    private MegaView Again(string path, in MegaView kept)
+    {
+        if (kept.Flags.HasFlag(ViewFlags.ModesUnsure))
+        {
+            _log.Warn($"{path}: modes of some entries at {Commit.Id} are guesses of an earlier mount");
+        }
+
+        return Seen(path, kept);
+    }
 
     /// <summary>From here on this mount shows a path so, as long as the store has it.</summary>
     private MegaView Seen(string path, in MegaView view)

@@ -33,7 +33,7 @@ internal readonly record struct MegaView(ObjectId Tree, ViewFlags Flags);
 /// Keys are hashes of "SERVER, REVISION, question". A record:
 /// <code>
 /// offset size  field
-///  0      1    version   2; 1 could be of another revision than the pinned one, and is not believed
+///  0      1    version   4; earlier ones could be of another revision than the pinned one, or have its modes, and are not believed
 ///  1      1    flags     ViewFlags
 ///  2      2    zero
 ///  4     20    id        tree, or commit
@@ -43,7 +43,7 @@ internal readonly record struct MegaView(ObjectId Tree, ViewFlags Flags);
 internal sealed class MegaViews(ObjectStore store, string server)
 {
     private const int RecordBytes = 32;
-    private const byte Version = 3;
+    private const byte Version = 4;
 
     /// <summary>The tree of a directory at a commit.</summary>
     public bool TryFind(in ObjectId commit, string path, out MegaView view)
