@@ -196,6 +196,38 @@ public sealed class MegaFailureTests : IDisposable
         Assert.Equal(6, again.Layer.Getattr(again.Layer.Find("README")).st_size);
     }
 
+    /// <summary>Of an answer without a length more than 64 MiB are only taken when a length was told before; HEAD is asked once more when that was wrong.</summary>
+    [Theory]
+    [InlineData(6, (64 << 20) + 1)]
+    [InlineData((64 << 20) + 1000, (64 << 20) + 1)]
+    [InlineData((64 << 20) + 1000, 80 << 20)]
+    [InlineData((64 << 20) + 1000, 5)]
+    public void ALengthThatWasToldWrongOnceIsMendedWithoutOneInTheAnswerToo(int length, int told)
+    {
+        _repository.Commit($"head -c {length} /dev/zero > content");
+        string id = _repository.Git("rev-parse HEAD:content");
+        byte[] content = new byte[length];
+        using var origin = new OriginHost(_repository.Path);
+        using var front = new RawFront(origin.Port, (line, stream) =>
+        {
+            if (!line.StartsWith("GET", StringComparison.Ordinal) || !line.Contains(id, StringComparison.Ordinal))
+                return false;
+            stream.Write("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n\r\n"u8);
+            stream.Write(content);
+            return true;
+        });
+        using MegaTree tree = Open(front.Url);
+        Assert.True(ObjectId.TryParse(id, out ObjectId blob));
+        tree.Source.Store.Sizes.AddTold(blob, told);
+        uint file = tree.Layer.Find("content");
+        Assert.Equal(told, tree.Layer.Getattr(file).st_size);
+        Assert.Equal(Errno.EIO, tree.Layer.TryRead(file, 0, new byte[4], out _));
+        Assert.Contains($"told {told} bytes before, and it has {length}", Failure.Call);
+        Assert.Equal(length, tree.Layer.Getattr(file).st_size);
+        Assert.Equal(content[^6..], tree.Layer.Read(file, (ulong)length - 6, 100));
+        Assert.Equal(1, origin.Count("HEAD "));
+    }
+
     [Theory]
     [InlineData("text/html", 34, "no content of a file but text/html")]
     [InlineData("application/octet-stream", 0, "not that of an empty file")]

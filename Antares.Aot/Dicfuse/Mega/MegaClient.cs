@@ -97,6 +97,7 @@ internal sealed class MegaClient : IDisposable
     {
         bool madeRoom = false;
         bool inMemory = false;
+        bool isAskedAgain = false;
         while (true)
         {
             try
@@ -104,7 +105,20 @@ internal sealed class MegaClient : IDisposable
                 var question = new WebQuestion(HttpMethod.Get, BlobPath(id)) { IsLong = expected > WebTurns.LongBytes };
                 return await _web.Ask(question, (response, turn, token) => inMemory
                     ? ReceiveWhole(id, store, response, started, token)
-                    : Receive(id, expected, store, response, started, turn, token), stop).ConfigureAwait(false);
+                    : Receive(id, new Expected(expected, isAskedAgain), store, response, started, turn, token), stop).ConfigureAwait(false);
+            }
+            catch (MegaProblem doubtful) when (doubtful is (WrongLength or WebTooLong) && !isAskedAgain && !inMemory)
+            {
+                // The answer tells no length, and the one told before may have been wrong.
+                isAskedAgain = true;
+                long told = await HeadAgain(id, doubtful, stop).ConfigureAwait(false);
+                if (doubtful is WebTooLong && told <= MostUntold)
+                {
+                    throw;
+                }
+
+                store.Sizes.AddTold(id, told);
+                expected = told;
             }
             catch (StoreRefusal refused) when (!inMemory)
             {
@@ -120,6 +134,21 @@ internal sealed class MegaClient : IDisposable
     }
 
     public void Dispose() => _web.Dispose();
+
+    /// <param name="id">The blob.</param>
+    /// <param name="doubtful">What is told if the server says nothing of use.</param>
+    /// <param name="stop">Gives up.</param>
+    private async Task<long> HeadAgain(ObjectId id, MegaProblem doubtful, CancellationToken stop)
+    {
+        try
+        {
+            return await Head(id, stop).ConfigureAwait(false);
+        }
+        catch (MegaProblem)
+        {
+            throw doubtful;
+        }
+    }
 
     /// <summary>The one blob of no bytes.</summary>
     public static ObjectId EmptyBlob { get; } = GitHash.Of(ObjectKind.Blob, default);
@@ -137,10 +166,11 @@ internal sealed class MegaClient : IDisposable
     }
 
     private async Task<long> Receive(
-        ObjectId id, long expected, ObjectStore store, HttpResponseMessage response, BlobStarted started, WebTurns.Turn turn, CancellationToken stop)
+        ObjectId id, Expected expected, ObjectStore store, HttpResponseMessage response, BlobStarted started, WebTurns.Turn turn, CancellationToken stop)
     {
         string path = BlobPath(id);
-        if ((response.Content.Headers.ContentLength ?? (expected > MostUntold ? expected : -1)) is not (>= 0 and var told))
+        bool isDoubtful = response.Content.Headers.ContentLength is null && !expected.IsAskedAgain;
+        if ((response.Content.Headers.ContentLength ?? (expected.Length > MostUntold ? expected.Length : -1)) is not (>= 0 and var told))
         {
             return await ReceiveWhole(id, store, response, started, stop).ConfigureAwait(false);
         }
@@ -182,7 +212,8 @@ internal sealed class MegaClient : IDisposable
                 got += more;
                 if (got > told)
                 {
-                    throw MegaProblem.Damaged($"GET {path}: more content than the {told} bytes told");
+                    string problem = $"GET {path}: more content than the {told} bytes told";
+                    throw isDoubtful ? new WrongLength(problem) : MegaProblem.Damaged(problem);
                 }
 
                 hash.Append(buffer.AsSpan(0, more));
@@ -196,7 +227,8 @@ internal sealed class MegaClient : IDisposable
 
         if (got != told)
         {
-            throw new MegaProblem(Errno.EIO, $"GET {path}: the answer is cut off after {got} of {told} bytes", isTransient: true);
+            string problem = $"GET {path}: the answer is cut off after {got} of {told} bytes";
+            throw isDoubtful ? new WrongLength(problem) : new MegaProblem(Errno.EIO, problem, isTransient: true);
         }
 
         // Tried again when it does not match: it may have been a proxy in between; then it is the server.
@@ -253,6 +285,13 @@ internal sealed class MegaClient : IDisposable
                 length);
         }
     }
+
+    /// <param name="Length">Told before; -1: nobody has.</param>
+    /// <param name="IsAskedAgain">By HEAD, just now.</param>
+    private readonly record struct Expected(long Length, bool IsAskedAgain);
+
+    /// <summary>The answer tells no length, and is not as long as was told before.</summary>
+    private sealed class WrongLength(string message) : MegaProblem(Errno.EIO, message);
 
     private sealed class StoreRefusal(string message, Errno reason, long length) : MegaProblem(Errno.EIO, message)
     {

@@ -155,7 +155,7 @@ internal sealed class WebClient : IDisposable
     /// <param name="response">The answer.</param>
     /// <param name="most">Bytes; a longer answer is refused.</param>
     /// <param name="stop">Gives up.</param>
-    /// <exception cref="WebProblem">Whatever went wrong.</exception>
+    /// <exception cref="WebProblem">Whatever went wrong; <see cref="WebTooLong"/>.</exception>
     public async Task<NativeBody> ReadBody(string shown, HttpResponseMessage response, int most, CancellationToken stop)
     {
         if (response.Content.Headers.ContentLength > most)
@@ -173,7 +173,7 @@ internal sealed class WebClient : IDisposable
             {
                 if (got > most - body.Length)
                 {
-                    throw WebProblem.Damaged($"GET {shown}: an answer of more than {most} bytes");
+                    throw new WebTooLong($"GET {shown}: an answer of more than {most} bytes");
                 }
 
                 if (!body.TryAppend(buffer.AsSpan(0, got)))

@@ -22,6 +22,9 @@ internal class WebProblem(Errno error, string message, bool isTransient = false)
     public static WebProblem Damaged(string message) => new(Errno.EIO, message);
 }
 
+/// <summary>An answer of which the server tells no length is longer than it may be.</summary>
+internal sealed class WebTooLong(string message) : WebProblem(Errno.EIO, message);
+
 /// <summary>The server asks for patience (429, 503).</summary>
 internal sealed class WebRetryLater(string message, int pauseMs) : WebProblem(Errno.EIO, message, isTransient: true)
 {
