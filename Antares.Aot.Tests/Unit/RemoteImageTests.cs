@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Image.Remote;
+using Antares.Aot.Dicfuse.Store;
 using Antares.Aot.Dicfuse.Web;
 using Antares.Aot.Layers;
 using Antares.Aot.Tests.Support;
@@ -307,6 +308,58 @@ public sealed class RemoteImageTests : IDisposable
             Same(image);
         Assert.Equal(2, host.Seen.Count);
         Assert.InRange(host.Seen[1].To - host.Seen[1].From, 1, 524_288);
+    }
+
+    /// <summary>Short frames share blocks with their neighbours, so that no hole tells which of them were fetched, or given up again.</summary>
+    [Fact]
+    public void WhatAPartLacksIsNoDamage()
+    {
+        const int Block = 4096;
+        File.WriteAllText(_folder.At("text"), string.Concat(Enumerable.Repeat("much the same\n", 300_000)));
+        using var host = new RangeHost(PackedImage.Pack(_folder));
+        using RemoteImage image = Open(host);
+        Same(image);
+        string file = Assert.Single(Directory.GetFiles(Path.Combine(_store, "remote"), "*", SearchOption.AllDirectories));
+        int lacking = 0;
+        long here = 0;
+        using (FileStream part = File.OpenWrite(file))
+        {
+            var frames = new FrameReader(image.Layer.Image);
+            for (uint frame = 0; frame < frames.Count; frame++)
+            {
+                DicfuseFolder.Check(frames.Get(frame, out FramePlace place));
+                if (place.PackedBytes >= Block)
+                {
+                    here += place.PackedBytes;
+                }
+                else if (!place.IsZeros)
+                {
+                    // What is left of one that was punched out, or was never there, in blocks that others have too.
+                    part.Position = (long)place.Offset;
+                    part.Write(new byte[place.PackedBytes]);
+                    lacking++;
+                }
+            }
+        }
+        Assert.True(lacking > 2, $"{lacking} short frames");
+        Assert.Equal((Errno.None, ""), (ObjectStore.Open(_store, out ObjectStore? store, out string problem), problem));
+        using (store)
+        {
+            var damaged = new List<string>();
+            Assert.Equal(Errno.None, StoreVerifier.Verify(store!, damaged.Add, out VerificationResult result));
+            Assert.Empty(damaged);
+            Assert.InRange(result.Bytes, here, here + Block); // what is known of the address is an object too
+            Assert.True(File.Exists(file));
+            Same(image);
+            using (FileStream part = File.OpenWrite(file))
+            {
+                part.Position = Block + 44;
+                part.Write(Enumerable.Repeat((byte)0xFF, 30).ToArray());
+            }
+            Assert.Equal(Errno.None, StoreVerifier.Verify(store!, damaged.Add, out result));
+            Assert.Equal(Path.GetFileName(file), Assert.Single(damaged)[2..]);
+            Assert.False(File.Exists(file));
+        }
     }
 
     [Fact]

@@ -11,6 +11,7 @@ namespace Antares.Aot.Dicfuse.Store;
 internal readonly record struct VerificationResult(long Objects, long Bytes, long Damaged);
 
 /// <summary>Reads every object of a store and compares it with its id. What is damaged is removed, and will be fetched again.</summary>
+/// <remarks>Of a part of an image its metadata count; a frame that is not right is one that is not here.</remarks>
 internal static unsafe class StoreVerifier
 {
     private const int PieceBytes = ObjectWriter.FrameBytes;
@@ -119,7 +120,7 @@ internal static unsafe class StoreVerifier
         if (error == Errno.None)
         {
             using var part = new OwnedFd(fd);
-            sound = RemoteFiles.PartIsSound(fd, store, file.Id, out read);
+            sound = RemoteFiles.PartIsSound(fd, out read);
         }
 
         return error;
