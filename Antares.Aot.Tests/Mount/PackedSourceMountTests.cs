@@ -1,4 +1,8 @@
+using Antares.Aot.Diagnostics;
+using Antares.Aot.Dicfuse.Image.Remote;
+using Antares.Aot.Dicfuse.Store;
 using Antares.Aot.Tests.Support;
+using Antares.Interop;
 
 namespace Antares.Aot.Tests.Mount;
 
@@ -140,6 +144,39 @@ public sealed class PackedSourceMountTests : IDisposable
         _ = Try("umount", _mnt).Must();
         _ = Try("run", $"tar:{tar}", "--", "true").Must();
         Assert.Equal(1, Images());
+    }
+
+    /// <summary>Where files cannot be made without a name, a collection sees those of a packing that takes hours.</summary>
+    [MountFact]
+    public void ACollectionDoesNotEndALongPacking()
+    {
+        string tar = Archive("for i in $(seq 6); do head -c 3000000 /dev/urandom > f$i; done");
+        using var scratch = new ScratchFolder(_scratch.Make("disk"));
+        using var disk = new AntaresMount(scratch, MountKind.AntaresDir, "--init-mask", "5.15");
+        disk.Mount();
+        string store = Path.Combine(disk.Root, "store");
+        _ = Shell.Bash($"mkdir -m 700 {store}").Must();
+        Assert.Equal((Errno.None, ""), (ObjectStore.Open(store, out ObjectStore? other, out string problem), problem));
+        using (other)
+        {
+            var collector = new StoreCollector(other!, 1 << 30, Log.Off);
+            int seen = 0;
+            using Mounts.PackedSource source = Mounts.PackedSource.Find(Mounts.SourceSpec.Parse($"tar:{tar}"));
+            using OwnedFd image = source.OpenImage(store, null, 1 << 30, Log.Off, _ =>
+            {
+                foreach (string file in Directory.GetFiles(Path.Combine(store, ObjectStore.TemporaryName)))
+                {
+                    // As if nothing had been written to it for two hours.
+                    File.SetLastWriteTimeUtc(file, DateTime.UtcNow.AddHours(-2));
+                    seen++;
+                }
+
+                Assert.Equal(Errno.None, collector.Collect(1 << 30, out CollectionResult _));
+            });
+            Assert.True(seen > 0, "no file in the making has a name here");
+            Assert.Equal([], Directory.GetFiles(Path.Combine(store, ObjectStore.TemporaryName)));
+            Assert.True(RemoteFiles.IsSound(image.Value, out string damage), damage);
+        }
     }
 
     [MountFact]

@@ -186,10 +186,15 @@ internal sealed unsafe class PackedSource : IDisposable
             log.Info($"{_spec} is not in the store yet: packing it");
             using var unpacked = _archive is null ? null : NewFile.Make(images.NewPath());
             using var source = Open(unpacked, progress);
+            using var contents = NewFile.Make(images.NewPath());
+            var options = new PackOptions { Level = Level, Owner = _owner };
+            using var tree = ImagePacker.PackContents(source, options, contents.Fd, progress);
+
+            // Not made before, since it needs its name in the end: where it cannot be without one, a collection takes it away when nothing is written to it
+            // for an hour, which the contents may take. Of the others only the descriptors are needed.
             var path = images.NewPath();
             using var image = NewFile.Make(path);
-            using var contents = NewFile.Make(images.NewPath());
-            ImagePacker.Pack(source, new PackOptions { Level = Level, Owner = _owner }, image.Fd, contents.Fd, progress);
+            ImagePacker.Write(tree, source, options, image.Fd, contents.Fd);
             image.Publish();
             stat attributes;
             var error = Attributes.Fstat(image.Fd, &attributes);

@@ -19,35 +19,61 @@ internal static unsafe class ImagePacker
     /// <exception cref="ImageException">What could not be read or written.</exception>
     public static void Pack(IPackSource source, PackOptions options, int target, int scratch, Action<PackProgress> progress)
     {
-        using PackedTree tree = new();
-        tree.Features = options.Base is null ? 0 : ImageFormat.PatchFeature;
+        using PackedTree tree = PackContents(source, options, scratch, progress);
+        Write(tree, source, options, target, scratch);
+    }
 
-        // A patch has left them out already, and its whiteouts may have such names.
-        using (TreeWalk walk = new(source, source is PatchSource ? options with { Excludes = [] } : options, tree, progress))
+    /// <summary>The first part of <see cref="Pack"/>, which takes nearly all of the time: reads the tree and packs its contents.</summary>
+    /// <param name="source">The tree.</param>
+    /// <param name="options">How.</param>
+    /// <param name="scratch">An empty file; holds the packed contents at the end.</param>
+    /// <param name="progress">Told now and then.</param>
+    /// <returns>For <see cref="Write"/>; the caller disposes of it.</returns>
+    /// <exception cref="ImageException">What could not be read or written.</exception>
+    public static PackedTree PackContents(IPackSource source, PackOptions options, int scratch, Action<PackProgress> progress)
+    {
+        PackedTree tree = new() { Features = options.Base is null ? 0 : ImageFormat.PatchFeature };
+        try
         {
-            walk.Run();
-        }
+            // A patch has left them out already, and its whiteouts may have such names.
+            using (TreeWalk walk = new(source, source is PatchSource ? options with { Excludes = [] } : options, tree, progress))
+            {
+                walk.Run();
+            }
 
-        ulong packedBytes;
-        using (FrameCompressor frames = new(scratch, options.Level, options.FrameBytes, options.Threads, tree.Frames))
+            using (FrameCompressor frames = new(scratch, options.Level, options.FrameBytes, options.Threads, tree.Frames))
+            {
+                using ContentFeed feed = new(source, tree, new StreamCutter(frames, options.FrameBytes), options.FrameBytes, progress);
+                feed.Run();
+                tree.StreamBytes = frames.Finish();
+                tree.PackedBytes = frames.PackedBytes;
+            }
+
+            return source.Finish() == Errno.None
+                ? tree
+                : throw new ImageException("the source changed while it was being packed; try again when nothing writes to it");
+        }
+        catch
         {
-            using ContentFeed feed = new(source, tree, new StreamCutter(frames, options.FrameBytes), options.FrameBytes, progress);
-            feed.Run();
-            tree.StreamBytes = frames.Finish();
-            packedBytes = frames.PackedBytes;
+            tree.Dispose();
+            throw;
         }
+    }
 
-        Errno error = source.Finish();
-        if (error != Errno.None)
-        {
-            throw new ImageException("the source changed while it was being packed; try again when nothing writes to it");
-        }
-
-        using ImageWriter writer = new(tree, Encoding.UTF8.GetBytes(Provenance(source, options)), options.FrameBytes, packedBytes);
-        error = writer.Write(target);
+    /// <summary>The second part of <see cref="Pack"/>: writes the image.</summary>
+    /// <param name="tree">Of the first part, as the others.</param>
+    /// <param name="source">As above.</param>
+    /// <param name="options">As above.</param>
+    /// <param name="target">An empty file, open for reading and writing; holds the image at the end.</param>
+    /// <param name="scratch">Holds the packed contents.</param>
+    /// <exception cref="ImageException">What could not be written.</exception>
+    public static void Write(PackedTree tree, IPackSource source, PackOptions options, int target, int scratch)
+    {
+        using ImageWriter writer = new(tree, Encoding.UTF8.GetBytes(Provenance(source, options)), options.FrameBytes, tree.PackedBytes);
+        Errno error = writer.Write(target);
         if (error == Errno.None)
         {
-            error = CopyContents(scratch, target, (long)writer.ContentsOffset, (long)packedBytes);
+            error = CopyContents(scratch, target, (long)writer.ContentsOffset, (long)tree.PackedBytes);
         }
 
         if (error != Errno.None)

@@ -31,6 +31,9 @@ internal sealed unsafe class PackedTree : IDisposable
     /// <summary>Length of the stream of contents.</summary>
     public ulong StreamBytes { get; set; }
 
+    /// <summary>Length of the packed contents.</summary>
+    public ulong PackedBytes { get; set; }
+
     /// <summary>Feature bits that a reader must know.</summary>
     public ulong Features { get; set; }
 
