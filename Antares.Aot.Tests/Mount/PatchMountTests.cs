@@ -29,6 +29,40 @@ public sealed class PatchMountTests
         Assert.Equal(Different, Try(state, "diff", scratch.Join("whole"), scratch.Join("base")).ExitCode);
     }
 
+    /// <summary>Layers of containers: base and patch, alone and over another layer, show what the whole new layer shows there.</summary>
+    [MountTheory]
+    [InlineData("opq d; echo 1 > d/a; echo b > d/b; echo c > d/e/c", "echo 2 > d/a")]
+    [InlineData("echo 1 > d/a; echo b > d/b; echo c > d/e/c; ln d/b link", "opq d; rm d/a; echo x > d/x")]
+    [InlineData("opq d; echo 1 > d/a; echo b > d/b; echo c > d/e/c; echo c > d/e/f", "opq d/e; rm d/e/c; echo 2 > d/a")]
+    [InlineData("opq d/e; echo 1 > d/a; echo c > d/e/c; echo c > d/e/f", "opq d; echo 2 > d/e/c")]
+    [InlineData("opq d/e; echo 1 > d/a; echo c > d/e/c; touch d/.wh.low", "rm d/e/c; echo 2 > d/a")]
+    [InlineData("touch .wh.d; rm -r d", "rm .wh.d; mkdir d; opq d; echo 1 > d/a")]
+    public void OpaqueDirectoriesHideNoMoreThanInTheWholeLayer(string fill, string change)
+    {
+        using var scratch = new ScratchFolder();
+        string tree = scratch.Make("tree"), state = scratch.Make("state"), mnt = scratch.Make("mnt"), below = scratch.Make("below");
+        string basis = scratch.Join("base"), whole = scratch.Join("whole"), patch = scratch.Join("patch");
+        const string Opq = "opq() { touch \"$1/.wh..wh..opq\"; }; set -e; ";
+        _ = Shell.Bash("mkdir -p d/e d/f; echo low > d/low; echo low > d/a; echo low > d/e/low; echo low > top", directory: below).Must();
+        _ = Shell.Bash($"{Opq}mkdir -p d/e; {fill}; touch -h -d @1000000000 $(find .); tar -cf ../base.tar .", directory: tree).Must();
+        _ = Shell.Bash($"{Opq}{change}; touch -h -d @1000000000 $(find .); tar -cf ../new.tar .", directory: tree).Must();
+        Try(state, "pack", $"tar:{scratch.Join("base.tar")}", "-o", basis).Must();
+        Try(state, "pack", $"tar:{scratch.Join("new.tar")}", "-o", whole).Must();
+        ShellResult packed = Try(state, "pack", $"tar:{scratch.Join("new.tar")}", "-o", patch, "--base", basis);
+        packed.Must();
+        Assert.DoesNotContain("stays hidden", packed.Error);
+        string Seen(params string[] stack)
+        {
+            Try(state, ["mount", stack[0], mnt, "--read-only", .. stack[1..]]).Must();
+            string seen = Shell.Bash("find . -mindepth 1 -printf '%P %y %m %s\n' | sort; find . -type f | sort | xargs md5sum", directory: mnt).Must();
+            Try(state, "umount", mnt).Must();
+            return seen;
+        }
+
+        Assert.Equal(Seen(whole), Seen(basis, "--image", patch));
+        Assert.Equal(Seen(below, "--image", whole), Seen(below, "--image", patch, "--image", basis));
+    }
+
     [MountFact]
     public void APatchIsMountedOverItsBaseOnly()
     {

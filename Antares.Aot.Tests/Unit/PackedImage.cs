@@ -42,20 +42,29 @@ internal static unsafe class PackedImage
     /// <exception cref="ImageException">What is wrong with it.</exception>
     public static byte[] PackTar(ReadOnlySpan<byte> archive, out IReadOnlyList<string> notes, int threads = 2)
     {
-        OwnedFd file = NewFile();
         using OwnedFd scratch = NewFile();
-        fixed (byte* start = archive)
-        {
-            DicfuseFolder.Check(FileIo.WriteFull(file.Value, start, (nuint)archive.Length, 0));
-        }
-
-        using TarSource source = TarSource.Open(file, scratch.Value, static _ => { });
+        using TarSource source = OpenTar(archive, scratch);
         byte[] image = Pack(source, new PackOptions { Threads = threads });
         notes = source.Notes;
         return image;
     }
 
     public static byte[] PackTar(ReadOnlySpan<byte> archive) => PackTar(archive, out _);
+
+    /// <summary>Reads a tar archive.</summary>
+    /// <param name="archive">Its bytes.</param>
+    /// <param name="scratch">For the contents of a packed one; stays the caller's.</param>
+    /// <exception cref="ImageException">What is wrong with it.</exception>
+    public static TarSource OpenTar(ReadOnlySpan<byte> archive, OwnedFd scratch)
+    {
+        OwnedFd file = NewFile();
+        fixed (byte* start = archive)
+        {
+            DicfuseFolder.Check(FileIo.WriteFull(file.Value, start, (nuint)archive.Length, 0));
+        }
+
+        return TarSource.Open(file, scratch.Value, static _ => { });
+    }
 
     /// <summary>What differs between two images, a path each; "" for none.</summary>
     public static string Compare(ReadOnlySpan<byte> old, ReadOnlySpan<byte> now)

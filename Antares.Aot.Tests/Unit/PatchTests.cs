@@ -1,6 +1,7 @@
 using System.Text;
 using Antares.Aot.Base;
 using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Archives;
 using Antares.Aot.Dicfuse.Git;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Image.Pack;
@@ -92,20 +93,96 @@ public sealed class PatchTests
         Assert.Equal(1800000000, image.Getattr(image.Find("d/b")).st_mtim.tv_sec);
     }
 
+    /// <summary>Paths of archives, a mark before what a layer of a container hides; "=" gives a file another content, "!" stands before an opaque directory of the patch.</summary>
+    [Theory]
+    [InlineData("d/a d/b d/.wh..wh..opq", "d/a=2 d/b d/.wh..wh..opq", "d d/a")]
+    [InlineData("d/a d/b d/.wh..wh..opq", "d/a d/.wh..wh..opq", "d -d/b")]
+    [InlineData("d/a d/b d/.wh..wh..opq", "d/a d/b d/.wh..wh..opq", "")]
+    [InlineData("d/a d/b", "d/a d/b d/.wh..wh..opq", "!d d/a d/b")]
+    [InlineData("d/a d/b d/e/x", "d/a d/e/x d/e/y d/.wh..wh..opq", "!d d/a d/e d/e/x d/e/y")]
+    [InlineData("d/e/a d/e/b d/e/.wh..wh..opq d/c", "d/e/a=2 d/e/b d/e/.wh..wh..opq d/c d/.wh..wh..opq", "!d d/c !d/e d/e/a d/e/b")]
+    [InlineData("d/e/a d/e/b d/f/g d/.wh..wh..opq", "d/e/a d/e/b d/e/.wh..wh..opq d/f/g=2 d/.wh..wh..opq", "d !d/e d/e/a d/e/b d/f d/f/g")]
+    [InlineData("a b", "a b=2 .wh..wh..opq", "b")]
+    [InlineData("a b", "a .wh..wh..opq", "-b")]
+    [InlineData("d/a .wh.e", "d/a=2 .wh.e", "d d/a")]
+    [InlineData(".wh.d a", "d/a d/.wh..wh..opq a", "!d d/a")]
+    [InlineData("d a", "d/a d/.wh..wh..opq a", "!d d/a")]
+    public void An_opaque_directory_hides_no_more_than_in_the_tree(string before, string after, string expected)
+    {
+        byte[] patch = Patch(before, after, out IReadOnlyList<string> notes);
+        Assert.Equal("", PackedImage.Verify(patch));
+        Assert.Equal(expected, string.Join(' ', Names(patch)));
+        Assert.Empty(notes);
+    }
+
+    /// <summary>No layer can show again what one below it hides.</summary>
+    [Theory]
+    [InlineData("d/a d/b d/.wh..wh..opq", "d/a d/b", "", 1)]
+    [InlineData("d/a d/e/b d/e/.wh..wh..opq d/.wh..wh..opq", "d/a=2 d/e/b", "d d/a", 2)]
+    [InlineData(".wh.a .wh.b .wh.c d/x", "a d/x b/y", "a b b/y", 2)]
+    public void What_the_base_hides_from_layers_below_is_told(string before, string after, string expected, int count)
+    {
+        byte[] patch = Patch(before, after, out IReadOnlyList<string> notes);
+        Assert.Equal(expected, string.Join(' ', Names(patch)));
+        Assert.Contains($"{count} names are hidden", Assert.Single(notes));
+    }
+
+    [Fact]
+    public void A_deep_tree_takes_no_deep_stack()
+    {
+        string deep = string.Concat(Enumerable.Repeat("d/", 16_000));
+        byte[] full = PackedImage.PackTar(new TarBuilder().Pax(("path", deep + "f")).Add("x", content: "1").End());
+        byte[] archive = new TarBuilder().Pax(("path", deep + "f")).Add("x", content: "2").End();
+        Exception? problem = null;
+        byte[] patch = [];
+        Thread packer = new(
+            () =>
+            {
+                try
+                {
+                    using Interop.OwnedFd scratch = PackedImage.NewFile();
+                    patch = Patch(PackedImage.OpenTar(archive, scratch), full, new PackOptions { Threads = 1 });
+                }
+                catch (ImageException thrown)
+                {
+                    problem = thrown;
+                }
+            },
+            512 << 10);
+        packer.Start();
+        packer.Join();
+        Assert.Null(problem);
+        using ImageLayer image = PackedImage.Open(patch);
+        Assert.Equal(16_002, image.NodeCount);
+    }
+
     private static PackOptions Fixed => new() { Threads = 2, Owner = (3, 4), Mtime = new Antares.Interop.timespec { tv_sec = 77 } };
 
     private static byte[] Patch(DicfuseFolder folder, byte[] full, PackOptions? options = null) =>
         Patch(new LayerSource(folder.Open(new DicfuseOptions { MemoryLimitBytes = 0 }), "folder"), full, options ?? new PackOptions { Threads = 2 });
 
-    private static byte[] Patch(IPackSource now, byte[] full, PackOptions options)
+    private static byte[] Patch(string before, string after, out IReadOnlyList<string> notes)
+    {
+        using Interop.OwnedFd scratch = PackedImage.NewFile();
+        TarSource now = PackedImage.OpenTar(Archive(after), scratch);
+        return Patch(now, PackedImage.PackTar(Archive(before)), new PackOptions { Threads = 1 }, out notes);
+    }
+
+    private static byte[] Archive(string paths) => paths.Split(' ').Select(path => path.Split('=')).Aggregate(
+        new TarBuilder(), (tar, path) => tar.Add(path[0], content: path[0].Contains(".wh.") ? "" : path.Length > 1 ? path[1] : "1")).End();
+
+    private static byte[] Patch(IPackSource now, byte[] full, PackOptions options) => Patch(now, full, options, out _);
+
+    private static byte[] Patch(IPackSource now, byte[] full, PackOptions options, out IReadOnlyList<string> notes)
     {
         ImageLayer old = PackedImage.Open(full);
         options = options with { Base = old.PatchName };
         using PatchSource patch = PatchSource.Make(now, new LayerSource(old, "image"), options);
+        notes = patch.Notes;
         return PackedImage.Pack(patch, options);
     }
 
-    /// <summary>All paths, those of whiteouts with a minus before them.</summary>
+    /// <summary>All paths, those of whiteouts with a minus before them, of opaque directories with a "!".</summary>
     private static string[] Names(byte[] bytes)
     {
         using ImageLayer image = PackedImage.Open(bytes);
@@ -113,9 +190,10 @@ public sealed class PatchTests
         var walk = new ImageWalk(image.Tree, ILayer.RootNode);
         while (walk.MoveNext())
         {
-            names.Add((image.TypeOf(walk.Node) == FileType.Whiteout ? "-" : "") + walk.PrintedPath);
+            string mark = image.TypeOf(walk.Node) == FileType.Whiteout ? "-" : (walk.Record.Flags & ImageNode.Opaque) != 0 ? "!" : "";
+            names.Add(mark + walk.PrintedPath);
         }
 
-        return [.. names.OrderBy(name => name.TrimStart('-'), StringComparer.Ordinal)];
+        return [.. names.OrderBy(name => name.TrimStart('-', '!'), StringComparer.Ordinal)];
     }
 }

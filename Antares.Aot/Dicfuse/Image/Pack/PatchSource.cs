@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
@@ -15,6 +16,9 @@ namespace Antares.Aot.Dicfuse.Image.Pack;
 /// <remarks>
 /// Files are the same when their attributes and their bytes are; an object with several names only when all of them are. A source without times of
 /// its own (a commit has one for everything) keeps those of the base for what is otherwise the same.
+/// A directory of the patch is opaque only where nothing of the base's is to be seen in it: then all that the tree has in it is put down. One that is
+/// opaque in the base as well is merged with that one, which hides what lies below both. What the base alone hides from layers below it stays
+/// hidden, which the user is told.
 /// Two walks: the first finds files whose attributes agree, whose contents are then compared in that order; the second puts down what differs.
 /// </remarks>
 internal sealed unsafe class PatchSource : IPackSource
@@ -32,6 +36,9 @@ internal sealed unsafe class PatchSource : IPackSource
 
         /// <summary>The directory's name; none for the root.</summary>
         public ByteName Name;
+
+        /// <summary>The directory of the patch hides the base's.</summary>
+        public bool IsOpaque;
         public LayerEntry NowEntry;
         public LayerEntry OldEntry;
         public bool HasNow;
@@ -66,6 +73,7 @@ internal sealed unsafe class PatchSource : IPackSource
     private readonly byte* _one = (byte*)NativeMemory.Alloc(PieceBytes);
     private readonly byte* _other = (byte*)NativeMemory.Alloc(PieceBytes);
     private bool _emits;
+    private long _staysHidden;
 
     private PatchSource(IPackSource now, IPackSource old, PackOptions options)
     {
@@ -82,7 +90,10 @@ internal sealed unsafe class PatchSource : IPackSource
 
     public string? Revision => _now.Revision;
 
-    public IReadOnlyList<string> Notes => _now.Notes;
+    public IReadOnlyList<string> Notes => _staysHidden == 0 ? _now.Notes : [
+        .. _now.Notes,
+        string.Create(CultureInfo.InvariantCulture, $"{_staysHidden} names are hidden from the layers below by the base and not by the new tree, which a patch cannot take back: where the base is mounted over further layers, what these have there stays hidden; pack the whole tree for that"),
+    ];
 
     public bool HasOwnTimes => _now.HasOwnTimes;
 
@@ -123,7 +134,11 @@ internal sealed unsafe class PatchSource : IPackSource
         return error;
     }
 
-    public Errno IsOpaque(uint directory, out bool opaque) => _now.IsOpaque(_sources[directory], out opaque);
+    public Errno IsOpaque(uint directory, out bool opaque)
+    {
+        opaque = _tree[directory].IsOpaque;
+        return Errno.None;
+    }
 
     public Errno Readlink(uint node, byte* buffer, int capacity, out int length) => _now.Readlink(_sources[node], buffer, capacity, out length);
 
@@ -186,7 +201,7 @@ internal sealed unsafe class PatchSource : IPackSource
             level.HasOld = level.HasOld && order < 0;
             if (order > 0)
             {
-                Hide(old.Name);
+                HideOld(old);
             }
             else
             {
@@ -222,26 +237,73 @@ internal sealed unsafe class PatchSource : IPackSource
             }
 
             level.OldIsDone = error == Errno.ENOENT;
-            level.HasOld = error == Errno.None && level.OldEntry.Type != FileType.Whiteout; // what is hidden already need not be hidden
+            level.HasOld = error == Errno.None;
         }
     }
 
     private void Visit(in LayerEntry now, uint old, FileType oldType)
     {
+        if (oldType == FileType.Whiteout && IsWhiteout(now))
+        {
+            return; // what is hidden already need not be hidden
+        }
+
         if (now.Type != FileType.Directory)
         {
-            VisitFile(now, old);
+            VisitFile(now, oldType == FileType.Whiteout ? 0 : old);
             return;
         }
 
+        Must(_now.IsOpaque(now.Node, out bool isOpaque), now.Name);
         uint below = oldType == FileType.Directory ? old : 0;
+        bool wasOpaque = oldType == FileType.Whiteout;
+        if (below != 0)
+        {
+            Must(_old.IsOpaque(below, out wasOpaque), now.Name);
+        }
+
+        if (isOpaque && !wasOpaque)
+        {
+            below = 0; // nothing of the base's is to be seen in it
+        }
+
+        CountHidden(wasOpaque && !isOpaque);
         bool differs = below == 0 || (_emits && !SameAttributes(now, below, out _));
-        _levels.Add(new Level { Now = now.Node, Old = below, Name = now.Name });
+        _levels.Add(new Level { Now = now.Node, Old = below, Name = now.Name, IsOpaque = isOpaque && below == 0 });
         if (_emits && differs)
         {
             _ = Ensure(_levels.Count - 1);
         }
     }
+
+    /// <summary>Some sources tell a whiteout by its device only.</summary>
+    private bool IsWhiteout(in LayerEntry now)
+    {
+        if (now.Type != FileType.CharDevice)
+        {
+            return now.Type == FileType.Whiteout;
+        }
+
+        stat attributes;
+        Must(_now.Attributes(now.Node, &attributes), now.Name);
+        return attributes.st_rdev == 0;
+    }
+
+    /// <summary>What only the base has.</summary>
+    private void HideOld(in LayerEntry old)
+    {
+        if (old.Type == FileType.Whiteout)
+        {
+            CountHidden(true);
+        }
+        else
+        {
+            Hide(old.Name);
+        }
+    }
+
+    /// <summary>Counts, in one of the walks, what the base hides and the tree does not.</summary>
+    private void CountHidden(bool staysHidden) => _staysHidden += staysHidden && _emits ? 1 : 0;
 
     private void VisitFile(in LayerEntry now, uint old)
     {
@@ -339,7 +401,6 @@ internal sealed unsafe class PatchSource : IPackSource
             && (type is not (FileType.CharDevice or FileType.BlockDevice) || now.st_rdev == old.st_rdev)
             && (type != FileType.Regular || now.st_size == old.st_size)
             && (type != FileType.Symlink || SameTargets(entry, oldNode))
-            && (type != FileType.Directory || SameOpacity(entry, oldNode))
             && SameXattrs(entry, oldNode);
         contentBytes = same && type == FileType.Regular ? (ulong)now.st_size : 0;
         return same;
@@ -350,13 +411,6 @@ internal sealed unsafe class PatchSource : IPackSource
         Must(_now.Readlink(entry.Node, _one, PieceBytes, out int nowLength), entry.Name);
         Must(_old.Readlink(old, _other, PieceBytes, out int oldLength), entry.Name);
         return new ReadOnlySpan<byte>(_one, nowLength).SequenceEqual(new ReadOnlySpan<byte>(_other, oldLength));
-    }
-
-    private bool SameOpacity(in LayerEntry entry, uint old)
-    {
-        Must(_now.IsOpaque(entry.Node, out bool nowIs), entry.Name);
-        Must(_old.IsOpaque(old, out bool oldIs), entry.Name);
-        return nowIs == oldIs;
     }
 
     private bool SameXattrs(in LayerEntry entry, uint old)
@@ -454,18 +508,25 @@ internal sealed unsafe class PatchSource : IPackSource
         return attributes.st_mtim;
     }
 
-    /// <summary>The directory of a level in the patch, made with those above it.</summary>
+    /// <summary>The directory of a level in the patch, made with those above it. No recursion, a tree may be deep.</summary>
     private uint Ensure(int level)
     {
-        if (_levels[level].Built == 0)
+        Span<Level> levels = CollectionsMarshal.AsSpan(_levels);
+        int lacking = level;
+        while (levels[lacking].Built == 0)
         {
-            uint above = Ensure(level - 1);
-            uint built = AddObject(_levels[level].Now, FileType.Directory);
-            _tree.Put(above, _levels[level].Name.Span, built);
-            CollectionsMarshal.AsSpan(_levels)[level].Built = built;
+            lacking--; // ends at the root, which is there from the start
         }
 
-        return _levels[level].Built;
+        while (++lacking <= level)
+        {
+            uint built = AddObject(levels[lacking].Now, FileType.Directory);
+            _tree[built].IsOpaque = levels[lacking].IsOpaque;
+            _tree.Put(levels[lacking - 1].Built, levels[lacking].Name.Span, built);
+            levels[lacking].Built = built;
+        }
+
+        return levels[level].Built;
     }
 
     private uint AddObject(uint source, FileType type)
