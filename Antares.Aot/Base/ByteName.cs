@@ -31,6 +31,25 @@ public readonly unsafe struct ByteName
     public bool IsDotOrDotDot =>
         (Length == 1 && Pointer[0] == (byte)'.') || (Length == 2 && Pointer[0] == (byte)'.' && Pointer[1] == (byte)'.');
 
+    /// <summary>True for what a directory may hold: 1 to 255 bytes, neither "." nor "..", no slash and no NUL.</summary>
+    public bool IsEntry => Length is > 0 and <= MaxLength && !IsDotOrDotDot && !Span.ContainsAny((byte)'/', (byte)0);
+
+    /// <summary>
+    /// Copies a name and checks the copy, so that what was checked is what is used: the bytes of an image's name are those of a file that
+    /// somebody may be writing to.
+    /// </summary>
+    /// <param name="room">Room for 256 bytes; the copy is valid as long as it is.</param>
+    /// <param name="copy">The copy, with a NUL behind it.</param>
+    /// <returns>False: no name of an entry (<see cref="IsEntry"/>).</returns>
+    public bool TryCopy(byte* room, out ByteName copy)
+    {
+        int length = Math.Min(Length, MaxLength);
+        new ReadOnlySpan<byte>(Pointer, length).CopyTo(new Span<byte>(room, length));
+        room[length] = 0;
+        copy = new ByteName(room, length);
+        return Length == length && copy.IsEntry;
+    }
+
     /// <summary>Measures a NUL-terminated string; <paramref name="pointer"/> must not be null.</summary>
     public static ByteName FromNulTerminated(byte* pointer) =>
         new(pointer, System.Runtime.InteropServices.MemoryMarshal.CreateReadOnlySpanFromNullTerminated(pointer).Length);

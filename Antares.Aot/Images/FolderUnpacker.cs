@@ -130,6 +130,7 @@ internal sealed unsafe class FolderUnpacker : IDisposable
         for (ulong at = 0; at < size;)
         {
             var got = ImageReads.Content(_image, node, at, _buffer, PieceBytes, path);
+            ImageReads.Must(got == 0 ? Errno.EIO : Errno.None, path); // shorter than its attributes said: written over meanwhile
             if (got < PieceBytes || new ReadOnlySpan<byte>(_buffer, got).ContainsAnyExcept((byte)0))
             {
                 Must(FileIo.WriteFull(fd, _buffer, (nuint)got, (long)at), path);

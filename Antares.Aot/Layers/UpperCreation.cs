@@ -13,6 +13,9 @@ public sealed unsafe class UpperCreation
 {
     private const uint TypeMask = 0xF000;
 
+    /// <summary>Names of a lower layer may lie where somebody writes to them: they are copied, and the copy is what is checked and used.</summary>
+    private const string NoEntry = "a name that no directory may hold";
+
     private readonly DirectoryLayer _layer;
     private readonly DirectoryTable _table;
     private readonly FolderAccess _access;
@@ -134,9 +137,16 @@ public sealed unsafe class UpperCreation
     /// <param name="stIno">st_ino to show: the one of the lower object.</param>
     /// <param name="type">Its type.</param>
     /// <param name="node">The new node.</param>
+    /// <returns>None; EIO: no name that a directory may hold; EEXIST, ENOSPC and others of the file system.</returns>
     public Errno Publish(uint number, int fd, uint directory, ByteName name, ulong stIno, FileType type, out uint node)
     {
         node = 0;
+        byte* own = stackalloc byte[ByteName.MaxLength + 1];
+        if (!name.TryCopy(own, out name))
+        {
+            return Failure.Note("upper", NoEntry, Errno.EIO);
+        }
+
         Errno error = _layer.Load(directory);
         if (error != Errno.None)
         {
@@ -216,8 +226,15 @@ public sealed unsafe class UpperCreation
     /// <param name="directory">Loaded directory.</param>
     /// <param name="name">The name.</param>
     /// <param name="keepTimes">True to leave the directory's times alone (a lower hard link that is being kept).</param>
+    /// <returns>None; EEXIST; EIO: no name that a directory may hold; ENOENT, EMLINK, ENOSPC and others of the file system.</returns>
     public Errno Link(uint node, uint directory, ByteName name, bool keepTimes)
     {
+        byte* own = stackalloc byte[ByteName.MaxLength + 1];
+        if (!name.TryCopy(own, out name))
+        {
+            return Failure.Note("upper", NoEntry, Errno.EIO);
+        }
+
         Errno error = _layer.Load(directory);
         if (error != Errno.None)
         {

@@ -62,8 +62,9 @@ internal sealed unsafe class FrameReader(ImageFile image)
             return ImageFile.Note("frames: missing");
         }
 
+        // Read once more: what the search saw may have been written over since.
         Errno found = Get(low - 1, out place);
-        return found != Errno.None || position < place.End ? found : ImageFile.Note("frames: missing");
+        return found != Errno.None || (place.Start <= position && position < place.End) ? found : ImageFile.Note("frames: missing");
     }
 
     /// <summary>The frame of a number below <see cref="Count"/>.</summary>

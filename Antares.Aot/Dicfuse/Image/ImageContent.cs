@@ -186,6 +186,10 @@ internal sealed unsafe class ImageContent : IDisposable
             }
 
             error = place.Index + 1 < _frames.Count ? _frames.Get(place.Index + 1, out place) : ImageFile.Note("frames: missing");
+            if (error == Errno.None && place.Start != at)
+            {
+                error = ImageFile.Note("frames: an entry"); // written over since the one before it was read
+            }
         }
 
         if (error == Errno.None && slow)

@@ -86,7 +86,10 @@ internal sealed unsafe class ImageTree : INamedTree
         return error;
     }
 
-    /// <summary>The name of a record: in place, checked to be one.</summary>
+    /// <summary>
+    /// The name of a record: in place, checked to be one. Whoever gives it to a system call copies it and checks the copy
+    /// (<see cref="ByteName.TryCopy"/>).
+    /// </summary>
     /// <returns>None; EIO: outside of the names, or no name that a directory may hold.</returns>
     public Errno NameOf(in ImageNode record, out ByteName name)
     {
@@ -98,9 +101,7 @@ internal sealed unsafe class ImageTree : INamedTree
         }
 
         name = new ByteName(text, record.NameLength);
-        return record.NameLength == 0 || name.IsDotOrDotDot || name.Span.ContainsAny((byte)'/', (byte)0)
-            ? ImageFile.Note("names: not a name")
-            : Errno.None;
+        return name.IsEntry ? Errno.None : ImageFile.Note("names: not a name");
     }
 
     /// <inheritdoc/>
@@ -234,17 +235,17 @@ internal sealed unsafe class ImageTree : INamedTree
         }
 
         ReadOnlySpan<byte> target = new(text, (int)record.Size);
-        if (target.Contains((byte)0))
-        {
-            return ImageFile.Note("names: link");
-        }
-
         if (target.Length > capacity)
         {
             return Errno.ERANGE;
         }
 
         target.CopyTo(new Span<byte>(buffer, capacity));
+        if (new ReadOnlySpan<byte>(buffer, target.Length).Contains((byte)0))
+        {
+            return ImageFile.Note("names: link");
+        }
+
         length = target.Length;
         return Errno.None;
     }

@@ -10,6 +10,7 @@ internal sealed unsafe class ImageWalk
     private readonly ImageTree _tree;
     private readonly Stack<Level> _levels = new();
     private readonly List<byte> _path = [];
+    private readonly byte[] _name = GC.AllocateUninitializedArray<byte>(ByteName.MaxLength + 1, pinned: true);
 
     /// <param name="tree">The image's tree.</param>
     /// <param name="directory">Where to begin; not visited itself.</param>
@@ -25,7 +26,7 @@ internal sealed unsafe class ImageWalk
 
     public ImageNode Record { get; private set; }
 
-    /// <summary>Name of the node; lies in the image.</summary>
+    /// <summary>Name of the node: a copy, valid until the next step.</summary>
     public ByteName Name { get; private set; }
 
     /// <summary>Directories between the start and the node: 0 for a child of the start.</summary>
@@ -73,6 +74,11 @@ internal sealed unsafe class ImageWalk
         if (error == Errno.None)
         {
             error = _tree.NameOf(record, out name);
+            byte* room = (byte*)System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(_name, 0);
+            if (error == Errno.None && !name.TryCopy(room, out name))
+            {
+                error = ImageFile.Note("names: not a name"); // written over since it was checked
+            }
         }
 
         if (error != Errno.None)
