@@ -71,6 +71,45 @@ public sealed unsafe class ImageHostileTests
         Assert.Equal("first", Encoding.UTF8.GetString(walk.Name.Span));
     }
 
+    /// <summary>Directory i has i + 1 and i + 2 in it, so a walk of 60 levels would come to a million million million names.</summary>
+    [Fact]
+    public void No_node_is_in_two_directories()
+    {
+        const int Levels = 60;
+        using DicfuseFolder folder = new();
+        string deepest = string.Join('/', Enumerable.Repeat("d", Levels));
+        Directory.CreateDirectory(folder.At(deepest));
+        _ = folder.Write(deepest + "/x", 1);
+        _ = folder.Write(deepest + "/y", 1);
+        byte[] good = PackedImage.Pack(folder);
+        byte[] bytes = [.. good];
+        fixed (byte* start = bytes)
+        {
+            ImageNode* nodes = (ImageNode*)(start + (*(ImageHeader*)start)[ImageSection.Nodes].Offset);
+            for (uint node = ImageFormat.RootNode; node <= Levels; node++)
+            {
+                Assert.Equal((node + 1, 1u), (nodes[node].Body, nodes[node].Extra));
+                nodes[node].Extra = 2;
+            }
+        }
+
+        PackedImage.Seal(bytes, good);
+        Assert.NotEqual("", PackedImage.Verify(bytes));
+        using ImageLayer image = PackedImage.Open(bytes);
+        var walk = new ImageWalk(image.Tree, ILayer.RootNode);
+        ImageException problem = Assert.Throws<ImageException>(() =>
+        {
+            for (int steps = 0; steps < 100_000 && walk.MoveNext(); steps++)
+            {
+                // Until it is refused.
+            }
+        });
+        Assert.Contains("nodes: directory", problem.Message);
+        DicfuseFolder.Check(image.Next(ILayer.RootNode, 0, out LayerEntry first));
+        Assert.Equal(Errno.EIO, image.Next(ILayer.RootNode, first.Cookie, out _));
+        Assert.Equal(Errno.EIO, image.TryFind(ILayer.RootNode, "d"u8, out _));
+    }
+
     [Theory]
     [InlineData("name", true)]
     [InlineData("..x", true)]

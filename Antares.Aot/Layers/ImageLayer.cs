@@ -175,7 +175,7 @@ public sealed unsafe class ImageLayer : ILayer
         }
 
         uint child = record.Body + (uint)cookie;
-        error = _tree.Get(child, out ImageNode named);
+        error = _tree.GetChild(directory, child, out ImageNode named);
         ByteName name = default;
         if (error == Errno.None)
         {

@@ -10,8 +10,9 @@ namespace Antares.Aot.Dicfuse.Image;
 /// was checked is what is used, whatever happens to the file.
 /// </summary>
 /// <remarks>
-/// Every walk ends, whatever the image says: children have greater indices than their directory, a directory a smaller one than what is
-/// in it, and the further names of an object follow each other in rising order. No member takes a lock or allocates.
+/// Every walk ends, whatever the image says, and visits no node twice: children have greater indices than their directory and name it, a
+/// directory has a smaller one than what is in it, and the further names of an object follow each other in rising order. No member takes a
+/// lock or allocates.
 /// </remarks>
 internal sealed unsafe class ImageTree : INamedTree
 {
@@ -51,6 +52,18 @@ internal sealed unsafe class ImageTree : INamedTree
         Errno error = _image.Need(at, ImageNode.Bytes);
         record = error == Errno.None ? *(ImageNode*)(_image.Base + at) : default;
         return error;
+    }
+
+    /// <summary>Copies the record of a child of a directory, which must say the same: so each node is in one directory, and a walk is no longer than the image.</summary>
+    /// <param name="directory">A directory.</param>
+    /// <param name="child">An index among its children.</param>
+    /// <param name="record">The child's record.</param>
+    /// <returns>None; EIO: damaged.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Errno GetChild(uint directory, uint child, out ImageNode record)
+    {
+        Errno error = Get(child, out record);
+        return error != Errno.None || record.Parent == directory ? error : ImageFile.Note("nodes: directory");
     }
 
     /// <summary>The record of the node that stands for the object of <paramref name="node"/>.</summary>
@@ -131,7 +144,7 @@ internal sealed unsafe class ImageTree : INamedTree
             return error;
         }
 
-        return directory.Size != 0 ? Probe(node, directory, name, out child) : Search(directory, name, out child);
+        return directory.Size != 0 ? Probe(node, directory, name, out child) : Search(node, directory, name, out child);
     }
 
     /// <summary>The record of a directory whose children are within the nodes.</summary>
@@ -281,7 +294,7 @@ internal sealed unsafe class ImageTree : INamedTree
         return error;
     }
 
-    private Errno Search(in ImageNode directory, ByteName name, out uint child)
+    private Errno Search(uint node, in ImageNode directory, ByteName name, out uint child)
     {
         child = 0;
         uint low = 0;
@@ -289,7 +302,7 @@ internal sealed unsafe class ImageTree : INamedTree
         while (low < high)
         {
             uint middle = low + ((high - low) / 2);
-            Errno error = NameAt(directory.Body + middle, out ByteName there);
+            Errno error = NameAt(node, directory.Body + middle, out ByteName there);
             if (error != Errno.None)
             {
                 return error;
@@ -351,7 +364,7 @@ internal sealed unsafe class ImageTree : INamedTree
                     return ImageFile.Note("name index: position");
                 }
 
-                error = NameAt(directory.Body + position, out ByteName there);
+                error = NameAt(node, directory.Body + position, out ByteName there);
                 if (error != Errno.None)
                 {
                     return error;
@@ -370,10 +383,10 @@ internal sealed unsafe class ImageTree : INamedTree
         return ImageFile.Note("name index: full");
     }
 
-    private Errno NameAt(uint node, out ByteName name)
+    private Errno NameAt(uint directory, uint child, out ByteName name)
     {
         name = default;
-        Errno error = Get(node, out ImageNode record);
+        Errno error = GetChild(directory, child, out ImageNode record);
         if (error == Errno.None)
         {
             error = Text(record.Name, record.NameLength, out byte* text);

@@ -56,7 +56,7 @@ internal sealed unsafe class ImageWalk
 
             uint node = level.Next;
             _levels.Push(level with { Next = node + 1 });
-            Visit(node);
+            Visit(level.Directory, node);
             return true;
         }
 
@@ -67,9 +67,9 @@ internal sealed unsafe class ImageWalk
     public static ImageException Damaged(string path, Errno error) =>
         new(error == Errno.EIO && Failure.Call is { } what ? $"{path}: damaged ({what})" : $"{path}: {error}");
 
-    private void Visit(uint node)
+    private void Visit(uint directory, uint node)
     {
-        Errno error = _tree.Get(node, out ImageNode record);
+        Errno error = _tree.GetChild(directory, node, out ImageNode record);
         ByteName name = default;
         if (error == Errno.None)
         {
@@ -106,8 +106,8 @@ internal sealed unsafe class ImageWalk
             throw Damaged(PrintedPath, error);
         }
 
-        _levels.Push(new Level(record.Body, record.Body + record.Extra, _path.Count));
+        _levels.Push(new Level(directory, record.Body, record.Body + record.Extra, _path.Count));
     }
 
-    private readonly record struct Level(uint Next, uint End, int PathLength);
+    private readonly record struct Level(uint Directory, uint Next, uint End, int PathLength);
 }
