@@ -135,6 +135,25 @@ public sealed class ImageMountTests
         Assert.Equal(Refused, mount.Try("unpack", mount.Source, scratch.Join("unpacked")).ExitCode);
     }
 
+    /// <summary>More images than were guarded once.</summary>
+    [MountFact]
+    public void OfManyImagesEachMayBeCutShort()
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Packed(scratch);
+        string[] images = [.. Enumerable.Range(0, 70).Select(i => scratch.Join($"{i}.image"))];
+        foreach (string image in images)
+            File.Copy(mount.Source, image);
+        _ = mount.Try(["mount", mount.Source, mount.Root, "--read-only", .. images.SelectMany(image => new[] { "--image", image })]).Must();
+        Assert.Equal("deep\n", Shell.Bash($"cat {mount.Root}/d/e/f/deep").Must());
+        using (FileStream file = File.OpenWrite(mount.Source)) // the last to be opened
+            file.SetLength(4096);
+        ShellResult list = Shell.Bash("find . > /dev/null", directory: mount.Root);
+        Assert.Contains("Input/output error", list.Error);
+        _ = mount.ServerPid();
+        mount.Unmount();
+    }
+
     [MountFact]
     public void AFileCutShortUnderTheMountIsEioAndTheMountLives()
     {

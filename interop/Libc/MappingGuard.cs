@@ -22,20 +22,26 @@ public sealed unsafe partial class MappingGuard : IDisposable
     /// <summary>True once something in the range was read that the file does not have any more.</summary>
     public bool Faulted => Volatile.Read(ref *_mark) != 0;
 
-    /// <summary>Guards a mapping until disposed, which must come before it is unmapped; null: not to be had.</summary>
-    public static MappingGuard? TryAdd(void* start, nuint length)
+    /// <summary>Guards a mapping until disposed, which must come before it is unmapped.</summary>
+    /// <param name="start">First byte.</param>
+    /// <param name="length">Its length.</param>
+    /// <param name="guard">The guard; null without the C main.</param>
+    /// <returns>False: too many are guarded (512), or no handler of SIGBUS is to be had. The mapping must not be read then.</returns>
+    public static bool TryAdd(void* start, nuint length, out MappingGuard? guard)
     {
+        guard = null;
         try
         {
             lock (s_one)
             {
                 int* mark = antares_guard(start, length);
-                return mark == null ? null : new MappingGuard(start, mark);
+                guard = mark == null ? null : new MappingGuard(start, mark);
+                return guard != null;
             }
         }
         catch (DllNotFoundException)
         {
-            return null;
+            return true;
         }
     }
 

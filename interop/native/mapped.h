@@ -12,7 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { GUARDED_MOST = 64 };
+/* More than the layers that a mount may have (OverlayOptions.MaxLowers), each of which can be an image. */
+enum { GUARDED_MOST = 512 };
 static struct { uintptr_t start, end; volatile int faulted; } guarded[GUARDED_MOST];
 static struct sigaction bus_before;
 static uintptr_t bus_page;

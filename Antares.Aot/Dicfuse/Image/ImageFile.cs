@@ -41,12 +41,12 @@ internal sealed unsafe class ImageFile : IDisposable
     private readonly MappingGuard? _guard;
     private bool _disposed;
 
-    private ImageFile(int fd, byte* start, in ImageHeader header)
+    private ImageFile(int fd, byte* start, in ImageHeader header, MappingGuard? guard)
     {
         _fd = fd;
         _base = start;
         _header = header;
-        _guard = MappingGuard.TryAdd(start, (nuint)header.MetadataBytes);
+        _guard = guard;
         _checksums = _header[ImageSection.Checksums];
         // One bit for each block, one for each block of checksums, zero until the first touch; untouched pages of it cost nothing.
         ulong blocks = _checksums.Length / sizeof(ulong);
@@ -99,7 +99,13 @@ internal sealed unsafe class ImageFile : IDisposable
             throw new ImageException($"cannot be mapped: {error}");
         }
 
-        return new ImageFile(fd, (byte*)start, header);
+        if (MappingGuard.TryAdd(start, (nuint)header.MetadataBytes, out MappingGuard? guard))
+        {
+            return new ImageFile(fd, (byte*)start, header, guard);
+        }
+
+        _ = Memory.Munmap(start, (nuint)header.MetadataBytes); // cannot fail for what was mapped
+        throw new ImageException("cannot be guarded against being cut short while it is mapped: too many images are open");
     }
 
     /// <summary>First byte of a section.</summary>
