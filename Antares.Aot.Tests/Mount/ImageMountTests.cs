@@ -135,6 +135,30 @@ public sealed class ImageMountTests
         Assert.Equal(Refused, mount.Try("unpack", mount.Source, scratch.Join("unpacked")).ExitCode);
     }
 
+    [MountFact]
+    public void AnImageWrittenOverUnderTheMountIsEioAndTheMountLives()
+    {
+        using var scratch = new ScratchFolder();
+        using AntaresMount mount = Packed(scratch);
+        string other = scratch.Join("other.image"), name = scratch.Join("name.image");
+        _ = Shell.Bash("head -c 3000000 /dev/urandom > large; for i in $(seq 300); do echo \"changed $i\" > d/e/file$i; done", directory: mount.Lower).Must();
+        _ = mount.Try("pack", mount.Lower, "-o", other).Must();
+        Start(mount);
+        Assert.Equal("deep\n", Shell.Bash($"cat {mount.Root}/d/e/f/deep").Must());
+        _ = Shell.Bash($"ln {mount.Source} {name}; chmod 640 {name}; touch {name}; mv {name} {name}.moved; rm {name}.moved").Must();
+        Assert.Equal("content 9\n", Shell.Bash($"cat {mount.Root}/d/e/file9").Must());
+        _ = Shell.Bash($"sleep 0.1; dd if={other} of={mount.Source} conv=notrunc status=none; truncate -s $(stat -c %s {other}) {mount.Source}").Must();
+        ShellResult read = Shell.Bash("cat large", directory: mount.Root);
+        Assert.Contains("Input/output error", read.Error);
+        Assert.Contains("written over", mount.Try("errors", mount.Root).Must());
+        Assert.Contains("Input/output error", Shell.Bash("cat d/e/file77", directory: mount.Root).Error);
+        _ = mount.ServerPid();
+        mount.Unmount();
+        Start(mount);
+        Assert.Equal("changed 77\n", Shell.Bash($"cat {mount.Root}/d/e/file77").Must());
+        mount.Unmount();
+    }
+
     /// <summary>More images than were guarded once.</summary>
     [MountFact]
     public void OfManyImagesEachMayBeCutShort()

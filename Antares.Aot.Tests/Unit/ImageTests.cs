@@ -297,6 +297,42 @@ public sealed unsafe class ImageTests
         }
     }
 
+    /// <summary>Blocks that were checked are not checked again, so the new table of frames would be believed.</summary>
+    [Fact]
+    public void A_file_that_is_written_over_is_an_error_and_never_two_images()
+    {
+        using DicfuseFolder folder = new();
+        byte[] old = Noise(folder, 1);
+        byte[] first = File.ReadAllBytes(folder.At("a"));
+        byte[] now = Noise(folder, 2);
+        Assert.Equal(old.Length, now.Length);
+        using OwnedFd file = PackedImage.NewFile();
+        using ImageLayer image = PackedImage.Open(old, file);
+        uint a = image.Find("a");
+        uint b = image.Find("b");
+        byte[] part = new byte[1000];
+        Assert.Equal(first[..1000], image.Read(a, 0, 1000));
+        Thread.Sleep(30); // time stamps are as coarse as the kernel's clock
+        Overwrite(file, now);
+        Assert.Equal(Errno.EIO, image.TryRead(b, 0, part, out _));
+        Assert.Equal("the file was written over; mount it anew", Diagnostics.Failure.Call);
+        Assert.Equal(Errno.EIO, image.TryRead(a, 0, part, out _));
+        Assert.Equal(Errno.EIO, Lookup(image, "a"));
+    }
+
+    [Fact]
+    public void What_changes_no_byte_of_the_file_changes_nothing()
+    {
+        using DicfuseFolder folder = Sample();
+        using OwnedFd file = PackedImage.NewFile();
+        using ImageLayer image = PackedImage.Open(PackedImage.Pack(folder), file);
+        Thread.Sleep(30); // as above
+        DicfuseFolder.Check(Attributes.Fchmod(file.Value, 0x180));
+        DicfuseFolder.Check(Attributes.Futimens(file.Value, null));
+        Assert.Equal(File.ReadAllBytes(folder.At("big")), image.Read(image.Find("big"), 0, 1_300_000));
+        Assert.Equal(File.ReadAllBytes(folder.At("sub/deep/99")), image.Read(image.Find("sub/deep/99"), 0, 10_000));
+    }
+
     [Fact]
     public void A_read_allocates_nothing()
     {
@@ -393,6 +429,28 @@ public sealed unsafe class ImageTests
 
     private static void Link(DicfuseFolder folder, string old, string now) => DicfuseFolder.Check(PathOps.Linkat(
         Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At(old)), Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At(now)), 0));
+
+    /// <summary>Packs two files that nothing can make smaller.</summary>
+    private static byte[] Noise(DicfuseFolder folder, int seed)
+    {
+        Random random = new(seed);
+        byte[] noise = new byte[700_000];
+        foreach (string name in new[] { "a", "b" })
+        {
+            random.NextBytes(noise);
+            File.WriteAllBytes(folder.At(name), noise);
+        }
+
+        return PackedImage.Pack(folder);
+    }
+
+    private static void Overwrite(OwnedFd file, byte[] bytes, long offset = 0)
+    {
+        fixed (byte* start = bytes)
+        {
+            DicfuseFolder.Check(FileIo.WriteFull(file.Value, start, (nuint)bytes.Length, offset));
+        }
+    }
 
     private static Errno Lookup(ILayer layer, string path)
     {

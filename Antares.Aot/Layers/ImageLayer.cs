@@ -113,7 +113,7 @@ public sealed unsafe class ImageLayer : ILayer
     /// <param name="layerNumber">As above.</param>
     /// <param name="remote">Of an image on a server; on success the layer owns what is in it.</param>
     internal static ImageLayer Open(int fd, IdMap uids, IdMap gids, uint layerNumber, RemoteParts? remote) =>
-        new(ImageFile.Open(fd), uids, gids, layerNumber == 0 ? 0 : FolderNumbers.NumberMark(layerNumber), remote);
+        new(ImageFile.Open(fd, grows: remote?.Pinned is not null), uids, gids, layerNumber == 0 ? 0 : FolderNumbers.NumberMark(layerNumber), remote);
 
     /// <summary>To be called before somebody is waited for who may be asking the server: as <see cref="RequestWait.Enter"/>.</summary>
     public Errno EnterSource() => _remote?.Enter() ?? Errno.None;

@@ -118,7 +118,7 @@ internal sealed unsafe class FrameReader(ImageFile image)
     /// <param name="raw">Receives the frame's raw bytes; room for the image's frame size.</param>
     /// <param name="unpacker">Used by nobody else meanwhile.</param>
     /// <param name="remote">Where the frame may be held, since the disk had no room for it; null: it is in the file.</param>
-    /// <returns>None; EBADMSG, not noted: cut short or wrong checksum; EIO: no zstd frame of this length; else as pread(2).</returns>
+    /// <returns>None; EBADMSG, not noted: cut short or wrong checksum; EIO: no zstd frame of this length, or the file was written over; else as pread(2).</returns>
     public Errno Read(in FramePlace place, byte* raw, FrameDecoder unpacker, RemoteFrames? remote)
     {
         bool stored = place.PackedBytes == place.RawBytes;
@@ -126,6 +126,8 @@ internal sealed unsafe class FrameReader(ImageFile image)
         if (remote?.Keeper.TryReadHeld(place, packed) != true)
         {
             Errno error = ReadPacked(place, packed);
+            Errno changed = image.CheckUnchanged();
+            error = changed != Errno.None ? changed : error;
             if (error != Errno.None)
             {
                 return error;

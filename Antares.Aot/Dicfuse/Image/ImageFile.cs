@@ -16,11 +16,17 @@ namespace Antares.Aot.Dicfuse.Image;
 /// what an image says is checked by whoever uses it.
 /// Contents are read by pread, never mapped: a file that was cut short gives EIO there. In the mapping it reads as zeros with a mark
 /// (<see cref="MappingGuard"/>), which turns the answer at hand into EIO too (<see cref="Sound"/>).
+/// A file that is written over while it is open would be two images in one: blocks that were checked are not checked again. So whenever a block
+/// is checked for the first time, and when a frame was read, the file must still be the one that was opened (<see cref="CheckUnchanged"/>); from
+/// then on every answer is EIO. What is served from what is kept costs no system call.
 /// </remarks>
 internal sealed unsafe class ImageFile : IDisposable
 {
     /// <summary>Name of the layer in failure notes.</summary>
     public const string LayerName = "image";
+
+    private const string CutShort = "the file was cut short";
+    private const string WrittenOver = "the file was written over; mount it anew";
 
     private const int HashesPerBlock = ImageFormat.BlockBytes / sizeof(ulong);
 
@@ -39,10 +45,15 @@ internal sealed unsafe class ImageFile : IDisposable
     private readonly uint* _checked;
     private readonly uint* _checkedRoots;
     private readonly MappingGuard? _guard;
+    private readonly stat _opened;
+    private readonly bool _grows;
+    private bool _isOther;
     private bool _disposed;
 
-    private ImageFile(int fd, byte* start, in ImageHeader header, MappingGuard? guard)
+    private ImageFile(int fd, byte* start, in ImageHeader header, MappingGuard? guard, in stat opened, bool grows)
     {
+        _opened = opened;
+        _grows = grows;
         _fd = fd;
         _base = start;
         _header = header;
@@ -75,8 +86,9 @@ internal sealed unsafe class ImageFile : IDisposable
 
     /// <summary>Opens an image.</summary>
     /// <param name="fd">A regular file, open for reading. Taken over on success; on failure it stays the caller's.</param>
+    /// <param name="grows">A part of an image on a server, into which frames are written as they come.</param>
     /// <exception cref="ImageException">What is wrong with it; nothing stays open or mapped.</exception>
-    public static ImageFile Open(int fd)
+    public static ImageFile Open(int fd, bool grows = false)
     {
         stat attributes;
         Errno error = Attributes.Fstat(fd, &attributes);
@@ -101,7 +113,7 @@ internal sealed unsafe class ImageFile : IDisposable
 
         if (MappingGuard.TryAdd(start, (nuint)header.MetadataBytes, out MappingGuard? guard))
         {
-            return new ImageFile(fd, (byte*)start, header, guard);
+            return new ImageFile(fd, (byte*)start, header, guard, attributes, grows);
         }
 
         _ = Memory.Munmap(start, (nuint)header.MetadataBytes); // cannot fail for what was mapped
@@ -135,11 +147,64 @@ internal sealed unsafe class ImageFile : IDisposable
         return Errno.None;
     }
 
-    /// <summary>The last step of each answer: what was read from a mapping of a file that was cut short is not to be believed.</summary>
+    /// <summary>The last step of each answer: what was read from a mapping of a file that was cut short or written over is not to be believed.</summary>
     /// <param name="answer">None, or an errno that the image led to.</param>
-    /// <returns>The same; EIO when the file was cut short.</returns>
+    /// <returns>The same; EIO when the file was cut short or written over.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public Errno Sound(Errno answer) => _guard is { Faulted: true } ? Note("the file was cut short") : answer;
+    public Errno Sound(Errno answer) =>
+        _guard is { Faulted: true } ? Note(CutShort) : Volatile.Read(ref _isOther) ? Note(WrittenOver) : answer;
+
+    /// <summary>Asks whether the file is still the one that was opened. To be called after something was read from it that is then kept as checked.</summary>
+    /// <returns>None; EIO: it is not (noted, and sticks), or cannot be looked at.</returns>
+    /// <remarks>
+    /// Size and both time stamps are compared. They also change when nobody wrote: a new name, another mode or owner and the removal of the name
+    /// change ctime, touch(1) both. So where they differ the header is read again, which stands for every byte of the image by its checksums: the same
+    /// header is the same image. Whoever writes another image over it begins with the header, or cuts the file short first.
+    /// </remarks>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public Errno CheckUnchanged()
+    {
+        if (_grows)
+        {
+            return Errno.None;
+        }
+
+        if (Volatile.Read(ref _isOther))
+        {
+            return Note(WrittenOver);
+        }
+
+        stat now;
+        Errno error = Attributes.Fstat(_fd, &now);
+        if (error == Errno.None && now.st_size == _opened.st_size && Same(now.st_mtim, _opened.st_mtim) && Same(now.st_ctim, _opened.st_ctim))
+        {
+            return Errno.None;
+        }
+
+        ImageHeader header;
+        nuint got = 0;
+        if (error == Errno.None)
+        {
+            error = FileIo.ReadFull(_fd, &header, ImageHeader.Bytes, 0, out got);
+        }
+
+        if (error != Errno.None)
+        {
+            return Failure.Note(LayerName, "pread", Errno.EIO);
+        }
+
+        fixed (ImageHeader* known = &_header)
+        {
+            if (now.st_size == _opened.st_size && got == ImageHeader.Bytes
+                && new ReadOnlySpan<byte>(&header, ImageHeader.Bytes).SequenceEqual(new ReadOnlySpan<byte>(known, ImageHeader.Bytes)))
+            {
+                return Errno.None;
+            }
+        }
+
+        Volatile.Write(ref _isOther, true);
+        return Note(now.st_size < _opened.st_size ? CutShort : WrittenOver);
+    }
 
     /// <summary>Notes what is wrong in the image and gives EIO.</summary>
     /// <param name="what">A constant that names the section: nothing is allocated.</param>
@@ -170,7 +235,14 @@ internal sealed unsafe class ImageFile : IDisposable
         ulong start = ImageHeader.Bytes + (block * ImageFormat.BlockBytes);
         int length = (int)Math.Min(ImageFormat.BlockBytes, _checksums.Offset - start);
         ulong expected = ((ulong*)(_base + _checksums.Offset))[block];
-        if (XXH64.DigestOf(_base + start, length) != expected)
+        bool isRight = XXH64.DigestOf(_base + start, length) == expected;
+        error = CheckUnchanged();
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        if (!isRight)
         {
             return Note(s_sectionNotes[SectionAt(start)]);
         }
@@ -178,6 +250,8 @@ internal sealed unsafe class ImageFile : IDisposable
         _ = Interlocked.Or(ref _checked[block / 32], 1u << (int)(block % 32));
         return Errno.None;
     }
+
+    private static bool Same(timespec a, timespec b) => a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 
     private Errno CheckRoot(ulong root)
     {
@@ -190,7 +264,8 @@ internal sealed unsafe class ImageFile : IDisposable
         int length = (int)Math.Min(ImageFormat.BlockBytes, _checksums.Length - start);
         if (XXH64.DigestOf(_base + _checksums.Offset + start, length) != Unsafe.AsRef(in _header).GetRoot((int)root))
         {
-            return Note(s_sectionNotes[(int)ImageSection.Checksums]);
+            Errno error = CheckUnchanged();
+            return error != Errno.None ? error : Note(s_sectionNotes[(int)ImageSection.Checksums]);
         }
 
         _ = Interlocked.Or(ref _checkedRoots[root / 32], 1u << (int)(root % 32));
