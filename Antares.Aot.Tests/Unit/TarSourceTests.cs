@@ -1,6 +1,7 @@
 using System.Text;
 using Antares.Aot.Base;
 using Antares.Aot.Dicfuse.Image;
+using Antares.Aot.Dicfuse.Image.Pack;
 using Antares.Aot.Layers;
 using Antares.Aot.Tests.Support;
 using Antares.Interop;
@@ -292,6 +293,13 @@ public sealed unsafe class TarSourceTests
             ("map of its holes", new TarBuilder().Pax(("GNU.sparse.size", "10"), ("GNU.sparse.map", "0,2")).Add("x", content: "abc")),
             ("map of its holes", new TarBuilder().Pax(("GNU.sparse.size", "99999999999999999"), ("GNU.sparse.map", "0,3")).Add("x", content: "abc")),
             ("map of its holes", new TarBuilder().Pax(("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.realsize", "9")).Add("x", content: "4611686018427387904\n")),
+            ("holes", Enumerable.Range(0, 5).Aggregate(new TarBuilder(), (tar, i) => tar.Pax(("GNU.sparse.size", $"{16UL << 40}"), ("GNU.sparse.map", "0,1")).Add($"x{i}", content: "x"))),
+            ("a path of 70001 bytes", new TarBuilder().Pax(("path", string.Concat(Enumerable.Repeat("a/", 35_000)) + "x")).Add("x")),
+            ("a path of 70001 bytes", new TarBuilder().Add("x").Pax(("linkpath", string.Concat(Enumerable.Repeat("./", 35_000)) + "x")).Add("h", '1')),
+            ("names take more than 65536", new TarBuilder().Pax([.. Enumerable.Range(0, 7_000).Select(i => ($"SCHILY.xattr.user.{i:D6}", "v"))]).Add("x")),
+            ("names take more than 65536", new TarBuilder()
+                .Add("g", 'g', string.Concat(Enumerable.Range(0, 5_000).Select(i => TarBuilder.Record($"SCHILY.xattr.user.{i:D6}", "v"))))
+                .Add("x").Pax([.. Enumerable.Range(5_000, 2_000).Select(i => ($"SCHILY.xattr.user.{i:D6}", "v"))]).Add("y")),
             ("put one after another", new TarBuilder().Add("x").Raw(new byte[1024]).Add("y")),
             ("no header", new TarBuilder().Add("x").Raw(Enumerable.Repeat((byte)'z', 512).ToArray())),
         ];
@@ -300,6 +308,54 @@ public sealed unsafe class TarSourceTests
             string got = Said(archive.End());
             Assert.True(said == "a root" ? got.Length == 0 : got.Contains(said), $"expected '{said}': '{got}'");
         }
+    }
+
+    [Fact]
+    public void Of_attributes_in_both_headers_the_members_own_count()
+    {
+        byte[] archive = new TarBuilder()
+            .Add("g", 'g', TarBuilder.Record("SCHILY.xattr.user.a", "global") + TarBuilder.Record("SCHILY.xattr.user.b", "global"))
+            .Pax(("SCHILY.xattr.user.b", "own"), ("SCHILY.xattr.user.c%3D", "own")).Add("x").Add("y")
+            .End();
+        using ImageLayer image = PackedImage.Open(PackedImage.PackTar(archive));
+        Assert.Equal(["user.a=global", "user.b=own", "user.c==own"], XattrsOf(image, "x"));
+        Assert.Equal(["user.a=global", "user.b=global"], XattrsOf(image, "y"));
+    }
+
+    /// <summary>Two files that are equal, so that they are compared too, in a base that they are compared with as well.</summary>
+    [Fact]
+    public void Holes_are_not_read()
+    {
+        const ulong Size = 1UL << 30;
+        TarBuilder archive = new();
+        foreach (string name in new[] { "a", "b" })
+        {
+            archive = archive.Pax(("GNU.sparse.size", $"{Size}"), ("GNU.sparse.map", $"5,3,{Size - 3},3")).Add(name, content: "oneend");
+        }
+
+        using OwnedFd scratch = PackedImage.NewFile();
+        CountedSource counted = new(PackedImage.OpenTar(archive.End(), scratch));
+        byte[] bytes = PackedImage.Pack(counted, new PackOptions { Threads = 1 });
+        Assert.InRange(counted.BytesRead, 1ul, 20ul << 20);
+        Assert.InRange(bytes.Length, 1, 100_000);
+        using (ImageLayer image = PackedImage.Open(bytes))
+        {
+            Assert.Equal(Size, image.Image.Header.StreamBytes);
+            Assert.Equal("\0one\0"u8.ToArray(), image.Read(image.Find("b"), 4, 5));
+            Assert.Equal("\0end"u8.ToArray(), image.Read(image.Find("a"), Size - 4, 10));
+        }
+
+        CountedSource again = new(new LayerSource(PackedImage.Open(bytes), "tar"));
+        Assert.Equal(bytes, PackedImage.Pack(again, new PackOptions { Threads = 1 }));
+        Assert.InRange(again.BytesRead, 1ul, 20ul << 20);
+
+        CountedSource now = new(PackedImage.OpenTar(archive.End(), scratch));
+        CountedSource old = new(new LayerSource(PackedImage.Open(bytes), "image"));
+        using PatchSource patch = PatchSource.Make(now, old, new PackOptions());
+        Assert.InRange(now.BytesRead + old.BytesRead, 1ul, 20ul << 20);
+        Assert.Equal(Errno.ENOENT, patch.Next(ILayer.RootNode, 0, out _));
+        again.Dispose();
+        counted.Dispose();
     }
 
     [Fact]
@@ -381,6 +437,14 @@ public sealed unsafe class TarSourceTests
         {
             return image.Getxattr(image.Find(path), name, room, (nuint)value.Length, out int length) == Errno.None ? PosixAcl.Text(value.AsSpan(0, length)) ?? "none" : "";
         }
+    }
+
+    private static IEnumerable<string> XattrsOf(ImageLayer image, string path)
+    {
+        List<(byte[] Name, byte[] Value)> all = [];
+        LayerSource source = new(image, "image"); // the layer stays the caller's
+        DicfuseFolder.Check(source.Xattrs(image.Find(path), all));
+        return all.Select(pair => $"{Encoding.UTF8.GetString(pair.Name)}={Encoding.UTF8.GetString(pair.Value)}").Order();
     }
 
     private static string Text(ImageLayer image, string path) => Encoding.UTF8.GetString(image.Read(image.Find(path), 0, 100));

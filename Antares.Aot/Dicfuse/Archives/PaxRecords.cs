@@ -15,6 +15,12 @@ internal sealed class PaxRecords
 
     private readonly Dictionary<string, byte[]> _values = [];
 
+    /// <summary>Extended attributes, by their names as the archive has them.</summary>
+    private readonly Dictionary<string, byte[]> _xattrs = [];
+
+    /// <summary>Says what is not said here: the archive's global header. Asked, not copied, since each member has it.</summary>
+    public PaxRecords? Default { get; set; }
+
     /// <summary>Pieces of a sparse file as its oldest form tells them, a record each: offset, length, offset …</summary>
     public List<ulong> SparseNumbers { get; } = [];
 
@@ -45,16 +51,7 @@ internal sealed class PaxRecords
         }
     }
 
-    /// <summary>Takes over what another has, unless it is here.</summary>
-    public void AddMissing(PaxRecords other)
-    {
-        foreach ((string key, byte[] value) in other._values)
-        {
-            _ = _values.TryAdd(key, value); // ours wins
-        }
-    }
-
-    public byte[]? Bytes(string key) => _values.GetValueOrDefault(key) is { Length: > 0 } value ? value : null;
+    public byte[]? Bytes(string key) => _values.TryGetValue(key, out byte[]? value) ? (value.Length > 0 ? value : null) : Default?.Bytes(key);
 
     /// <exception cref="ImageException">It is there, but no number.</exception>
     public ulong? Number(string key) =>
@@ -101,45 +98,44 @@ internal sealed class PaxRecords
         const int LongestName = 255;
         const int LongestValue = 65536;
         List<(byte[] Name, byte[] Value)> all = [];
-        foreach ((string key, byte[] value) in _values)
+        HashSet<string> names = [];
+        int listed = 0;
+        foreach ((string key, byte[] value) in _xattrs.Concat(Default?._xattrs ?? []))
         {
-            if (key.StartsWith(XattrPrefix, StringComparison.Ordinal))
+            // The two characters that GNU tar escapes in names.
+            string name = key.Replace("%3D", "=", StringComparison.Ordinal).Replace("%25", "%", StringComparison.Ordinal);
+            AddOnce(all, names, name, value);
+            listed += name.Length + 1;
+            if (listed > Xattr.XATTR_LIST_MAX)
             {
-                // The two characters that GNU tar escapes in names.
-                string name = key[XattrPrefix.Length..].Replace("%3D", "=", StringComparison.Ordinal).Replace("%25", "%", StringComparison.Ordinal);
-                AddOnce(all, Encoding.Latin1.GetBytes(name), value);
+                throw new ImageException($"has extended attributes of one file whose names take more than {Xattr.XATTR_LIST_MAX} bytes, and no system lists more");
             }
         }
 
         if (Bytes("RHT.security.selinux") is { } label)
         {
-            AddOnce(all, "security.selinux"u8, label);
+            AddOnce(all, names, "security.selinux", label);
         }
 
-        unknownAcls += AddAcl(all, "SCHILY.acl.access", "system.posix_acl_access"u8) ? 0 : 1;
-        unknownAcls += AddAcl(all, "SCHILY.acl.default", "system.posix_acl_default"u8) ? 0 : 1;
+        unknownAcls += AddAcl(all, names, "SCHILY.acl.access", "system.posix_acl_access") ? 0 : 1;
+        unknownAcls += AddAcl(all, names, "SCHILY.acl.default", "system.posix_acl_default") ? 0 : 1;
         return all.Find(pair => pair.Name.Length is 0 or > LongestName || pair.Name.Contains((byte)0) || pair.Value.Length > LongestValue).Name is { } bad
             ? throw new ImageException($"has an extended attribute that no file system takes ({Interop.Utf8.Print(bad)})")
             : all;
     }
 
     /// <summary>Adds an attribute, unless it is there already.</summary>
-    private static void AddOnce(List<(byte[] Name, byte[] Value)> all, ReadOnlySpan<byte> name, byte[] value)
+    private static void AddOnce(List<(byte[] Name, byte[] Value)> all, HashSet<string> names, string name, byte[] value)
     {
-        foreach ((byte[] known, byte[] _) in all)
+        if (names.Add(name))
         {
-            if (known.AsSpan().SequenceEqual(name))
-            {
-                return;
-            }
+            all.Add((Encoding.Latin1.GetBytes(name), value));
         }
-
-        all.Add((name.ToArray(), value));
     }
 
     /// <summary>Adds an access control list that comes as text, unless it came as an attribute as well, or says no more than the mode does.</summary>
     /// <returns>False: it names somebody by name.</returns>
-    private bool AddAcl(List<(byte[] Name, byte[] Value)> all, string key, ReadOnlySpan<byte> name)
+    private bool AddAcl(List<(byte[] Name, byte[] Value)> all, HashSet<string> names, string key, string name)
     {
         const int Trivial = 4 + (3 * 8);
         if (Bytes(key) is not { } text)
@@ -148,21 +144,13 @@ internal sealed class PaxRecords
         }
 
         byte[]? acl = Base.PosixAcl.Parse(Encoding.UTF8.GetString(text));
-        bool isAccess = name.EndsWith("access"u8);
+        bool isAccess = name.EndsWith("access", StringComparison.Ordinal);
         if (acl is not null && !(isAccess && acl.Length == Trivial))
         {
-            AddOnce(all, name, acl);
+            AddOnce(all, names, name, acl);
         }
 
-        foreach ((byte[] known, byte[] _) in all)
-        {
-            if (known.AsSpan().SequenceEqual(name))
-            {
-                return true;
-            }
-        }
-
-        return acl is not null;
+        return acl is not null || names.Contains(name);
     }
 
     /// <summary>Decimal digits and nothing else.</summary>
@@ -178,6 +166,13 @@ internal sealed class PaxRecords
             SparseNumbers.Add(TryNumber(value, out ulong number) ? number : throw Malformed(key));
         }
 
-        _values[key] = value.ToArray();
+        if (key.StartsWith(XattrPrefix, StringComparison.Ordinal))
+        {
+            _xattrs[key[XattrPrefix.Length..]] = value.ToArray();
+        }
+        else
+        {
+            _values[key] = value.ToArray();
+        }
     }
 }

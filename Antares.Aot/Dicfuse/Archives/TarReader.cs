@@ -21,6 +21,9 @@ internal sealed class TarReader(ArchiveStream stream)
     /// <summary>Largest file that a common file system holds (ext4: 16 TiB): a sparse one of more would take forever.</summary>
     private const ulong LargestFile = 16UL << 40;
 
+    /// <summary>Most bytes of holes in one archive: they take no room, but each is hashed, a terabyte in some minutes.</summary>
+    private const ulong MostHoles = 64UL << 40;
+
     /// <summary>Most numbers in the map of a sparse file, two for each piece: no file has so many pieces, and they are held in memory.</summary>
     private const int MostNumbers = 1 << 21;
 
@@ -29,6 +32,7 @@ internal sealed class TarReader(ArchiveStream stream)
     private ulong _padding;
     private ulong _globalBytes;
     private ulong _extendedBytes;
+    private ulong _holes;
     private int _unknownAcls;
 
     /// <summary>Access control lists that name users by name, and were left out.</summary>
@@ -74,7 +78,7 @@ internal sealed class TarReader(ArchiveStream stream)
                     throw new ImageException($"is one part of several (a member of type '{header.Type}'): join them with GNU tar first");
                 default:
                     extended ??= new PaxRecords();
-                    extended.AddMissing(_global);
+                    extended.Default = _global;
                     return Entry(header, extended, longName, longTarget);
             }
         }
@@ -250,6 +254,13 @@ internal sealed class TarReader(ArchiveStream stream)
             return entry;
         }
 
+        List<SparsePiece> pieces = Checked(entry, numbers, realSize, stored);
+        _holes += realSize - stored;
+        if (_holes > MostHoles)
+        {
+            throw new ImageException($"has more than {MostHoles >> 40} TiB of holes, up to {entry.Printed}: they would take hours");
+        }
+
         return new TarEntry
         {
             Path = entry.Path,
@@ -262,7 +273,7 @@ internal sealed class TarReader(ArchiveStream stream)
             Xattrs = entry.Xattrs,
             Size = realSize,
             Stored = stored,
-            Pieces = Checked(entry, numbers, realSize, stored),
+            Pieces = pieces,
         };
     }
 

@@ -20,6 +20,9 @@ internal sealed unsafe class TarSource : IPackSource
 {
     private const string Layer = "tar";
 
+    /// <summary>Longest path: sixteen times what a system call takes, so that what a tree of real files can hold is within it, and what only makes directories without end is not.</summary>
+    private const int LongestPath = 64 << 10;
+
     /// <summary>A piece of a file and where its bytes are.</summary>
     private struct Piece
     {
@@ -141,6 +144,13 @@ internal sealed unsafe class TarSource : IPackSource
         return Errno.EOPNOTSUPP;
     }
 
+    public ulong NextData(uint node, ulong offset)
+    {
+        BuiltObject file = _tree[node];
+        uint piece = FirstPiece(file, offset);
+        return piece == file.Count ? file.Size : Math.Max(offset, _pieces[file.Body + piece].At);
+    }
+
     public Errno Finish()
     {
         stat now;
@@ -224,6 +234,11 @@ internal sealed unsafe class TarSource : IPackSource
     private static List<byte[]> PathNames(TarEntry entry, byte[] path)
     {
         List<byte[]> names = [];
+        if (path.Length > LongestPath)
+        {
+            throw new ImageException($"holds a path of {path.Length} bytes ({Utf8.Print(path.AsSpan(0, 60))}…), and no more than {LongestPath} are read");
+        }
+
         if (path.Contains((byte)0))
         {
             throw new ImageException($"holds a path with a NUL in it ({entry.Printed})");

@@ -136,6 +136,8 @@ internal sealed unsafe class GitSource : IPackSource
         return Errno.EOPNOTSUPP;
     }
 
+    public ulong NextData(uint node, ulong offset) => offset;
+
     public Errno Finish() => Errno.None; // objects never change
 
     public void Dispose()

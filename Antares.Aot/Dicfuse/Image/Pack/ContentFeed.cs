@@ -14,9 +14,6 @@ internal sealed unsafe class ContentFeed : IDisposable
     private const int CompareBytes = 128 << 10;
     private const int PieceBytes = ImageFormat.LargestFrameBytes;
 
-    /// <summary>From this size on a file with fewer blocks than its size says is asked where its holes are.</summary>
-    private const ulong LeastSparse = 1 << 20;
-
     private readonly IPackSource _source;
     private readonly PackedTree _tree;
     private readonly StreamCutter _cutter;
@@ -28,6 +25,9 @@ internal sealed unsafe class ContentFeed : IDisposable
     private readonly int _frameBytes;
     private readonly byte* _small = (byte*)NativeMemory.Alloc(PieceBytes);
     private readonly byte* _other = (byte*)NativeMemory.Alloc(CompareBytes);
+
+    /// <summary>What a hole reads as, for its checksum; never written to, so that it takes no memory.</summary>
+    private readonly byte* _hole = (byte*)NativeMemory.AllocZeroed(PieceBytes);
     private ulong _read;
 
     public ContentFeed(IPackSource source, PackedTree tree, StreamCutter cutter, int frameBytes, Action<PackProgress> progress)
@@ -68,6 +68,7 @@ internal sealed unsafe class ContentFeed : IDisposable
         _byId.Dispose();
         NativeMemory.Free(_small);
         NativeMemory.Free(_other);
+        NativeMemory.Free(_hole);
     }
 
     /// <summary>Tells the source what it will be asked for; of files that it knows to be equal the first.</summary>
@@ -143,35 +144,25 @@ internal sealed unsafe class ContentFeed : IDisposable
         ulong start = _cutter.Position;
         ulong zeros = _cutter.Zeros;
         XXH64 hash = new();
-        OwnedFd? holes = OpenSparse(node, size);
-        using (holes)
+        using HoleFinder holes = HolesOf(node, size);
+        for (ulong at = 0; at < size;)
         {
-            ulong data = 0;
-            for (ulong at = 0; at < size;)
+            uint part = (uint)Math.Min((ulong)_frameBytes, size - at);
+            if (holes.Covers(at, part))
             {
-                uint part = (uint)Math.Min((ulong)_frameBytes, size - at);
-                if (holes != null && data < at + part)
-                {
-                    data = NextData(holes.Value, at, size);
-                }
-
-                if (holes != null && data >= at + part)
-                {
-                    NativeMemory.Clear(_small, part);
-                    hash.Update((void*)_small, (int)part);
-                    _cutter.AddZeros(part);
-                }
-                else
-                {
-                    byte* room = _cutter.PartRoom();
-                    Read(node, at, room, part);
-                    hash.Update((void*)room, (int)part);
-                    _cutter.AddPart((int)part);
-                }
-
-                at += part;
-                _progress(new PackProgress(_tree.Nodes.Count - 1, (long)(_read + at), (long)_tree.FileSizes));
+                hash.Update((void*)_hole, (int)part);
+                _cutter.AddZeros(part);
             }
+            else
+            {
+                byte* room = _cutter.PartRoom();
+                Read(node, at, room, part);
+                hash.Update((void*)room, (int)part);
+                _cutter.AddPart((int)part);
+            }
+
+            at += part;
+            _progress(new PackProgress(_tree.Nodes.Count - 1, (long)(_read + at), (long)_tree.FileSizes));
         }
 
         _cutter.EndLarge();
@@ -205,9 +196,17 @@ internal sealed unsafe class ContentFeed : IDisposable
 
     private bool IsSame(uint known, uint node, ulong size, bool isSmall)
     {
+        using HoleFinder knownHoles = HolesOf(known, size);
+        using HoleFinder holes = HolesOf(node, size);
         for (ulong at = 0; at < size;)
         {
             uint part = (uint)Math.Min(CompareBytes, size - at);
+            if (knownHoles.Covers(at, part) && holes.Covers(at, part))
+            {
+                at += part;
+                continue;
+            }
+
             Read(known, at, _other, part);
             byte* mine = _small;
             if (isSmall)
@@ -233,11 +232,18 @@ internal sealed unsafe class ContentFeed : IDisposable
     private ulong Hash(uint node, ulong size)
     {
         XXH64 hash = new();
+        using HoleFinder holes = HolesOf(node, size);
         for (ulong at = 0; at < size;)
         {
             uint part = (uint)Math.Min(PieceBytes, size - at);
-            Read(node, at, _small, part);
-            hash.Update((void*)_small, (int)part);
+            byte* bytes = _hole;
+            if (!holes.Covers(at, part))
+            {
+                bytes = _small;
+                Read(node, at, bytes, part);
+            }
+
+            hash.Update((void*)bytes, (int)part);
             at += part;
         }
 
@@ -258,24 +264,7 @@ internal sealed unsafe class ContentFeed : IDisposable
         }
     }
 
-    /// <summary>A descriptor to find the holes of a file by, or null where it has none or cannot be asked.</summary>
-    private OwnedFd? OpenSparse(uint node, ulong size)
-    {
-        stat attributes;
-        uint source = _tree.Sources[node];
-        bool sparse = size >= LeastSparse
-            && _source.Attributes(source, &attributes) == Errno.None
-            && (ulong)attributes.st_blocks * 512 < size;
-        return sparse && _source.OpenContent(source, out int fd) == Errno.None ? new OwnedFd(fd) : null;
-    }
-
-    /// <summary>Place of the next byte that is not in a hole.</summary>
-    private static ulong NextData(int fd, ulong offset, ulong size) => FileIo.Lseek(fd, (long)offset, Fcntl.SEEK_DATA, out long data) switch
-    {
-        Errno.None => (ulong)data,
-        Errno.ENXIO => size,
-        _ => offset,
-    };
+    private HoleFinder HolesOf(uint node, ulong size) => new(_source, _tree.Sources[node], size);
 
     // Never 0, which a map cannot hold as a key.
     private static ulong Key(ulong checksum, ulong size) => (checksum ^ (size * 0x9E37_79B9_7F4A_7C15)) | 1;

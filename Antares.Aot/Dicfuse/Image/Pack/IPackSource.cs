@@ -49,6 +49,12 @@ internal unsafe interface IPackSource : IDisposable
     /// <summary>As <see cref="ILayer.OpenContent"/>: to find holes by.</summary>
     Errno OpenContent(uint node, out int fd);
 
+    /// <summary>Of a file without such a descriptor: the place of the next byte that is in no hole.</summary>
+    /// <param name="node">A regular file.</param>
+    /// <param name="offset">Where to begin, below the file's size.</param>
+    /// <returns>The offset itself when it is in no hole, or none is known of; the file's size or more when nothing but a hole follows. What is passed over need not be read.</returns>
+    ulong NextData(uint node, ulong offset);
+
     /// <summary>Asks at the end whether the source is still what it was at the start.</summary>
     /// <returns>None; EIO: it has changed.</returns>
     Errno Finish();

@@ -76,6 +76,17 @@ internal sealed unsafe class LayerSource(ILayer layer, string kind, string? revi
 
     public Errno OpenContent(uint node, out int fd) => layer.OpenContent(node, out fd);
 
+    /// <remarks>An image has frames of zeros.</remarks>
+    public ulong NextData(uint node, ulong offset)
+    {
+        FramePlace place = default;
+        ulong start = 0;
+        bool hole = layer is ImageLayer image && image.Tree.GetObject(node, out _, out ImageNode record) == Errno.None
+            && (record.Flags & ImageNode.Sparse) != 0 && offset < record.Size
+            && image.Content.StartOf(record, out start) == Errno.None && image.Content.Frames.Find(start + offset, out place) == Errno.None;
+        return hole && place.IsZeros ? place.End - start : offset;
+    }
+
     public Errno Finish() => Errno.None;
 
     public void Dispose() => layer.Dispose();

@@ -161,6 +161,8 @@ internal sealed unsafe class PatchSource : IPackSource
 
     public Errno OpenContent(uint node, out int fd) => _now.OpenContent(_sources[node], out fd);
 
+    public ulong NextData(uint node, ulong offset) => _now.NextData(_sources[node], offset);
+
     public Errno Finish() => _now.Finish();
 
     public void Dispose()
@@ -466,16 +468,24 @@ internal sealed unsafe class PatchSource : IPackSource
         }
     }
 
-    /// <summary>Reads both to the end whatever comes, since a source may only be read in order.</summary>
+    /// <summary>Reads both to the end whatever comes, since a source may only be read in order; but not what is a hole in both.</summary>
     private bool SameContents(uint now, uint old)
     {
         stat attributes;
         Must(_now.Attributes(now, &attributes), default);
         ulong size = (ulong)attributes.st_size;
         bool same = true;
+        using HoleFinder nowHoles = new(_now, now, size);
+        using HoleFinder oldHoles = new(_old, old, size);
         for (ulong at = 0; at < size;)
         {
             uint part = (uint)Math.Min(PieceBytes, size - at);
+            if (nowHoles.Covers(at, part) && oldHoles.Covers(at, part))
+            {
+                at += part;
+                continue;
+            }
+
             Must(_now.Read(now, at, _one, part, out uint got), default);
             Must(got == part ? Errno.None : Errno.EIO, default);
             if (same)
