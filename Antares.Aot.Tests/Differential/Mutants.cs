@@ -94,7 +94,7 @@ internal static class Mutants
                 "            error = MUTANT ? Errno.None : KeepStIno(fd, workFd, name, attributes.st_ino, marks);")),
         new("hard-link-broken-by-copy-up",
             new Edit(Overlay + "CopyUp.cs", "            if (error == Errno.None && !shown)\n", "            if (error == Errno.None && (!shown || (MUTANT && names > 0)))\n"),
-            new Edit(Overlay + "CopyUp.cs", "        record->MissingNames = names == 0 ||", "        record->MissingNames = MUTANT || names == 0 ||")),
+            new Edit(Overlay + "CopyUp.cs", "        record->MissingNames = isGone ||", "        record->MissingNames = MUTANT || isGone ||")),
         new("unlinked-file-loses-its-data",
             new Edit(Overlay + "Ops/RemoveOps.cs",
                 "        bool keep = _tree.LookupsOf(in child) > 0;",
