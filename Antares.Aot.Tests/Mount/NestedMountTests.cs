@@ -116,17 +116,18 @@ public sealed class NestedMountTests
         using var below = new ScratchFolder();
         using var kernel = new KernelOverlay(below);
         kernel.Mount();
+        int kills = 0;
         for (int when = 1; when <= 4; when++)
         {
             using var above = new ScratchFolder(kernel.Root);
             using var ours = new AntaresMount(above, MountKind.AntaresFolder);
-            _ = Probe.Check(ours.Lower, "put s S\nput t T\nmkdir gone\nput gone/f x\n");
+            _ = Probe.Check(ours.Lower, "put s S\nput t T\nmkdir gone\nput gone/f x\nmkdir too\nmkdir o\n");
             ours.Mount();
-            _ = Probe.Check(ours.Root, "unlink gone/f => ok\nrmdir gone => ok\nmkdir new => ok\n");
+            _ = Probe.Check(ours.Root, "unlink gone/f => ok\nrmdir gone => ok\nmkdir new => ok\nrmdir too => ok\nrmdir o => ok\nmkdir o => ok\nmkdir o/n => ok\n");
             using (Process tracer = Shell.Start("strace", ["-f", "-p", $"{ours.ServerPid()}", "-o", above.Join("trace"), "-e", $"inject={call}:signal=KILL:when={when}"]))
             {
                 Assert.Contains("attached", tracer.StandardError.ReadLine());
-                _ = Probe.Run(ours.Root, "rename s t\nrename new gone\n"); // may find nobody who answers
+                _ = Probe.Run(ours.Root, "rename o/n too\nrename s t\nrename new gone\n"); // may find nobody who answers
                 if (!tracer.WaitForExit(1000))
                 {
                     _ = Shell.Run("kill", ["-INT", $"{tracer.Id}"]);
@@ -136,6 +137,8 @@ public sealed class NestedMountTests
 
             if (ours.ServerPids().Any())
                 ours.KillServer();
+            else
+                kills++;
             _ = ours.Try("umount", "--stale").Must();
             ours.Mount();
             string[] names = [.. Directory.GetFileSystemEntries(ours.Root).Select(path => Path.GetFileName(path)!).Order()];
@@ -143,8 +146,12 @@ public sealed class NestedMountTests
             string target = File.ReadAllText(Path.Join(ours.Root, "t"));
             Assert.True(target is "S" or "T", at);
             Assert.True(target == "S" || File.ReadAllText(Path.Join(ours.Root, "s")) == "S", at);
-            Assert.True(names.Except(["s", "t"]).ToArray() is ["new"] or ["gone"], at);
+            Assert.True(names.Except(["s", "t", "o", "too"]).ToArray() is ["new"] or ["gone"], at);
+            string[] inOpaque = [.. Directory.GetFileSystemEntries(Path.Join(ours.Root, "o")).Select(path => Path.GetFileName(path)!)];
+            Assert.True(inOpaque is [] || (inOpaque is ["n"] && Directory.Exists(Path.Join(ours.Root, "o/n"))), at);
         }
+
+        Assert.True(kills > 0, $"no rename came to a {call}");
     }
 
     /// <summary>A directory that is made opaque while whiteouts in xattr form are in it shows none of them as files.</summary>

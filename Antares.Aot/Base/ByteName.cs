@@ -44,10 +44,11 @@ public readonly unsafe struct ByteName
     public bool TryCopy(byte* room, out ByteName copy)
     {
         int length = Math.Min(Length, MaxLength);
+        bool isWhole = Length == length; // the caller may give this name's own place for the copy
         new ReadOnlySpan<byte>(Pointer, length).CopyTo(new Span<byte>(room, length));
         room[length] = 0;
         copy = new ByteName(room, length);
-        return Length == length && copy.IsEntry;
+        return isWhole && copy.IsEntry;
     }
 
     /// <summary>Measures a NUL-terminated string; <paramref name="pointer"/> must not be null.</summary>

@@ -185,6 +185,11 @@ public sealed unsafe class UpperRename
             }
         }
 
+        if (OnlyTakesNames(fromFd))
+        {
+            return Errno.EPERM; // the first of the calls below would succeed there, and not the next
+        }
+
         // No RENAME_WHITEOUT here (overlayfs, some network file systems). Where the new name may show a file of a layer below, a whiteout there would hide it before
         // the other one has come: the object has both names for a moment.
         if (replaced == 0 && !isDirectory)
@@ -310,6 +315,13 @@ public sealed unsafe class UpperRename
         }
 
         return error;
+    }
+
+    // chattr +a
+    private static bool OnlyTakesNames(int directoryFd)
+    {
+        ulong flags = 0;
+        return FileIo.Ioctl(directoryFd, Ioctls.FS_IOC_GETFLAGS, &flags, out _) == Errno.None && (flags & Ioctls.FS_APPEND_FL) != 0;
     }
 
     // The kernel asked the caller for the right to give a directory another parent; a privileged caller may have it where we have not.

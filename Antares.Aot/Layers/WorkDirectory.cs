@@ -154,7 +154,9 @@ public sealed unsafe class WorkDirectory
         byte present;
         if (Xattrs.Fgetxattr(directoryFd, _marks.Opaque, &present, 1, out int length) == Errno.None && length == 1)
         {
-            return Errno.None;
+            // An opaque directory has a mark of its own for it.
+            return present == (byte)'x' ? Errno.None
+                : Failure.Note("upper", "fsetxattr (whiteouts)", Xattrs.Fsetxattr(directoryFd, OverlayMarks.WhiteoutsLeft(_marks.IsUser), &present, 1, 0));
         }
 
         return Failure.Note("upper", "fsetxattr (opaque)", Xattrs.Fsetxattr(directoryFd, _marks.Opaque, &value, 1, 0));
