@@ -318,6 +318,22 @@ public sealed class MegaFailureTests : IDisposable
         }
     }
 
+    [Fact]
+    public void ModesThatAreGuessesAreShownWhileTheServerIsAway()
+    {
+        string first = _repository.Head(), store = _scratch.Join("shared"), url;
+        _repository.Commit("chmod 755 README");
+        using (var origin = new OriginHost(_repository.Path))
+        {
+            url = $"{origin.Url}/@{first}";
+            using var tree = new MegaTree(url, store);
+            Assert.Equal(ViewFlags.ModesUnsure, tree.Source.Revision.Root.Flags);
+        }
+
+        using var again = new MegaTree(url, store);
+        Assert.Equal(ViewFlags.ModesUnsure, again.Source.Revision.Root.Flags);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

@@ -114,9 +114,10 @@ internal sealed class MegaTrees(MegaOptions options, MegaClient client, ObjectSt
         {
             return await Ask(path, expected, stop).ConfigureAwait(false);
         }
-        catch (MegaProblem problem) when (problem.IsTransient && TryKept(path, out MegaView kept) && kept.Flags.HasFlag(ViewFlags.Boundary))
+        catch (MegaProblem problem) when (problem.IsTransient && TryKept(path, out MegaView kept) && (kept.Flags & (ViewFlags.Boundary | ViewFlags.ModesUnsure)) != 0)
         {
-            _log.Warn($"{path}: the import repository is shown as an earlier mount saw it: {problem.Message}");
+            string what = kept.Flags.HasFlag(ViewFlags.Boundary) ? "the import repository" : "the directory";
+            _log.Warn($"{path}: {what} is shown as an earlier mount saw it: {problem.Message}");
             return Again(path, kept);
         }
     }
