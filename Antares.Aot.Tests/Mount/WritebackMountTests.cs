@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Antares.Aot.Base;
 using Antares.Aot.Tests.Support;
@@ -49,11 +50,15 @@ public sealed class WritebackMountTests
     {
         using var scratch = new ScratchFolder();
         using var mount = new AntaresMount(scratch, MountKind.AntaresFolder);
+        string lines = scratch.Join("lines");
+        _ = Shell.Run("mkfifo", [lines]).Must();
+        using Process writer = Shell.Start("bash", ["-c", "exec > \"$0\"; printf 'open f f CREAT|RDWR\\npwrite f precious 0\\nput ready x\\n'; exec sleep 60", lines]);
         string script = """
-            setsid "$0" run "$PWD" < <(printf 'open f f CREAT|RDWR\npwrite f precious 0\nput ready x\n'; exec sleep 5) > /dev/null 2>&1 &
-            for i in {1..250}; do [ -e ready ] && exit 3; sleep 0.02; done
+            setsid "$0" run "$PWD" < "$1" > /dev/null 2>&1 &
+            for i in {1..1000}; do [ -e ready ] && exit 3; sleep 0.02; done
             """;
-        ShellResult result = mount.Try("run", mount.Lower, "--engine", "fuse", "--writeback", "--upper", mount.Upper!, "--work", mount.Work!, "--", "bash", "-c", script, Probe.Path);
+        ShellResult result = mount.Try("run", mount.Lower, "--engine", "fuse", "--writeback", "--upper", mount.Upper!, "--work", mount.Work!, "--", "bash", "-c", script, Probe.Path, lines);
+        writer.Kill();
         Assert.True(result.ExitCode == 3 && result.Error.Contains("is taken out of sight", StringComparison.Ordinal), result.ToString());
         Assert.Equal("precious", File.ReadAllText(Path.Join(mount.Upper, "f")));
     }
