@@ -383,7 +383,9 @@ public sealed class MegaMountTests : IDisposable
         {
             Mount($"mega:{origin.Url}/").Must();
             string pid = Shell.Bash($"pgrep -f '[m]ount mega:{origin.Url}/ {_mnt}'").Must().Split('\n')[0];
-            _ = Shell.Bash($"cat {_mnt}/big/* > /dev/null 2>&1 & cat {_mnt}/big/[2468] > /dev/null 2>&1 & sleep 0.{1 + round}; kill -9 {pid}; wait");
+            // Killed once something is in the making: at once in the first round, a little later in the others.
+            _ = Shell.Bash($"cat {_mnt}/big/* > /dev/null 2>&1 & cat {_mnt}/big/[2468] > /dev/null 2>&1 & sleep 0.0{round * 3}; "
+                + $"for i in $(seq 2000); do set -- {_store}/tmp/*; [ ! -e \"$1\" ] || break; done; kill -9 {pid}; wait");
             Assert.True(AntaresMount.WaitGone(int.Parse(pid), 10));
             Try("umount", "--stale").Must();
         }
