@@ -42,7 +42,7 @@ public sealed class RandomDataMountTests
             mount.Mount();
             string image = scratch.Join("image"), file = Path.Combine(mount.Root, "f");
             string[] last = unlink ? [image, "unlink"] : [image];
-            (string Name, string Value)[] allowed = kind == MountKind.AntaresKernel ? [("FSX_COPY_MAY_BE_REFUSED", "1")] : [];
+            (string Name, string Value)[] allowed = kind is MountKind.AntaresKernel or MountKind.AntaresKernelImage ? [("FSX_COPY_MAY_BE_REFUSED", "1")] : [];
             string said = Shell.Run(Probe.Path, ["fsx", file, seed.ToString(), Calls, Most, .. last], 120, environment: allowed).Must();
             Assert.StartsWith($"ok {Calls}", said);
             Assert.Equal(!unlink, File.Exists(file));

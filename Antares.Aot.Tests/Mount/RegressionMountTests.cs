@@ -133,7 +133,7 @@ public sealed class RegressionMountTests
         stat b m
         stat c m
         stat r m
-        """.Replace("open x from", kind == MountKind.AntaresKernel ? "open x from" : "open x low", StringComparison.Ordinal)); // from a served lower it is EXDEV there
+        """.Replace("open x from", kind is MountKind.AntaresKernel or MountKind.AntaresKernelImage ? "open x from" : "open x low", StringComparison.Ordinal)); // from a served lower it is EXDEV there
 
     /// <summary>A here-document is a file that its shell unlinks before it is read.</summary>
     [MountTheory, Mounts]

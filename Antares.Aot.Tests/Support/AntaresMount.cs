@@ -39,7 +39,7 @@ internal sealed class AntaresMount : IMountUnderTest
     /// <summary>Further environment variables of the binary.</summary>
     public (string Name, string Value)[] Variables { get; init; } = [];
 
-    public string Source => Kind == MountKind.AntaresImage ? _scratch.Join("lower.image") : Kind.IsDir() ? $"dir:{Lower}" : Lower;
+    public string Source => Kind is MountKind.AntaresImage or MountKind.AntaresKernelImage ? _scratch.Join("lower.image") : Kind.IsDir() ? $"dir:{Lower}" : Lower;
 
     public string[] MountArguments
     {
@@ -50,6 +50,8 @@ internal sealed class AntaresMount : IMountUnderTest
                 arguments.AddRange(["--upper", Upper, "--work", Work!]);
             if (Kind != MountKind.AntaresAuto && !_options.Contains("--engine"))
                 arguments.AddRange(["--engine", Kind.IsKernelEngine() ? "kernel" : "fuse"]);
+            if (Kind == MountKind.AntaresKernelImage)
+                arguments.Add("--erofs");
             // A test's own options win over those of the whole run.
             if (!_options.Intersect(TestEnvironment.MountOptions).Any())
                 arguments.AddRange(TestEnvironment.MountOptions);
@@ -60,7 +62,7 @@ internal sealed class AntaresMount : IMountUnderTest
 
     public void Mount()
     {
-        if (Kind == MountKind.AntaresImage)
+        if (Kind is MountKind.AntaresImage or MountKind.AntaresKernelImage)
             _ = Try("pack", Lower, "-o", Source).Must();
         _ = Try(MountArguments).Must();
         MountTable.Entry? entry = MountTable.Find(Root);

@@ -24,6 +24,9 @@ public enum MountKind
     /// <summary>Our mount with the kernel engine over a plain folder, which kernel overlayfs gets as it is.</summary>
     AntaresKernelFolder,
 
+    /// <summary>Our mount with the kernel engine over an image: kernel overlayfs on EROFS on our file.</summary>
+    AntaresKernelImage,
+
     /// <summary>Our mount over a plain folder with the engine that it chooses itself: the kernel's, as these tests are run by root.</summary>
     AntaresAuto,
 
@@ -38,7 +41,7 @@ internal static class MountKinds
     public static bool IsFuseEngine(this MountKind kind) => kind is MountKind.AntaresFolder or MountKind.AntaresDir or MountKind.AntaresImage;
 
     /// <summary>The overlay is the kernel's, the mount ours.</summary>
-    public static bool IsKernelEngine(this MountKind kind) => kind is MountKind.AntaresKernel or MountKind.AntaresKernelFolder or MountKind.AntaresAuto;
+    public static bool IsKernelEngine(this MountKind kind) => kind is MountKind.AntaresKernel or MountKind.AntaresKernelFolder or MountKind.AntaresKernelImage or MountKind.AntaresAuto;
 
     /// <summary>The source is loaded into Dicfuse.</summary>
     public static bool IsDir(this MountKind kind) => kind is MountKind.AntaresDir or MountKind.AntaresKernel;

@@ -33,6 +33,9 @@ public sealed class MountsAttribute : DataAttribute
     /// <summary>Set where kernel overlayfs cannot do it when its lower layer is our FUSE tree; says what. It stands in docs/SEMANTICS.md too.</summary>
     public string? NotOnServedLower { get; set; }
 
+    /// <summary>Set where kernel overlayfs cannot do it when its lower layer is EROFS; says what. It stands in docs/SEMANTICS.md too.</summary>
+    public string? NotOnErofs { get; set; }
+
     /// <summary>Set where a plain folder has no such thing; says what.</summary>
     public string? NotPlain { get; set; }
 
@@ -60,8 +63,8 @@ public sealed class MountsAttribute : DataAttribute
         foreach (MountKind kind in kinds.Where(kind => kind != MountKind.AntaresAuto || TestEnvironment.MountOptions.Length == 0)) // with options it chooses by them
         {
             bool isKernels = kind == MountKind.Kernel || kind.IsKernelEngine();
-            if ((isKernels && NotKernel != null) || (kind == MountKind.AntaresKernel && NotOnServedLower != null) || (kind == MountKind.Plain && NotPlain != null)
-                || (kind.IsDir() && NotDir != null) || (kind == MountKind.AntaresImage && NotImage != null))
+            if ((isKernels && NotKernel != null) || (kind is MountKind.AntaresKernel or MountKind.AntaresKernelImage && NotOnServedLower != null) || (kind == MountKind.AntaresKernelImage && NotOnErofs != null) || (kind == MountKind.Plain && NotPlain != null)
+                || (kind.IsDir() && NotDir != null) || (kind is MountKind.AntaresImage or MountKind.AntaresKernelImage && NotImage != null))
                 continue;
             any = true;
             yield return [kind];

@@ -41,6 +41,11 @@ internal sealed class MountOptionSet
     private readonly Option<bool> _fsync = new("--fsync") { Description = "Sync each copied-up file before it shows" };
     private readonly Option<bool> _writeback = new("--writeback") { Description = "Let the kernel collect writes: faster small writes, errors (disk full) at close" };
     private readonly Option<bool> _recover = new("--recover") { Description = "Take up an upper that a crashed --volatile mount left behind" };
+    private readonly Option<bool> _erofs = new("--erofs")
+    {
+        Description = "Kernel engine over one image: the kernel's EROFS reads it below the overlay, so that names and attributes are the kernel's own (Linux 6.15)",
+    };
+
     private readonly Option<string> _workspaceRoot = new("--workspace-root")
     {
         Description = "Folder in which workspaces are made",
@@ -88,7 +93,7 @@ internal sealed class MountOptionSet
     {
         Option[] all =
         [
-            _upper, _work, _layers, _images, _readOnly, _keep, _volatile, _fsync, _writeback, _recover, _engine, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads, _quickWakeUps,
+            _upper, _work, _layers, _images, _readOnly, _keep, _volatile, _fsync, _writeback, _recover, _engine, _erofs, _workspaceRoot, _job, _allowOther, _uidMap, _gidMap, _whiteouts, _threads, _quickWakeUps,
             _logLevel, _logFile, _fdCache, _initMask,
         ];
         foreach (var option in all)
@@ -186,6 +191,7 @@ internal sealed class MountOptionSet
             Keep = result.GetValue(_keep),
             Durability = isVolatile ? Durability.Volatile : fsync ? Durability.Fsync : list?.Durability ?? otherwise,
             Engine = EngineOf(result.GetValue(_engine)),
+            Erofs = result.GetValue(_erofs),
             Writeback = request.Writeback || result.GetValue(_writeback),
             Recover = result.GetValue(_recover),
             WorkspaceRoot = result.GetValue(_workspaceRoot) ?? "/tmp",

@@ -151,6 +151,12 @@ public sealed unsafe class ImageLayer : ILayer
         return error;
     }
 
+    /// <summary>Notes that a directory was looked at.</summary>
+    internal void Touch(uint directory) => _record?.Touch(directory);
+
+    /// <summary>The image that a layer shows or is a view of; null: none.</summary>
+    internal static ImageLayer? Of(ILayer layer) => layer as ImageLayer ?? (layer as ErofsFileLayer)?.Image;
+
     /// <inheritdoc cref="Find"/>
     internal Errno FindUnrecorded(uint directory, ByteName name, out uint node)
     {

@@ -9,7 +9,17 @@ internal static class EngineChoice
 {
     /// <summary>Why a plan is for the FUSE engine; null: the kernel's overlay is to be tried.</summary>
     /// <exception cref="MountProblem">Usage: the kernel engine is asked for together with what it does not have; Host: this user may not mount, or not this upper.</exception>
-    public static string? WhyFuse(MountPlan plan) => AsAsked(plan) ?? ByFolders(plan);
+    public static string? WhyFuse(MountPlan plan)
+    {
+        if (plan.Request.Erofs && plan.Lowers is not [{ IsImage: true }])
+        {
+            throw MountProblem.Usage("--erofs wants one image as the only source; leave it out");
+        }
+
+        return (AsAsked(plan) ?? ByFolders(plan)) is not { } why ? null
+            : plan.Request.Erofs ? throw MountProblem.Usage($"--erofs is about the kernel engine, and this mount is for FUSE ({why}): leave it out")
+            : why;
+    }
 
     /// <summary>What of it can be said when no folder has been looked at.</summary>
     /// <exception cref="MountProblem">As <see cref="WhyFuse"/>.</exception>

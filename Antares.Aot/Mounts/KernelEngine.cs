@@ -59,8 +59,10 @@ internal sealed class KernelEngine : IMountEngine
         try
         {
             clock.Step("upper claimed");
-            lower = ServesLayers(plan) ? FuseEngine.Serve(plan, layers.OpenOverlay(withUpper: false), isLower: true, diagnostics, clock) : null;
-            using var root = lower is null ? null : OpenRoot(plan.MountPoint);
+            lower = ServesLayers(plan) ? FuseEngine.Serve(plan, layers.OpenOverlay(withUpper: false, asErofs: plan.Request.Erofs), isLower: true, diagnostics, clock) : null;
+            using var served = lower is null ? null : OpenRoot(plan.MountPoint);
+            using var erofs = served is not null && plan.Request.Erofs ? ErofsLower.Make(served) : null;
+            var root = erofs ?? served;
             overlay = KernelOverlay.Make(new KernelOverlayOptions
             {
                 Source = MountEntry.SourceOf(plan.Id, plan.SourceName),

@@ -1,6 +1,7 @@
 using Antares.Aot.Base;
 using Antares.Aot.Diagnostics;
 using Antares.Aot.Dicfuse;
+using Antares.Aot.Dicfuse.Erofs;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Mega.Changes;
@@ -43,8 +44,9 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
 
     /// <summary>Opens the layers and puts them together.</summary>
     /// <param name="withUpper">False: the lower ones only, a read-only tree.</param>
+    /// <param name="asErofs">The one layer, an image, as a file that EROFS reads.</param>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays open.</exception>
-    public OverlayFs OpenOverlay(bool withUpper)
+    public OverlayFs OpenOverlay(bool withUpper, bool asErofs = false)
     {
         // Half for the cache of files in use; the rest for unlinked files, the sources' own and what a copy-up needs.
         var files = new FdCache(plan.Request.FdCache ?? Math.Clamp(descriptors / 2, 16, 8192));
@@ -59,6 +61,11 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
             }
 
             PatchRules.Check(plan, layers);
+            if (asErofs && layers is [ImageLayer image])
+            {
+                layers[0] = new ErofsFileLayer(image, ErofsView.Of(image) ?? throw MountProblem.Host($"source {plan.Lowers[0].Spec} has more names, bytes or attributes than EROFS has room for; leave --erofs out"));
+            }
+
             upper = withUpper ? OpenUpper(files) : null;
             diagnostics.AddGauge("descriptors_cached", () => files.Used);
             var behaviour = plan.Request.Behaviour;

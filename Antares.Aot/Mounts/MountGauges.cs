@@ -22,7 +22,7 @@ internal static class MountGauges
         diagnostics.AddGauge("copied_up_bytes", () => overlay.CopyUp.Bytes);
         diagnostics.AddGauge("gc_collections", () => GC.CollectionCount(0));
         diagnostics.AddGauge("gc_allocated_bytes", () => GC.GetTotalAllocatedBytes());
-        foreach (ImageLayer image in lowers.OfType<ImageLayer>())
+        foreach (ImageLayer image in lowers.Select(ImageLayer.Of).OfType<ImageLayer>())
         {
             diagnostics.AddGauge("image_nodes", () => image.NodeCount);
             diagnostics.AddGauge("image_metadata_bytes", () => image.MetadataBytes);

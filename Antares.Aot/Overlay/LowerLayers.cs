@@ -158,6 +158,7 @@ public sealed unsafe class LowerLayers
     {
         DicfuseLayer tree => tree.EnterSource(),
         ImageLayer image => image.EnterSource(),
+        ErofsFileLayer file => file.Image.EnterSource(),
         _ => Errno.None,
     };
 

@@ -100,7 +100,7 @@ public sealed unsafe class OverlayFs : IDisposable
             layer.StartOthers();
         }
 
-        foreach (ImageLayer image in _options.Lowers.OfType<ImageLayer>())
+        foreach (ImageLayer image in _options.Lowers.Select(ImageLayer.Of).OfType<ImageLayer>())
         {
             image.StartOthers();
         }
