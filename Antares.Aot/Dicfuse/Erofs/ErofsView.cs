@@ -220,6 +220,7 @@ internal sealed unsafe class ErofsView
                 break;
             case FileType.Regular:
                 place = size == 0 ? 0 : ContentPlace(node, size);
+                error = place < MostBlocks ? Errno.None : ImageFile.Note("nodes: sizes"); // more than the header says
                 break;
             case FileType.Symlink:
                 place = _targets + node;
@@ -339,6 +340,11 @@ internal sealed unsafe class ErofsView
         {
             if (!_largePlaces.TryGetValue(node, out ulong place))
             {
+                if (blocks >= MostBlocks - _largeEnd)
+                {
+                    return MostBlocks;
+                }
+
                 place = _largeEnd;
                 _largeEnd += blocks;
                 _largePlaces.Add(node, place);
@@ -578,7 +584,11 @@ internal sealed unsafe class ErofsView
             *(ulong*)entry = nid;
             *(ushort*)(entry + 8) = (ushort)names;
             entry[10] = type;
-            name.CopyTo(new Span<byte>(block + names, (int)(BlockBytes - names)));
+            if (!name.TryCopyTo(new Span<byte>(block + names, (int)(BlockBytes - names))))
+            {
+                return ImageFile.Note("names: longer than they were"); // written over since they were measured
+            }
+
             names += (uint)name.Length;
         }
 
