@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Antares.Aot.Base;
+using Antares.Aot.Dicfuse.Erofs;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Image.Pack;
 using Antares.Aot.Layers;
@@ -204,6 +205,19 @@ internal sealed unsafe class ImageFuzz : IDisposable
             }
 
             _ = layer.Find(directory, ByteName.FromNulTerminated(Literal.Pointer("no such name"u8)), out _);
+        }
+
+        // As EROFS finds it: all places of a small image that are not contents, and some of those.
+        if (ErofsView.Of(layer) is { } view)
+        {
+            const int Blocks = 1100;
+            const int MoreBlocks = 50;
+            byte* block = stackalloc byte[ErofsView.BlockBytes];
+            for (int i = 0; i < Blocks + MoreBlocks; i++)
+            {
+                ulong at = (ulong)(i < Blocks ? i : _random.Next(Blocks, 32 * Blocks));
+                _ = Note(view.Read(at * ErofsView.BlockBytes, block, ErofsView.BlockBytes));
+            }
         }
 
         for (int i = 0; i < 10; i++)

@@ -63,7 +63,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
             PatchRules.Check(plan, layers);
             if (asErofs && layers is [ImageLayer image])
             {
-                layers[0] = new ErofsFileLayer(image, ErofsView.Of(image) ?? throw MountProblem.Host($"source {plan.Lowers[0].Spec} has more names, bytes or attributes than EROFS has room for; leave --erofs out"));
+                layers[0] = new ErofsFileLayer(image, ErofsView.Of(image) ?? throw MountProblem.Host($"source {plan.Lowers[0].Spec} has more names or bytes than EROFS has room for (8 million, 16 TiB less what names take); leave --erofs out"));
             }
 
             upper = withUpper ? OpenUpper(files) : null;

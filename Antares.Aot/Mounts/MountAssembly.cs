@@ -28,7 +28,7 @@ internal static class MountAssembly
                 EngineChoice.Say(plan, diagnostics.Log, engine.Name, why);
                 return engine;
             }
-            catch (MountProblem problem) when (plan.Request.Engine == EngineWish.Auto && !problem.IsFinal)
+            catch (MountProblem problem) when (plan.Request is { Engine: EngineWish.Auto, Erofs: false } && !problem.IsFinal)
             {
                 reason = problem.Message;
                 isRefusal = !problem.IsForeseen;

@@ -12,7 +12,7 @@ namespace Antares.Aot.Dicfuse.Erofs;
 /// for each node.
 /// </summary>
 /// <remarks>
-/// Room on the imagined disk costs nothing, so each place is a matter of arithmetic, and the way back from a block to what is in it too. In blocks, one after the other:
+/// A damaged node is one that the kernel refuses (EUCLEAN); its neighbours in the block are as they are. Room on the imagined disk costs nothing, so each place is a matter of arithmetic, and the way back from a block to what is in it too. In blocks, one after the other:
 /// the superblock; inodes, 64 bytes for each node; inodes of nodes with extended attributes, <see cref="XattrBlocks"/> for each node; directories, one for each
 /// child at the place of its index (a directory's children follow each other, and it needs fewer blocks than it has children); empty directories and link targets, one
 /// for each node; contents of up to 2^c blocks, 2^c for each node, c from 0 to <see cref="MostClass"/>; last the longer contents, as they are asked for.
@@ -33,6 +33,9 @@ internal sealed unsafe class ErofsView
     private const uint RootNid = 2;
     private const uint RootBytes = RootNid * 32;
     private const uint XattrHeadBytes = 12;
+
+    // Of more children the longest name is not looked for.
+    private const uint MostMeasured = 1 << 16;
 
     private readonly ImageLayer _layer;
     private readonly ImageTree _tree;
@@ -68,13 +71,14 @@ internal sealed unsafe class ErofsView
         var header = layer.Image.Header;
         ulong nodes = header.NodeCount;
         ulong all = (nodes * (XattrBlocks + 3 + ((2UL << MostClass) - 1) + 1)) + (header.FileSizes / BlockBytes) + nodes;
-        bool fits = all < MostBlocks && header[ImageSection.XattrSets].Length < (XattrBlocks * BlockBytes) - 4096;
-        return fits ? new ErofsView(layer) : null;
+        return all < MostBlocks ? new ErofsView(layer) : null;
     }
 
     /// <summary>Fills a buffer with what is at a place of the disk.</summary>
     /// <returns>None; EIO and others as of the image.</returns>
-    public Errno Read(ulong offset, byte* buffer, uint size)
+    public Errno Read(ulong offset, byte* buffer, uint size) => _layer.Image.Sound(ReadBlocks(offset, buffer, size));
+
+    private Errno ReadBlocks(ulong offset, byte* buffer, uint size)
     {
         byte* block = stackalloc byte[BlockBytes];
         while (size != 0)
@@ -192,7 +196,19 @@ internal sealed unsafe class ErofsView
                 return error;
             }
 
-            if ((record.Flags & (ImageNode.Alias | ImageNode.HasXattrs)) == 0 && node != ImageFormat.RootNode && (error = Inode(node, record, block + (i * InodeBytes), 0)) != Errno.None)
+            if ((record.Flags & (ImageNode.Alias | ImageNode.HasXattrs)) != 0 || node == ImageFormat.RootNode)
+            {
+                continue;
+            }
+
+            error = Inode(node, record, block + (i * InodeBytes), 0);
+            if (error == Errno.EIO)
+            {
+                // Without a mode it is none.
+                NativeMemory.Clear(block + (i * InodeBytes), InodeBytes);
+                block[i * InodeBytes] = 1;
+            }
+            else if (error != Errno.None)
             {
                 return error;
             }
@@ -204,7 +220,7 @@ internal sealed unsafe class ErofsView
     private Errno Inode(uint node, in ImageNode record, byte* at, uint xattrBytes)
     {
         stat attributes;
-        Errno error = _layer.GetattrWithMapping(node, mapping: true, &attributes);
+        Errno error = _tree.Attributes(node, &attributes, out _); // the kernel engine maps no owners
         if (error != Errno.None)
         {
             return error;
@@ -215,8 +231,9 @@ internal sealed unsafe class ErofsView
         switch (ImageTree.TypeOf(record))
         {
             case FileType.Directory:
-                error = SizeOf(node, record, out size);
-                place = record.Extra == 0 ? _empties + node : _directories + record.Body;
+                error = _tree.Directory(node, out ImageNode directory);
+                error = error == Errno.None ? SizeOf(node, directory, out size) : error;
+                place = directory.Extra == 0 ? _empties + node : _directories + directory.Body;
                 break;
             case FileType.Regular:
                 place = size == 0 ? 0 : ContentPlace(node, size);
@@ -427,8 +444,8 @@ internal sealed unsafe class ErofsView
         byte longest = Volatile.Read(ref _longest[directory]);
         if (longest == 0)
         {
-            longest = 2;
-            for (uint i = 0; i < record.Extra; i++)
+            longest = record.Extra > MostMeasured ? (byte)ByteName.MaxLength : (byte)2;
+            for (uint i = 0; i < record.Extra && record.Extra <= MostMeasured; i++)
             {
                 Errno error = _tree.GetChild(directory, record.Body + i, out ImageNode child);
                 if (error != Errno.None)
@@ -514,7 +531,10 @@ internal sealed unsafe class ErofsView
         {
             name = ".."u8;
             uint up = directory == ImageFormat.RootNode ? directory : record.Parent;
-            Errno failed = _tree.Get(up, out ImageNode parent);
+            ImageNode parent = record;
+            Errno failed = up == directory ? Errno.None
+                : up < directory && _tree.Contains(up) ? _tree.Directory(up, out parent)
+                : ImageFile.Note("nodes: directory");
             nid = NidOf(up, parent);
             return failed;
         }
@@ -587,6 +607,12 @@ internal sealed unsafe class ErofsView
             if (!name.TryCopyTo(new Span<byte>(block + names, (int)(BlockBytes - names))))
             {
                 return ImageFile.Note("names: longer than they were"); // written over since they were measured
+            }
+
+            ByteName copy = new(block + names, name.Length);
+            if (!copy.IsEntry && !copy.IsDotOrDotDot)
+            {
+                return ImageFile.Note("names: not a name"); // written over since it was looked at
             }
 
             names += (uint)name.Length;
