@@ -1,4 +1,6 @@
+using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Tests.Support;
+using Antares.Aot.Tests.Unit;
 
 namespace Antares.Aot.Tests.Mount;
 
@@ -78,8 +80,84 @@ public sealed class ErofsMountTests
         _ = mount.Try(mount.MountArguments).Must();
         Assert.Contains("Input/output error", Shell.Bash($"cat {mount.Root}/bad > /dev/null").Error);
         Assert.Equal("good\n", File.ReadAllText(Path.Combine(mount.Root, "good")));
-        Assert.Contains("checksum", mount.Try("errors", mount.Root).Must());
+        string errors = mount.Try("errors", mount.Root).Must();
+        Assert.Contains("checksum", errors);
+        Assert.Contains("/bad", errors);
         mount.Unmount();
+    }
+
+    /// <summary>A node that is damaged is named, though the kernel is given its neighbours.</summary>
+    [MountFact]
+    public void ADamagedNodeIsNamed()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresKernelImage);
+        _ = Probe.Check(mount.Lower, "mkdir dir\nput dir/bad x\nput dir/good y\n");
+        _ = mount.Try("pack", mount.Lower, "-o", mount.Source).Must();
+        DamageLastNode(mount.Source);
+        _ = mount.Try(mount.MountArguments).Must();
+        Assert.Contains("Structure needs cleaning", Shell.Bash($"stat {mount.Root}/dir/good").Error); // the last in order of names
+        Assert.Equal("x", File.ReadAllText(Path.Combine(mount.Root, "dir/bad")));
+        Assert.Contains("/dir/good", mount.Try("errors", mount.Root).Must());
+        mount.Unmount();
+    }
+
+    /// <summary>Gives the last of an image's nodes an owner that there is not.</summary>
+    private static unsafe void DamageLastNode(string image)
+    {
+        byte[] good = File.ReadAllBytes(image);
+        byte[] bytes = [.. good];
+        fixed (byte* start = bytes)
+        {
+            var header = (ImageHeader*)start;
+            ((ImageNode*)(start + (*header)[ImageSection.Nodes].Offset))[header->NodeCount - 1].Owner = ushort.MaxValue;
+        }
+
+        PackedImage.Seal(bytes, good);
+        File.WriteAllBytes(image, bytes);
+    }
+
+    /// <summary>Of an image that was packed from an upper, whiteouts are not listed: neither in directories that the new upper has nor in others.</summary>
+    [MountTheory, InlineData(true), InlineData(false)]
+    public void WhiteoutsAreNotShown(bool isRead)
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresKernelImage);
+        _ = Shell.Bash($"cd {mount.Lower}; mkdir some all; echo f > some/f; printf z > some/z; mknod some/gone c 0 0; ln some/gone some/a; ln some/gone all/b; mknod all/c c 0 0; mknod top c 0 0; mknod device c 1 7; ln device device2").Must();
+        mount.Mount();
+        if (!isRead)
+            _ = Probe.Check(mount.Root, "put some/new x\nput all/new x\nunlink some/f\n");
+        string left = isRead ? "all\ndevice\ndevice2\nsome\nsome/f\nsome/z\n" : "all\nall/new\ndevice\ndevice2\nsome\nsome/new\nsome/z\n";
+        Assert.Equal(left, Shell.Bash($"cd {mount.Root}; find . -mindepth 1 -printf '%P\\n' | LC_ALL=C sort").Must());
+        _ = Probe.Check(mount.Root, "stat top => ENOENT\nstat some/gone => ENOENT\nstat all/b => ENOENT\ncat some/z => 'z'\nput some/gone y => ok\ncat some/gone => 'y'\n");
+        _ = Shell.Bash($"rm -r {mount.Root}/all").Must();
+        mount.Unmount();
+    }
+
+    /// <summary>Nobody has to ask for it; where the kernel has none, the image is read by FUSE below the same engine.</summary>
+    [MountFact]
+    public void ItIsTakenUnasked()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresKernelImage);
+        _ = Probe.Check(mount.Lower, "put f x\n");
+        _ = mount.Try("pack", mount.Lower, "-o", mount.Source).Must();
+        string[] unasked = [.. mount.MountArguments.Where(argument => argument != "--erofs")];
+        Assert.Contains("EROFS reads the image", ReasonOf(mount.Try(unasked)));
+        Assert.Contains("as asked", ReasonOf(mount.Try([.. unasked, "--erofs=false"])));
+        foreach (string failure in new[] { "fsopen:error=ENODEV:when=1", "fsmount:error=EPERM:when=1" })
+            Assert.Contains("read by FUSE (the kernel's EROFS", ReasonOf(mount.Inject(failure, unasked)));
+
+        string ReasonOf(ShellResult mounted)
+        {
+            _ = mounted.Must();
+            Assert.Equal("overlay", MountTable.Find(mount.Root)?.Type);
+            Assert.Equal("x", File.ReadAllText(Path.Combine(mount.Root, "f")));
+            string reason = mount.Stats().GetProperty("engine_reason").GetString()!;
+            mount.Unmount();
+            Assert.Empty(MountTable.Below(scratch.Path));
+            return reason;
+        }
     }
 
     [MountTheory]

@@ -59,7 +59,7 @@ public sealed class MountsAttribute : DataAttribute
             yield break;
         }
         bool any = false;
-        MountKind[] kinds = KernelEngineToo && TestEnvironment.HasDefaultKinds ? [.. TestEnvironment.Kinds, MountKind.AntaresKernel, MountKind.AntaresAuto] : TestEnvironment.Kinds;
+        MountKind[] kinds = KernelEngineToo && TestEnvironment.HasDefaultKinds ? [.. TestEnvironment.Kinds, MountKind.AntaresKernel, MountKind.AntaresKernelImage, MountKind.AntaresAuto] : TestEnvironment.Kinds;
         foreach (MountKind kind in kinds.Where(kind => kind != MountKind.AntaresAuto || TestEnvironment.MountOptions.Length == 0)) // with options it chooses by them
         {
             bool isKernels = kind == MountKind.Kernel || kind.IsKernelEngine();

@@ -41,9 +41,9 @@ internal sealed class MountOptionSet
     private readonly Option<bool> _fsync = new("--fsync") { Description = "Sync each copied-up file before it shows" };
     private readonly Option<bool> _writeback = new("--writeback") { Description = "Let the kernel collect writes: faster small writes, errors (disk full) at close" };
     private readonly Option<bool> _recover = new("--recover") { Description = "Take up an upper that a crashed --volatile mount left behind" };
-    private readonly Option<bool> _erofs = new("--erofs")
+    private readonly Option<bool?> _erofs = new("--erofs")
     {
-        Description = "Kernel engine over one image: the kernel's EROFS reads it below the overlay, so that names and attributes are the kernel's own (Linux 6.15)",
+        Description = "Kernel engine over one image: the kernel's EROFS reads it below the overlay (on from Linux 6.15 unless =false; given, it must)",
     };
 
     private readonly Option<string> _workspaceRoot = new("--workspace-root")

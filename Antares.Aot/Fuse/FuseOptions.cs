@@ -45,6 +45,9 @@ public sealed record FuseOptions
     /// <summary>Further options as <c>mount -o</c> takes them, one each ("noexec", "nosuid"); they win over ours.</summary>
     public string[] ExtraMountOptions { get; init; } = [];
 
+    /// <summary>Names what a request was about, for the list of failures; null: the overlay does.</summary>
+    internal PathDescriber? DescribePath { get; init; }
+
     /// <summary>How long the kernel may keep names and attributes. Everything changes through us, so: for good. Shorter only to measure requests.</summary>
     internal double CacheSeconds { get; init; } = 1e9;
 }

@@ -33,7 +33,7 @@ public sealed unsafe class FuseServer
         CacheSeconds = options.CacheSeconds;
         _diagnostics = diagnostics;
         _mountPoint = mountPoint;
-        Failures = new FailureReporter(fs.DescribePath, diagnostics);
+        Failures = new FailureReporter(options.DescribePath ?? fs.DescribePath, diagnostics);
         Room = new RoomRelief(fs.Orphans, Math.Max(options.Threads, options.MaxThreads));
         _self = new GCHandle<FuseServer>(this);
         _session = NewSession(arguments, GCHandle<FuseServer>.ToIntPtr(_self));

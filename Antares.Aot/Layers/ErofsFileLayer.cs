@@ -14,6 +14,27 @@ internal sealed unsafe class ErofsFileLayer(ImageLayer image, ErofsView view) : 
     /// <summary>The file's name.</summary>
     public const string FileName = "tree";
 
+    /// <summary>Path, in the image, of what a request of this thread was about (as OverlayFs.DescribePath, which knows the one file alone).</summary>
+    public int DescribeAsked(ulong nodeId, ByteName child, byte* buffer, int capacity) => Describe(ErofsView.Asked, buffer, capacity);
+
+    /// <summary>Path of a node of the image, cut off at the front where it does not fit; 0 bytes for none.</summary>
+    public int Describe(uint node, byte* buffer, int capacity)
+    {
+        int at = capacity;
+        while (node > ILayer.RootNode && at > 0 && image.Tree.TryGetName(node, out uint directory, out ByteName name))
+        {
+            PathBuffer.Prepend(name, buffer, ref at);
+            node = directory;
+        }
+
+        if (at == capacity && node == ILayer.RootNode && capacity > 0)
+        {
+            buffer[--at] = (byte)'/';
+        }
+
+        return PathBuffer.Finish(buffer, capacity, at);
+    }
+
     public string Name => image.Name;
 
     public bool IsReadOnly => true;

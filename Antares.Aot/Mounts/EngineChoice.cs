@@ -11,13 +11,13 @@ internal static class EngineChoice
     /// <exception cref="MountProblem">Usage: the kernel engine is asked for together with what it does not have; Host: this user may not mount, or not this upper.</exception>
     public static string? WhyFuse(MountPlan plan)
     {
-        if (plan.Request.Erofs && plan.Lowers is not [{ IsImage: true }])
+        if (plan.Request.Erofs == true && plan.Lowers is not [{ IsImage: true }])
         {
             throw MountProblem.Usage("--erofs wants one image as the only source; leave it out");
         }
 
         return (AsAsked(plan) ?? ByFolders(plan)) is not { } why ? null
-            : plan.Request.Erofs ? throw MountProblem.Usage($"--erofs is about the kernel engine, and this mount is for FUSE ({why}): leave it out")
+            : plan.Request.Erofs == true ? throw MountProblem.Usage($"--erofs is about the kernel engine, and this mount is for FUSE ({why}): leave it out")
             : why;
     }
 

@@ -2,35 +2,63 @@ using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
 
-/// <summary>Mounts the kernel's EROFS on the file of a FUSE mount (Linux 6.12): a lower layer whose names and attributes are the kernel's own.</summary>
-internal static unsafe class ErofsLower
+/// <summary>
+/// The kernel's EROFS on the file of a FUSE mount (Linux 6.12), an image as a lower layer whose names and attributes are the kernel's own. What it is
+/// to be mounted with is made before anything is served; the overlay takes such a lower layer, which is nowhere in the tree, from Linux 6.15 on.
+/// </summary>
+internal sealed unsafe class ErofsLower : IDisposable
 {
-    /// <summary>Makes the mount, which is nowhere in the tree; the overlay takes such a lower layer from Linux 6.15 on.</summary>
+    private static readonly Version s_first = new(6, 15);
+
+    private readonly OwnedFd _context;
+
+    private ErofsLower(OwnedFd context) => _context = context;
+
+    /// <summary>Why it is not tried for a plan that does not ask for it; empty: there is nothing to tell; null: it is tried.</summary>
+    public static string? WhyNot(MountPlan plan) => plan.Request switch
+    {
+        { Erofs: true } => null,
+        { Erofs: false } => "as asked",
+        _ when plan.Lowers is not [{ IsImage: true }] => "",
+        { InitMask: not null } => "--init-mask is about FUSE",
+        _ when plan.UserXattrs => "EROFS is mounted by root of the host alone",
+        _ => Environment.OSVersion.Version < s_first ? "EROFS below an overlay needs Linux 6.15" : null,
+    };
+
+    /// <summary>Asks the kernel for its EROFS.</summary>
+    /// <exception cref="MountProblem">Host: it has none, or not for us.</exception>
+    public static ErofsLower Open()
+    {
+        using var type = new CString("erofs");
+        Check(MountContexts.Open(type, out int opened), "is not there", isForeseen: true);
+        return new ErofsLower(new OwnedFd(opened));
+    }
+
+    /// <summary>Makes the mount, which is nowhere in the tree.</summary>
     /// <param name="root">Root of the mount that has the file (<see cref="Layers.ErofsFileLayer"/>).</param>
     /// <returns>Its root; the mount goes with the last who holds it.</returns>
     /// <exception cref="MountProblem">Host: the kernel refuses.</exception>
-    public static OwnedFd Make(OwnedFd root)
+    public OwnedFd Make(OwnedFd root)
     {
-        using var type = new CString("erofs");
-        Check(MountContexts.Open(type, out int opened), "is not there");
-        using var context = new OwnedFd(opened);
         using var key = new CString("source");
         using var source = new CString($"/proc/self/fd/{root.Value}/{Layers.ErofsFileLayer.FileName}");
         using var readOnly = new CString("ro");
         using var direct = new CString("directio");
-        Check(MountContexts.SetString(opened, key, source), "takes no file");
-        Check(MountContexts.SetFlag(opened, readOnly), "is not read-only");
-        _ = MountContexts.SetFlag(opened, direct); // before Linux 6.15 content is cached twice
-        Check(MountContexts.Create(opened), "does not take the image");
-        Check(MountContexts.Mount(opened, 0, out int mount), "cannot be mounted");
+        Check(MountContexts.SetString(_context.Value, key, source), "takes no file");
+        Check(MountContexts.SetFlag(_context.Value, readOnly), "is not read-only");
+        _ = MountContexts.SetFlag(_context.Value, direct); // before Linux 6.15 content is cached twice
+        Check(MountContexts.Create(_context.Value), "does not take the image");
+        Check(MountContexts.Mount(_context.Value, 0, out int mount), "cannot be mounted");
         return new OwnedFd(mount);
     }
 
-    private static void Check(Errno error, string what)
+    public void Dispose() => _context.Dispose();
+
+    private static void Check(Errno error, string what, bool isForeseen = false)
     {
         if (error != Errno.None)
         {
-            throw MountProblem.Host($"the kernel's EROFS {what}: {ErrnoText.Of(error)}; --erofs needs Linux 6.15 and CAP_SYS_ADMIN on the host: leave it out");
+            throw MountProblem.Host($"the kernel's EROFS {what}: {ErrnoText.Of(error)}; it needs Linux 6.15 and CAP_SYS_ADMIN on the host", isFinal: false, isForeseen);
         }
     }
 }

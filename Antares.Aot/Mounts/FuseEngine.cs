@@ -66,8 +66,9 @@ internal sealed class FuseEngine : IMountEngine
     /// <param name="isLower">It is to be the lower layer of the kernel's overlay.</param>
     /// <param name="diagnostics">Counts the requests.</param>
     /// <param name="clock">Told of the steps.</param>
+    /// <param name="describePath">Names what a request was about, where that is not what it asked for.</param>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open.</exception>
-    public static FuseServer Serve(MountPlan plan, OverlayFs overlay, bool isLower, MountDiagnostics diagnostics, StartClock clock)
+    public static FuseServer Serve(MountPlan plan, OverlayFs overlay, bool isLower, MountDiagnostics diagnostics, StartClock clock, PathDescriber? describePath = null)
     {
         const int PatienceMs = 10_000;
 
@@ -90,6 +91,7 @@ internal sealed class FuseEngine : IMountEngine
                 SourceKind.Dicfuse => RequestPlaces.OfFolder,
                 _ => 0,
             }),
+            DescribePath = describePath,
             ExtraMountOptions = isLower ? [] : [.. plan.Request.MountOptions],
         };
         var error = FuseServer.Mount(overlay, options, diagnostics, out var server, out var problem);

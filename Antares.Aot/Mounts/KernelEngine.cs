@@ -48,8 +48,15 @@ internal sealed class KernelEngine : IMountEngine
     public MountedView? View { get; }
 
     /// <summary>Mounts a plan that has an upper.</summary>
+    /// <param name="plan">Checked folders.</param>
+    /// <param name="asErofs">Its one layer, an image, is read by the kernel's EROFS (<see cref="ErofsLower"/>).</param>
+    /// <param name="upper">The upper.</param>
+    /// <param name="work">Its work folder.</param>
+    /// <param name="layers">Opens the others.</param>
+    /// <param name="diagnostics">Counts the requests.</param>
+    /// <param name="clock">Told of the steps.</param>
     /// <exception cref="MountProblem">Host: with what is wrong; nothing stays mounted or open, and the plan is as it was.</exception>
-    public static KernelEngine Mount(MountPlan plan, OwnedFd upper, OwnedFd work, LayerFactory layers, MountDiagnostics diagnostics, StartClock clock)
+    public static KernelEngine Mount(MountPlan plan, bool asErofs, OwnedFd upper, OwnedFd work, LayerFactory layers, MountDiagnostics diagnostics, StartClock clock)
     {
         var claim = Claim(plan, upper, work, diagnostics.Log);
         FuseServer? lower = null;
@@ -59,9 +66,11 @@ internal sealed class KernelEngine : IMountEngine
         try
         {
             clock.Step("upper claimed");
-            lower = ServesLayers(plan) ? FuseEngine.Serve(plan, layers.OpenOverlay(withUpper: false, asErofs: plan.Request.Erofs), isLower: true, diagnostics, clock) : null;
+            using var unmade = asErofs ? ErofsLower.Open() : null;
+            var shown = ServesLayers(plan) ? layers.OpenOverlay(withUpper: false, asErofs) : null;
+            lower = shown is null ? null : FuseEngine.Serve(plan, shown, isLower: true, diagnostics, clock, layers.DescribePath);
             using var served = lower is null ? null : OpenRoot(plan.MountPoint);
-            using var erofs = served is not null && plan.Request.Erofs ? ErofsLower.Make(served) : null;
+            using var erofs = served is null ? null : unmade?.Make(served);
             var root = erofs ?? served;
             overlay = KernelOverlay.Make(new KernelOverlayOptions
             {

@@ -6,6 +6,7 @@ using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Dicfuse.Mega;
 using Antares.Aot.Dicfuse.Mega.Changes;
 using Antares.Aot.Dicfuse.Store;
+using Antares.Aot.Fuse;
 using Antares.Aot.Layers;
 using Antares.Aot.Overlay;
 using Antares.Interop;
@@ -26,6 +27,9 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
 
     /// <summary>Slot of the layer that <see cref="Changes"/> lies over.</summary>
     public uint ChangesSlot { get; private set; }
+
+    /// <summary>Names what a request was about, once the layers are open, where all of them are for one file (<see cref="ErofsFileLayer"/>); null: the overlay does.</summary>
+    public PathDescriber? DescribePath { get; private set; }
 
     /// <summary>The revision that was asked for there; null: the server's head.</summary>
     public string? GivenRevision { get; private set; }
@@ -53,6 +57,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         var layers = new List<ILayer>();
         DirectoryLayer? upper = null;
         OverlayFs? overlay = null;
+        DescribePath = null;
         try
         {
             for (var i = 0; i < plan.Lowers.Count; i++)
@@ -63,7 +68,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
             PatchRules.Check(plan, layers);
             if (asErofs && layers is [ImageLayer image])
             {
-                layers[0] = new ErofsFileLayer(image, ErofsView.Of(image) ?? throw MountProblem.Host($"source {plan.Lowers[0].Spec} has more names or bytes than EROFS has room for (8 million, 16 TiB less what names take); leave --erofs out"));
+                layers[0] = OpenErofs(image);
             }
 
             upper = withUpper ? OpenUpper(files) : null;
@@ -98,6 +103,31 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
                 layers.ForEach(layer => layer.Dispose());
             }
         }
+    }
+
+    private unsafe ErofsFileLayer OpenErofs(ImageLayer image)
+    {
+        var view = ErofsView.Of(image) ?? throw Unfit("more names or bytes than EROFS has room for (8 million, 16 TiB less what names take)");
+        if (plan.Request.Erofs is null && !ErofsView.TakesAllXattrs(image))
+        {
+            throw Unfit("extended attributes that may be more than EROFS has room for (60 KiB of one object)");
+        }
+
+        var layer = new ErofsFileLayer(image, view);
+        view.Damaged = node => NoteDamage(layer, node);
+        DescribePath = layer.DescribeAsked;
+        return layer;
+
+        MountProblem Unfit(string has) => MountProblem.Host($"source {plan.Lowers[0].Spec} has {has}", isFinal: false, isForeseen: true);
+    }
+
+    private unsafe void NoteDamage(ErofsFileLayer layer, uint node)
+    {
+        const int PathRoom = 4096;
+        byte* path = stackalloc byte[PathRoom];
+        var length = layer.Describe(node, path, PathRoom);
+        diagnostics.Failures.Announce();
+        diagnostics.Failures.Add(OpNames.SlotOf((uint)Antares.Interop.Fuse3.fuse_opcode.FUSE_READ), Errno.EUCLEAN, node, new ReadOnlySpan<byte>(path, length), Failure.Layer, Failure.Call);
     }
 
     private MountProblem TooManyNodes(List<ILayer> layers)

@@ -1,4 +1,5 @@
 using Antares.Aot.Diagnostics;
+using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
 
@@ -22,13 +23,13 @@ internal static class MountAssembly
         {
             try
             {
-                var engine = KernelEngine.Mount(plan, upper, work, layers, diagnostics, clock);
-                var why = plan.Request.Engine == EngineWish.Kernel ? AsAsked : "the host allows it and nothing asked for needs fuse";
+                var engine = MountKernel(plan, upper, work, layers, diagnostics, clock, out var below);
+                var why = (plan.Request.Engine == EngineWish.Kernel ? AsAsked : "the host allows it and nothing asked for needs fuse") + below;
                 diagnostics.SetEngine(engine.Name, why, KernelEngine.NotSeen);
                 EngineChoice.Say(plan, diagnostics.Log, engine.Name, why);
                 return engine;
             }
-            catch (MountProblem problem) when (plan.Request is { Engine: EngineWish.Auto, Erofs: false } && !problem.IsFinal)
+            catch (MountProblem problem) when (plan.Request is { Engine: EngineWish.Auto, Erofs: not true } && !problem.IsFinal)
             {
                 reason = problem.Message;
                 isRefusal = !problem.IsForeseen;
@@ -39,5 +40,26 @@ internal static class MountAssembly
         diagnostics.SetEngine(fuse.Name, reason ?? AsAsked, notSeen: null);
         EngineChoice.Say(plan, diagnostics.Log, fuse.Name, reason ?? AsAsked, isRefusal);
         return fuse;
+    }
+
+    /// <summary>With EROFS below where it is to be had, and as FUSE serves it otherwise.</summary>
+    private static KernelEngine MountKernel(MountPlan plan, OwnedFd upper, OwnedFd work, LayerFactory layers, MountDiagnostics diagnostics, StartClock clock, out string below)
+    {
+        var whyNot = ErofsLower.WhyNot(plan);
+        if (whyNot is null)
+        {
+            try
+            {
+                below = "; the kernel's EROFS reads the image";
+                return KernelEngine.Mount(plan, asErofs: true, upper, work, layers, diagnostics, clock);
+            }
+            catch (MountProblem problem) when (plan.Request.Erofs is null && !problem.IsFinal)
+            {
+                whyNot = problem.Message;
+            }
+        }
+
+        below = whyNot.Length == 0 ? "" : $"; the image is read by FUSE ({whyNot})";
+        return KernelEngine.Mount(plan, asErofs: false, upper, work, layers, diagnostics, clock);
     }
 }

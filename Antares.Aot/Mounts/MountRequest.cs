@@ -54,8 +54,8 @@ public sealed record MountRequest
     /// <summary>Marks of the upper as user.overlay.* instead of trusted.overlay.*; null: as the process may.</summary>
     public bool? UserXattrs { get; init; }
 
-    /// <summary>The kernel engine has the kernel's EROFS read its image (<see cref="ErofsLower"/>).</summary>
-    public bool Erofs { get; init; }
+    /// <summary>The kernel engine has the kernel's EROFS read its image (<see cref="ErofsLower"/>); null: where that is to be had.</summary>
+    public bool? Erofs { get; init; }
 
     /// <summary>Ask the kernel for quick wake-ups while requests are dense; null: unless the machine has many processors.</summary>
     public bool? QuickWakeUps { get; init; }

@@ -178,7 +178,7 @@ public sealed unsafe class OverlayFs : IDisposable
             int at = capacity;
             if (child.Length > 0)
             {
-                Prepend(child, buffer, ref at);
+                PathBuffer.Prepend(child, buffer, ref at);
             }
 
             ulong current = nodeId;
@@ -189,7 +189,7 @@ public sealed unsafe class OverlayFs : IDisposable
                     break;
                 }
 
-                Prepend(name, buffer, ref at);
+                PathBuffer.Prepend(name, buffer, ref at);
                 current = parent;
             }
 
@@ -198,8 +198,7 @@ public sealed unsafe class OverlayFs : IDisposable
                 buffer[--at] = (byte)'/';
             }
 
-            Buffer.MemoryCopy(buffer + at, buffer, capacity, capacity - at);
-            return capacity - at;
+            return PathBuffer.Finish(buffer, capacity, at);
         }
     }
 
@@ -241,16 +240,5 @@ public sealed unsafe class OverlayFs : IDisposable
 
         parent = _tree.Records.OwnerOf(new LowerRef(target.Lower.Slot, directory));
         return true;
-    }
-
-    private static void Prepend(ByteName name, byte* buffer, ref int at)
-    {
-        int length = Math.Min(name.Length, at);
-        at -= length;
-        name.Span[(name.Length - length)..].CopyTo(new Span<byte>(buffer + at, length));
-        if (at > 0)
-        {
-            buffer[--at] = (byte)'/';
-        }
     }
 }

@@ -12,45 +12,115 @@ internal sealed unsafe partial class ErofsView
 {
     private const int DirentBytes = 12;
 
-    // Of more children the longest name is not looked for.
+    // Of more children the longest name is not looked for, nor whiteouts.
     private const uint MostMeasured = 1 << 16;
 
-    private Errno Shape(uint directory, in ImageNode record, out uint inBlock, out uint dot, out uint dots)
+    // Of directories with whiteouts: which of the children are shown, counted from the first.
+    private readonly Dictionary<uint, ushort[]> _shown = [];
+    private volatile bool _hidesSome;
+
+    private struct Listing
     {
-        inBlock = dot = dots = 0;
+        public uint Directory;
+        public ImageNode Record;
+        public uint InBlock;
+        public uint Dot;
+        public uint Dots;
+        public uint Names;
+        public ushort[]? Shown;
+
+        public readonly ulong Entries => Names + 2UL;
+
+        public readonly uint Child(uint index) => Record.Body + (Shown is null ? index : Shown[index]);
+    }
+
+    private Errno Open(uint directory, in ImageNode record, out Listing listing)
+    {
+        listing = new Listing { Directory = directory, Record = record };
         byte longest = Volatile.Read(ref _longest[directory]);
         if (longest == 0)
         {
-            longest = record.Extra > MostMeasured ? (byte)ByteName.MaxLength : (byte)2;
-            for (uint i = 0; i < record.Extra && record.Extra <= MostMeasured; i++)
+            Errno error = Measure(directory, record, out longest);
+            if (error != Errno.None)
             {
-                Errno error = _tree.GetChild(directory, record.Body + i, out ImageNode child);
-                if (error != Errno.None)
-                {
-                    return error;
-                }
-
-                longest = Math.Max(longest, child.NameLength);
+                return error;
             }
 
             Volatile.Write(ref _longest[directory], longest);
         }
 
-        inBlock = (uint)(BlockBytes / (DirentBytes + longest));
-        Errno failed = Before(directory, record, 1, out dot);
-        return failed == Errno.None ? Before(directory, record, 2, out dots) : failed;
+        if (_hidesSome)
+        {
+            lock (_gate)
+            {
+                listing.Shown = _shown.GetValueOrDefault(directory);
+            }
+        }
+
+        listing.Names = (uint?)listing.Shown?.Length ?? record.Extra;
+        listing.InBlock = (uint)(BlockBytes / (DirentBytes + longest));
+        Errno failed = Before(listing, 1, out listing.Dot);
+        return failed == Errno.None ? Before(listing, 2, out listing.Dots) : failed;
     }
 
-    // Children before "." or "..".
-    private Errno Before(uint directory, in ImageNode record, int dots, out uint before)
+    // The overlay would list whiteouts of its lowest layer, where they are of no use.
+    private Errno Measure(uint directory, in ImageNode record, out byte longest)
+    {
+        longest = record.Extra > MostMeasured ? (byte)ByteName.MaxLength : (byte)2;
+        uint hidden = 0;
+        for (uint i = 0; i < record.Extra && record.Extra <= MostMeasured; i++)
+        {
+            Errno error = _tree.GetChild(directory, record.Body + i, out ImageNode child);
+            if (error != Errno.None)
+            {
+                return error;
+            }
+
+            longest = Math.Max(longest, child.NameLength);
+            hidden += ImageTree.TypeOf(child) == FileType.Whiteout ? 1u : 0;
+        }
+
+        return hidden == 0 ? Errno.None : Hide(directory, record, record.Extra - hidden);
+    }
+
+    private Errno Hide(uint directory, in ImageNode record, uint names)
+    {
+        ushort[] shown = new ushort[names];
+        uint next = 0;
+        for (uint i = 0; i < record.Extra; i++)
+        {
+            Errno error = _tree.GetChild(directory, record.Body + i, out ImageNode child);
+            bool isShown = ImageTree.TypeOf(child) != FileType.Whiteout;
+            if (error != Errno.None || (isShown && next == names))
+            {
+                return error != Errno.None ? error : ImageFile.Note("nodes: more than there were"); // written over since they were counted
+            }
+
+            if (isShown)
+            {
+                shown[next++] = (ushort)i;
+            }
+        }
+
+        lock (_gate)
+        {
+            _shown[directory] = shown[..(int)next];
+            _hidesSome = true;
+        }
+
+        return Errno.None;
+    }
+
+    // Names before "." or "..".
+    private Errno Before(in Listing listing, int dots, out uint before)
     {
         ReadOnlySpan<byte> wanted = ".."u8[..dots];
-        uint low = 0, high = record.Extra;
+        uint low = 0, high = listing.Names;
         before = 0;
         while (low < high)
         {
             uint middle = low + ((high - low) / 2);
-            Errno error = _tree.GetChild(directory, record.Body + middle, out ImageNode child);
+            Errno error = _tree.GetChild(listing.Directory, listing.Child(middle), out ImageNode child);
             if (error == Errno.None)
             {
                 error = _tree.NameOf(child, out ByteName name);
@@ -70,18 +140,17 @@ internal sealed unsafe partial class ErofsView
     private Errno SizeOf(uint directory, in ImageNode record, out ulong size)
     {
         size = 0;
-        Errno error = Shape(directory, record, out uint inBlock, out uint dot, out uint dots);
+        Errno error = Open(directory, record, out Listing listing);
         if (error != Errno.None)
         {
             return error;
         }
 
-        ulong entries = record.Extra + 2UL;
-        ulong full = (entries - 1) / inBlock;
+        ulong full = (listing.Entries - 1) / listing.InBlock;
         size = full * BlockBytes;
-        for (ulong i = full * inBlock; i < entries; i++)
+        for (ulong i = full * listing.InBlock; i < listing.Entries; i++)
         {
-            error = Entry(directory, record, (uint)i, dot, dots, out _, out _, out ReadOnlySpan<byte> name);
+            error = Entry(listing, (uint)i, out _, out _, out ReadOnlySpan<byte> name);
             if (error != Errno.None)
             {
                 return error;
@@ -93,22 +162,23 @@ internal sealed unsafe partial class ErofsView
         return Errno.None;
     }
 
-    private Errno Entry(uint directory, in ImageNode record, uint index, uint dot, uint dots, out ulong nid, out byte type, out ReadOnlySpan<byte> name)
+    private Errno Entry(in Listing listing, uint index, out ulong nid, out byte type, out ReadOnlySpan<byte> name)
     {
-        nid = NidOf(directory, record);
+        uint directory = listing.Directory;
+        nid = NidOf(directory, listing.Record);
         type = (byte)2;
         name = default;
-        if (index == dot)
+        if (index == listing.Dot)
         {
             name = "."u8;
             return Errno.None;
         }
 
-        if (index == dots + 1)
+        if (index == listing.Dots + 1)
         {
             name = ".."u8;
-            uint up = directory == ImageFormat.RootNode ? directory : record.Parent;
-            ImageNode parent = record;
+            uint up = directory == ImageFormat.RootNode ? directory : listing.Record.Parent;
+            ImageNode parent = listing.Record;
             Errno failed = up == directory ? Errno.None
                 : up < directory && _tree.Contains(up) ? _tree.Directory(up, out parent)
                 : ImageFile.Note("nodes: directory");
@@ -116,7 +186,7 @@ internal sealed unsafe partial class ErofsView
             return failed;
         }
 
-        uint child = record.Body + index - (index > dot ? 1u : 0) - (index > dots + 1 ? 1u : 0);
+        uint child = listing.Child(index - (index > listing.Dot ? 1u : 0) - (index > listing.Dots + 1 ? 1u : 0));
         Errno error = _tree.GetChild(directory, child, out ImageNode named);
         ByteName found = default;
         if (error == Errno.None)
@@ -147,6 +217,7 @@ internal sealed unsafe partial class ErofsView
 
     private Errno Entries(uint directory, uint child, byte* block)
     {
+        s_asked = directory;
         Errno error = _tree.Directory(directory, out ImageNode record);
         if (error != Errno.None)
         {
@@ -154,24 +225,23 @@ internal sealed unsafe partial class ErofsView
         }
 
         _layer.Touch(directory);
-        error = Shape(directory, record, out uint inBlock, out uint dot, out uint dots);
+        error = Open(directory, record, out Listing listing);
         if (error != Errno.None)
         {
             return error;
         }
 
-        ulong first = (ulong)(child == 0 ? 0 : child - record.Body) * inBlock;
-        ulong entries = record.Extra + 2UL;
-        if (first >= entries)
+        ulong first = (ulong)(child == 0 ? 0 : child - record.Body) * listing.InBlock;
+        if (first >= listing.Entries)
         {
             return Errno.None;
         }
 
-        uint here = (uint)Math.Min(inBlock, entries - first);
+        uint here = (uint)Math.Min(listing.InBlock, listing.Entries - first);
         uint names = here * DirentBytes;
         for (uint i = 0; i < here; i++)
         {
-            error = Entry(directory, record, (uint)(first + i), dot, dots, out ulong nid, out byte type, out ReadOnlySpan<byte> name);
+            error = Entry(listing, (uint)(first + i), out ulong nid, out byte type, out ReadOnlySpan<byte> name);
             if (error != Errno.None)
             {
                 return error;

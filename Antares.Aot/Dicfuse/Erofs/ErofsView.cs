@@ -44,6 +44,9 @@ internal sealed unsafe partial class ErofsView
     private readonly Dictionary<uint, ulong> _largePlaces = [];
     private ulong _largeEnd;
 
+    [ThreadStatic]
+    private static uint s_asked;
+
     private ErofsView(ImageLayer layer)
     {
         _layer = layer;
@@ -59,8 +62,17 @@ internal sealed unsafe partial class ErofsView
         _longest = new byte[_count];
     }
 
+    /// <summary>Called with a node that turns out to be damaged while a block is made for its neighbours, before the kernel is given one that it refuses (EUCLEAN).</summary>
+    public Action<uint>? Damaged { get; set; }
+
+    /// <summary>The node that the last call of <see cref="Read"/> on this thread was about, for messages; 0: none.</summary>
+    public static uint Asked => s_asked;
+
     /// <summary>Bytes of the imagined disk.</summary>
     public ulong Bytes => MostBlocks * BlockBytes;
+
+    /// <summary>Whether no object of an image can have more extended attributes than fit behind its inode; those of others would be EIO.</summary>
+    public static bool TakesAllXattrs(ImageLayer layer) => layer.Image.Header[ImageSection.XattrSets].Length <= (XattrBlocks - 1) * BlockBytes;
 
     /// <summary>A view of an image, or null where EROFS has no room for it.</summary>
     public static ErofsView? Of(ImageLayer layer)
@@ -78,6 +90,7 @@ internal sealed unsafe partial class ErofsView
     private Errno ReadBlocks(ulong offset, byte* buffer, uint size)
     {
         byte* block = stackalloc byte[BlockBytes];
+        s_asked = 0;
         while (size != 0)
         {
             ulong at = offset / BlockBytes;
@@ -187,6 +200,7 @@ internal sealed unsafe partial class ErofsView
                 continue;
             }
 
+            s_asked = node;
             Errno error = _tree.Get(node, out ImageNode record);
             if (error != Errno.None)
             {
@@ -201,6 +215,8 @@ internal sealed unsafe partial class ErofsView
             error = Inode(node, record, block + (i * InodeBytes), 0);
             if (error == Errno.EIO)
             {
+                Damaged?.Invoke(node);
+
                 // Without a mode it is none.
                 NativeMemory.Clear(block + (i * InodeBytes), InodeBytes);
                 block[i * InodeBytes] = 1;
@@ -266,6 +282,7 @@ internal sealed unsafe partial class ErofsView
             return Errno.None;
         }
 
+        s_asked = node;
         Errno error = _tree.Get(node, out ImageNode record);
         if (error != Errno.None || (record.Flags & ImageNode.Alias) != 0 || ((record.Flags & ImageNode.HasXattrs) == 0 && node != ImageFormat.RootNode))
         {
@@ -415,6 +432,7 @@ internal sealed unsafe partial class ErofsView
             }
         }
 
+        s_asked = node;
         done = (uint)Math.Min(size, room * BlockBytes);
         uint got = 0;
         Errno error = Errno.None;
@@ -429,6 +447,7 @@ internal sealed unsafe partial class ErofsView
 
     private Errno Target(uint node, byte* block)
     {
+        s_asked = node;
         Errno error = _tree.Contains(node) ? _tree.Get(node, out ImageNode record) : Missing(out record);
         return error == Errno.None && ImageTree.TypeOf(record) == FileType.Symlink ? _layer.Readlink(node, block, BlockBytes, out _) : error;
     }
