@@ -1,6 +1,6 @@
 # Lines "other, workload, place, ratio to other" to an SVG: a row for each workload, a panel for each of the others, a mark for each place, the ratio on a
 # logarithmic scale.
-function colour(p) { return p == "antares-kernel-folder" ? "#6fbf73" : p ~ /^antares-kernel/ ? "#0b6e4f" : p == "antares-image" ? "#b07aa1" : p == "antares-dir" ? "#1f8fff" : p == "antares-writeback" ? "#00b5d8" : p ~ /^antares/ ? "#7a5cff" : p == "native" ? "#999999" : p == "overlayfs" ? "#222222" : p == "fuse-overlayfs" ? "#d1495b" : "#e8a33d" }
+function colour(p) { return p == "antares-kernel-folder" ? "#6fbf73" : p == "antares-kernel-image" ? "#8a9a5b" : p ~ /^antares-kernel/ ? "#0b6e4f" : p == "antares-image" ? "#b07aa1" : p == "antares-dir" ? "#1f8fff" : p == "antares-writeback" ? "#00b5d8" : p ~ /^antares/ ? "#7a5cff" : p == "native" ? "#999999" : p == "overlayfs" ? "#222222" : p == "fuse-overlayfs" ? "#d1495b" : "#e8a33d" }
 function x(panel, r) { r = r < least ? least : r > most ? most : r; return left + (panel - 1) * (width + gap) + (log(r) - log(least)) / (log(most) - log(least)) * width }
 BEGIN { least = 0.05; most = 32; left = 170; width = 330; gap = 36; row = 22; top = 92 }
 {

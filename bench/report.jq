@@ -2,7 +2,7 @@
 def median: sort | if length % 2 == 1 then .[length / 2 | floor] else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 def in_order: reduce .[] as $x ([]; if index([$x]) then . else . + [$x] end);
 def matches($globs): . as $name | any($globs | split(",")[]; . as $g | $name | test("^" + ($g | gsub("\\*"; ".*")) + "$"));
-def known_order: ["native", "overlayfs", "fuse-overlayfs", "unionfs-fuse", "antares-fuse", "antares-writeback", "antares-dir", "antares-kernel", "antares-kernel-folder", "antares-image"];
+def known_order: ["native", "overlayfs", "fuse-overlayfs", "unionfs-fuse", "antares-fuse", "antares-writeback", "antares-dir", "antares-kernel", "antares-kernel-folder", "antares-kernel-image", "antares-image"];
 def lines($text): $text | split("\n") | map(select(length > 0));
 # How sure it is that the times $ours are more than $bound times the times $others: the rank-sum test (Mann and Whitney), one-sided, by its normal
 # approximation, in standard deviations.

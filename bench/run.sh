@@ -6,8 +6,8 @@
 #               judged
 #   --tree      a large source tree for the lower (default: the sources of linux-source-*, if installed, else 80,000 files made for it)
 #   --places    which to compare (default: all of native overlayfs fuse-overlayfs unionfs-fuse antares-fuse antares-writeback antares-dir antares-kernel
-#               antares-kernel-folder; antares-image, an image of the lower, only when it is
-#               named; its limits are those of memory and clients)
+#               antares-kernel-folder antares-kernel-image; antares-image, an image of the lower on
+#               the FUSE engine, only when it is named; its limits are those of memory and clients)
 #   --only      workloads to time; the others run untimed where later ones need them
 #   --volatile  take the promise to sync from the places that can be asked to
 #   --strict    exit code 1 when a limit of bench/limits.txt is exceeded by more than noise or cannot be judged, or a workload failed on a place of ours

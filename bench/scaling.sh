@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-case " $places " in *" antares-image "*) echo "bench: antares-image is a place of run.sh alone: here the lower is another one each time" >&2; exit 2 ;; esac
+case " $places " in *-image\ *) echo "bench: an image is a place of run.sh alone: here the lower is another one each time" >&2; exit 2 ;; esac
 . "$here/common.sh"
 . "$here/targets.sh"
 
@@ -81,7 +81,7 @@ touch_memory
 if [ -n "$sizes" ]; then compile invented-tree; fi
 began=$SECONDS
 if [ -n "$places" ]; then choose "$places"
-else choose "${all_targets[*]:1}"; fi
+else choose "$(printf '%s\n' "${all_targets[@]:1}" | grep -v -- -image)"; fi
 upper_names=(large-upper-mount-to-ls large-upper-find large-upper-find-again large-upper-memory)
 mapfile -t workloads_wanted < <(for size in $sizes; do names_of_size "$size"; done; [ "$upper_files" = 0 ] || printf '%s\n' "${upper_names[@]}")
 # The memory of the machine bounds what the kernel can keep of the names, twice: of the source and of what lies over it.

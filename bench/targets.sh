@@ -8,10 +8,11 @@
 #   antares-dir             our FUSE engine over a Dicfuse tree (dir:)
 #   antares-kernel          our kernel engine over a Dicfuse tree
 #   antares-kernel-folder   our kernel engine over the folder as it lies
-#   antares-image           our FUSE engine over an image of the folder, packed before; only where --places names it
+#   antares-kernel-image    our kernel engine over an image of the folder, packed before, which the kernel's EROFS reads (Linux 6.15)
+#   antares-image           our FUSE engine over that image; only where --places names it
 # Each keeps what it promises by default; with volatile=1 those that can be asked to promise no syncs.
 
-all_targets=(native overlayfs fuse-overlayfs unionfs-fuse antares-fuse antares-writeback antares-dir antares-kernel antares-kernel-folder)
+all_targets=(native overlayfs fuse-overlayfs unionfs-fuse antares-fuse antares-writeback antares-dir antares-kernel antares-kernel-folder antares-kernel-image)
 
 # command_of NAME UPPER WORK: what mounts the place, in the array $command; empty for native.
 command_of() {
@@ -28,6 +29,7 @@ command_of() {
         antares-dir) command=("$antares" mount "dir:$lower" "$mnt" --engine fuse "${flags[@]}") ;;
         antares-kernel) command=("$antares" mount "dir:$lower" "$mnt" --engine kernel "${flags[@]}") ;;
         antares-kernel-folder) command=("$antares" mount "$lower" "$mnt" --engine kernel "${flags[@]}") ;;
+        antares-kernel-image) command=("$antares" mount "$scratch/lower.image" "$mnt" --engine kernel --erofs "${flags[@]}") ;;
         antares-image) command=("$antares" mount "$scratch/lower.image" "$mnt" --engine fuse "${flags[@]}") ;;
         *) echo "bench: no place named $1; there are: ${all_targets[*]} antares-image" >&2; exit 2 ;;
     esac
@@ -68,8 +70,9 @@ pack_lower() {
     timeout "${BENCH_GROUP_LIMIT:-900}" "$antares" pack "$lower" -o "$scratch/packed.image" > "$scratch/output" 2>&1 && mv "$scratch/packed.image" "$scratch/lower.image"
 }
 
-# What antares-image reads is the image, so that is what must be as warm as the lower of the others.
-warm_image() { [ "$target" != antares-image ] || cat "$scratch/lower.image" > /dev/null; }
+# What these two read is the image, so that is what must be as warm as the lower of the others.
+reads_image() { [ "$target" = antares-image ] || [ "$target" = antares-kernel-image ]; }
+warm_image() { ! reads_image || cat "$scratch/lower.image" > /dev/null; }
 
 # choose "NAME…": those of the places that are to be had here, in the array $chosen; the others are named, and that one of ours cannot be mounted is
 # a failure. All that are wanted are in $places_wanted.
@@ -82,7 +85,7 @@ choose() {
         command_of "$target" "$upper" "$work"
         places_wanted+=("$target") why=''
         if [ "$target" != native ] && ! command -v "${command[0]}" > /dev/null; then why="${command[0]} is not installed"
-        elif [ "$target" = antares-image ] && ! pack_lower; then why="cannot be packed: $(tail -1 "$scratch/output")"
+        elif reads_image && ! pack_lower; then why="cannot be packed: $(tail -1 "$scratch/output")"
         elif [ "$target" != native ]; then
             target_group=mount
             attempt 60 try_group
