@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Antares.Aot.Dicfuse.Image;
 using Antares.Aot.Tests.Support;
 using Antares.Aot.Tests.Unit;
@@ -68,6 +69,44 @@ public sealed class ErofsMountTests
         mount.Unmount();
     }
 
+    /// <summary>At its end EROFS waits, not to be killed, for what it asked: who is killed while it waits for itself must not wait for ever.</summary>
+    [MountFact]
+    public void AKillInTheMiddleOfTheUnmountEndsIt()
+    {
+        using var below = new ScratchFolder();
+        using var scratch = new ScratchFolder();
+        using var source = new AntaresMount(below, MountKind.AntaresFolder) { Upper = null };
+        _ = Probe.Check(source.Lower, "mkdir in\ngen in/f 60000000 1\n");
+        _ = source.Try("pack", Path.Combine(source.Lower, "in"), "-o", Path.Combine(source.Lower, "image")).Must();
+        source.Mount();
+        string mnt = scratch.Join("mnt");
+        _ = Directory.CreateDirectory(mnt);
+        int stopped = source.ServerPid();
+        using Process server = Shell.Start(source.Binary, ["mount", "--foreground", Path.Combine(source.Root, "image"), mnt, "--engine", "kernel", "--erofs"], null, ("ANTARES_STATE_DIR", scratch.Join("state")));
+        try
+        {
+            Assert.True(SpinWait.SpinUntil(() => MountTable.Find(mnt) is not null, 20_000));
+            Assert.Equal("f\n", Shell.Bash($"echo 3 > /proc/sys/vm/drop_caches; ls {mnt}").Must());
+            _ = Shell.Run("kill", ["-STOP", $"{stopped}"]).Must();
+            using Process reader = Shell.Start("dd", [$"if={mnt}/f", "of=/dev/null", "bs=1M", "skip=20", "count=1"]);
+            Thread.Sleep(1000);
+            reader.Kill();
+            Assert.True(reader.WaitForExit(10_000));
+            _ = Shell.Run("kill", ["-TERM", $"{server.Id}"]).Must();
+            Assert.True(SpinWait.SpinUntil(() => Shell.Bash($"cat /proc/{server.Id}/task/*/stack").Output.Contains("evict", StringComparison.Ordinal), 20_000), "it does not wait");
+            server.Kill();
+            Assert.True(server.WaitForExit(10_000), "it waits for itself");
+        }
+        finally
+        {
+            _ = Shell.Run("kill", ["-CONT", $"{stopped}"]);
+        }
+
+        _ = Shell.Run(source.Binary, ["umount", "--stale"], 60, environment: ("ANTARES_STATE_DIR", scratch.Join("state"))).Must();
+        Assert.Empty(MountTable.Below(scratch.Path));
+        source.Unmount();
+    }
+
     [MountFact]
     public void DamageIsAnErrorAndNothingElse()
     {
@@ -99,6 +138,31 @@ public sealed class ErofsMountTests
         Assert.Contains("Structure needs cleaning", Shell.Bash($"stat {mount.Root}/dir/good").Error); // the last in order of names
         Assert.Equal("x", File.ReadAllText(Path.Combine(mount.Root, "dir/bad")));
         Assert.Contains("/dir/good", mount.Try("errors", mount.Root).Must());
+        mount.Unmount();
+    }
+
+    /// <summary>A directory whose children are damaged can be looked at, and so can be listed what it is in.</summary>
+    [MountFact]
+    public void ADirectoryOfDamagedNodesIsThere()
+    {
+        using var scratch = new ScratchFolder();
+        using var mount = new AntaresMount(scratch, MountKind.AntaresKernelImage);
+        _ = Shell.Bash($"cd {mount.Lower}; mkdir a z; for i in $(seq 3000); do : > z/$i; done").Must();
+        _ = mount.Try("pack", mount.Lower, "-o", mount.Source).Must();
+        byte[] bytes = File.ReadAllBytes(mount.Source);
+        unsafe
+        {
+            fixed (byte* start = bytes)
+            {
+                bytes[(*(ImageHeader*)start)[ImageSection.Nodes].Offset + (2000 * ImageNode.Bytes)] ^= 1; // so the checksum of its block is wrong
+            }
+        }
+
+        File.WriteAllBytes(mount.Source, bytes);
+        _ = mount.Try(mount.MountArguments).Must();
+        Assert.Equal("a\nz\n", Shell.Bash($"ls {mount.Root}").Must());
+        Assert.Contains("Input/output error", Shell.Bash($"ls {mount.Root}/z").Error);
+        Assert.Matches("/z\\s", mount.Try("errors", mount.Root).Must());
         mount.Unmount();
     }
 
@@ -145,6 +209,15 @@ public sealed class ErofsMountTests
         string[] unasked = [.. mount.MountArguments.Where(argument => argument != "--erofs")];
         Assert.Contains("EROFS reads the image", ReasonOf(mount.Try(unasked)));
         Assert.Contains("as asked", ReasonOf(mount.Try([.. unasked, "--erofs=false"])));
+        // What EROFS would not show alike.
+        _ = Shell.Bash($"truncate -s 2M {mount.Lower}/holes; rm {mount.Source}").Must();
+        _ = mount.Try("pack", mount.Lower, "-o", mount.Source).Must();
+        Assert.Contains("holes", ReasonOf(mount.Try(unasked)));
+        _ = Shell.Bash($"rm {mount.Lower}/holes {mount.Source}; setfattr -n user.a -v b {mount.Lower}/f").Must();
+        _ = mount.Try("pack", mount.Lower, "-o", mount.Source).Must();
+        Assert.Contains("extended attributes", ReasonOf(mount.Try(unasked)));
+        _ = Shell.Bash($"rm {mount.Source}; setfattr -x user.a {mount.Lower}/f").Must();
+        _ = mount.Try("pack", mount.Lower, "-o", mount.Source).Must();
         foreach (string failure in new[] { "fsopen:error=ENODEV:when=1", "fsmount:error=EPERM:when=1" })
             Assert.Contains("read by FUSE (the kernel's EROFS", ReasonOf(mount.Inject(failure, unasked)));
 

@@ -16,6 +16,11 @@ internal static class EngineChoice
             throw MountProblem.Usage("--erofs wants one image as the only source; leave it out");
         }
 
+        if (plan.Request.Erofs == true && ErofsLower.IsAway(plan))
+        {
+            throw MountProblem.Usage("--erofs wants an image on this machine: leave it out, or fetch the image first");
+        }
+
         return (AsAsked(plan) ?? ByFolders(plan)) is not { } why ? null
             : plan.Request.Erofs == true ? throw MountProblem.Usage($"--erofs is about the kernel engine, and this mount is for FUSE ({why}): leave it out")
             : why;

@@ -20,10 +20,14 @@ internal sealed unsafe class ErofsLower : IDisposable
         { Erofs: true } => null,
         { Erofs: false } => "as asked",
         _ when plan.Lowers is not [{ IsImage: true }] => "",
+        _ when IsAway(plan) => "on a server: the end of a mount would wait for it",
         { InitMask: not null } => "--init-mask is about FUSE",
         _ when plan.UserXattrs => "EROFS is mounted by root of the host alone",
         _ => Environment.OSVersion.Version < s_first ? "EROFS below an overlay needs Linux 6.15" : null,
     };
+
+    /// <summary>The image, or a part of it, is on a server. At the unmount EROFS waits, not to be killed, for all that was asked.</summary>
+    public static bool IsAway(MountPlan plan) => plan.Lowers.Any(lower => lower.Remote is not null || lower.IsPart || lower.Spec.Kind == SourceKind.Remote);
 
     /// <summary>Asks the kernel for its EROFS.</summary>
     /// <exception cref="MountProblem">Host: it has none, or not for us.</exception>

@@ -24,9 +24,11 @@ internal sealed class KernelEngine : IMountEngine
     private readonly UpperClaim _claim;
     private readonly OwnedFd _ended;
     private readonly OwnedFd? _watch;
+    private readonly bool _asErofs;
 
-    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, OwnedFd? watch, DeviceNumber device, MountedView? view)
+    private KernelEngine(MountPlan plan, Log log, FuseServer? lower, UpperClaim claim, OwnedFd ended, OwnedFd? watch, DeviceNumber device, MountedView? view, bool asErofs)
     {
+        _asErofs = asErofs;
         _watch = watch;
         View = view;
         _plan = plan;
@@ -115,7 +117,7 @@ internal sealed class KernelEngine : IMountEngine
             var view = layers.Changes is { } changes && lower is not null
                 ? new MountedView(changes, layers.ChangesSlot, lower.FileSystem, null, MountedView.NotOnKernelEngine, layers.GivenRevision)
                 : null;
-            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, watch, device, view);
+            var engine = new KernelEngine(plan, diagnostics.Log, lower, claim, ended, watch, device, view, asErofs);
             ended = watch = null;
             return engine;
         }
@@ -143,7 +145,7 @@ internal sealed class KernelEngine : IMountEngine
 
     public Errno Unmount(bool lazy)
     {
-        var error = MountPoints.Unmount(_plan.MountPoint, Device, lazy, ServedDescriptor);
+        var error = _asErofs ? UnmountErofs(lazy) : MountPoints.Unmount(_plan.MountPoint, Device, lazy, ServedDescriptor);
 
         // Not mounted there: somebody else was faster, or it lives on out of sight.
         const int SoMuchFasterMs = 500;
@@ -188,6 +190,24 @@ internal sealed class KernelEngine : IMountEngine
         || (plan.Request.Engine == EngineWish.Kernel ? ForeignMarks.OfLowers(plan) is not null : plan.Lowers.Count > 1)
         || MountTable.Read().Exists(entry => plan.Lowers.Any(
             lower => entry.MountPoint != lower.RealPath && HostPath.IsSameOrInside(entry.MountPoint, lower.RealPath)));
+
+    /// <summary>
+    /// EROFS waits, not to be killed, until all is answered that was asked of us. If this process is killed meanwhile, the thread that waits must
+    /// not be what keeps the device open, or nobody would ever answer.
+    /// </summary>
+    private Errno UnmountErofs(bool lazy)
+    {
+        var error = Errno.None;
+        var thread = new Thread(() =>
+        {
+            _ = Fd.LeaveAll(); // without it only a kill in this moment is worse
+            error = MountPoints.Unmount(_plan.MountPoint, Device, lazy, served: -1);
+        })
+        { IsBackground = true, Name = "unmount" };
+        thread.Start();
+        thread.Join();
+        return error;
+    }
 
     private static UpperClaim Claim(MountPlan plan, OwnedFd upper, OwnedFd work, Log log)
     {

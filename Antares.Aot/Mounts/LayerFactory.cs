@@ -108,9 +108,9 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
     private unsafe ErofsFileLayer OpenErofs(ImageLayer image)
     {
         var view = ErofsView.Of(image) ?? throw Unfit("more names or bytes than EROFS has room for (8 million, 16 TiB less what names take)");
-        if (plan.Request.Erofs is null && !ErofsView.TakesAllXattrs(image))
+        if (plan.Request.Erofs is null && ErofsView.Differs(image) is { } what)
         {
-            throw Unfit("extended attributes that may be more than EROFS has room for (60 KiB of one object)");
+            throw Unfit($"{what}, which EROFS does not show alike");
         }
 
         var layer = new ErofsFileLayer(image, view);

@@ -50,7 +50,7 @@ internal static class MountAssembly
         {
             try
             {
-                below = "; the kernel's EROFS reads the image";
+                below = "; the kernel's EROFS reads the image (files not yet written take no ACLs, no chattr and no O_DIRECT; --erofs=false has them)";
                 return KernelEngine.Mount(plan, asErofs: true, upper, work, layers, diagnostics, clock);
             }
             catch (MountProblem problem) when (plan.Request.Erofs is null && !problem.IsFinal)

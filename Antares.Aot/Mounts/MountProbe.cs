@@ -39,7 +39,10 @@ internal static unsafe class MountProbe
         return error;
     });
 
-    /// <summary>Asks a mount of the kernel engine for what only its lower layer knows: a name that nobody asked for before.</summary>
+    /// <summary>
+    /// Asks a mount of the kernel engine for what only its lower layer knows: a name that nobody asked for before. That there is none the kernel's EROFS
+    /// may know without its server.
+    /// </summary>
     public static MountAnswer AskLower(string mountPoint) => Bounded(() => HostPath.Stat($"{mountPoint}/.antares-{Workspace.NewId()}", out _));
 
     /// <summary>Cuts a FUSE connection off: who waits for an answer gets an error.</summary>

@@ -11,6 +11,8 @@ namespace Antares.Interop;
 public static unsafe partial class Fd
 {
     private const long SYS_openat2 = 437;
+    private const long SYS_close_range = 436;
+    private const uint CLOSE_RANGE_UNSHARE = 1 << 1;
 
     /// <summary>Opens <paramref name="path"/> (NUL-terminated); <paramref name="mode"/> counts only with O_CREAT or O_TMPFILE.</summary>
     /// <returns>ENOENT: no such path; ENOTDIR, ELOOP, EACCES, EMFILE, ENAMETOOLONG, EROFS … as open(2).</returns>
@@ -74,6 +76,13 @@ public static unsafe partial class Fd
         Errno error = Returned.Of(LibC.close(fd));
         return error == Errno.EINTR ? Errno.None : error;
     }
+
+    /// <summary>
+    /// From here on the calling thread has descriptors of its own, at first those below 3: what the process has open it no longer keeps open. Not to be undone, so
+    /// for a thread that ends soon. Source: close_range(2).
+    /// </summary>
+    /// <returns>None; ENOSYS: before Linux 5.9; EMFILE; ENOMEM.</returns>
+    public static Errno LeaveAll() => Returned.Of(close_range_syscall(SYS_close_range, 3, uint.MaxValue, CLOSE_RANGE_UNSHARE));
 
     /// <summary>A second descriptor, number <paramref name="least"/> or higher, close-on-exec.</summary>
     /// <returns>None; EINVAL: that is not below the limit of open files; EMFILE; ENOMEM.</returns>
@@ -216,6 +225,9 @@ public static unsafe partial class Fd
     // openat2 has no wrapper in glibc 2.36.
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     private static partial long openat2_syscall(long number, int dirfd, byte* path, open_how* how, nuint size);
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial long close_range_syscall(long number, uint first, uint last, uint flags);
 
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     private static partial int fcntl_lock(int fd, int command, Fuse3.flock* range);

@@ -199,7 +199,7 @@ static void process_constants(void)
     CONST(AF_UNIX); CONST(SOCK_STREAM); CONST(SOCK_CLOEXEC); CONST(SOCK_NONBLOCK); CONST(SOL_SOCKET);
     CONST(SO_PEERCRED); CONST(SHUT_RD); CONST(SHUT_WR); CONST(SHUT_RDWR);
     /* The numbers of system calls without a wrapper, and the version word of capget. */
-    CONST(SYS_openat2); CONST(SYS_fchmodat2); CONST(SYS_pidfd_open); CONST(SYS_pidfd_send_signal);
+    CONST(SYS_openat2); CONST(SYS_close_range); CONST(CLOSE_RANGE_UNSHARE); CONST(SYS_fchmodat2); CONST(SYS_pidfd_open); CONST(SYS_pidfd_send_signal);
     CONST(_LINUX_CAPABILITY_VERSION_3);
     CONST(PRIO_PROCESS);
 }

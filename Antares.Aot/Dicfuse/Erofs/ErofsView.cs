@@ -26,6 +26,7 @@ internal sealed unsafe partial class ErofsView
     private const uint XattrBlocks = 16;
     private const int MostClass = 8;
     private const ulong MostBlocks = uint.MaxValue;
+    private const uint MostZeros = 1 << 20;
     private const uint RootBlock = 1;
     private const uint FirstInodes = RootBlock + XattrBlocks;
 
@@ -71,8 +72,25 @@ internal sealed unsafe partial class ErofsView
     /// <summary>Bytes of the imagined disk.</summary>
     public ulong Bytes => MostBlocks * BlockBytes;
 
-    /// <summary>Whether no object of an image can have more extended attributes than fit behind its inode; those of others would be EIO.</summary>
-    public static bool TakesAllXattrs(ImageLayer layer) => layer.Image.Header[ImageSection.XattrSets].Length <= (XattrBlocks - 1) * BlockBytes;
+    /// <summary>What of an image EROFS would show otherwise than we do, or perhaps not at all; null: nothing. Looks at the number of its frames, not of its nodes.</summary>
+    public static string? Differs(ImageLayer layer)
+    {
+        // Kernels may be built without them, and then show files without capabilities and ACLs; more than 60 KiB of one object have no room.
+        if (layer.Image.Header[ImageSection.XattrNodes].Length != 0)
+        {
+            return "extended attributes";
+        }
+
+        // Of a file that has holes st_blocks counts the whole, so that cp and tar write them out.
+        var frames = new FrameReader(layer.Image);
+        ulong zeros = 0;
+        for (uint i = 0; i < frames.Count && zeros < MostZeros; i++)
+        {
+            zeros += frames.Get(i, out FramePlace place) == Errno.None && place.IsZeros ? place.RawBytes : 0;
+        }
+
+        return zeros >= MostZeros ? "holes" : null;
+    }
 
     /// <summary>A view of an image, or null where EROFS has no room for it.</summary>
     public static ErofsView? Of(ImageLayer layer)
@@ -245,7 +263,13 @@ internal sealed unsafe partial class ErofsView
         {
             case FileType.Directory:
                 error = _tree.Directory(node, out ImageNode directory);
-                error = error == Errno.None ? SizeOf(node, directory, out size) : error;
+                if (error == Errno.None && SizeOf(node, directory, out size) != Errno.None)
+                {
+                    // What is in it is damaged: it is there, and cannot be listed.
+                    Damaged?.Invoke(node);
+                    size = BlockBytes;
+                }
+
                 place = directory.Extra == 0 ? _empties + node : _directories + directory.Body;
                 break;
             case FileType.Regular:
