@@ -257,7 +257,7 @@ public sealed class ErofsMountTests
         {
             ShellResult refused = mount.Inject(failure, [.. mount.MountArguments.Select(argument => argument == "kernel" ? engine : argument)]);
             Assert.True(refused.ExitCode == 3, refused.ToString());
-            Assert.Contains("EROFS", refused.Error);
+            Assert.Contains("without --erofs", refused.Error);
             Assert.Empty(MountTable.Below(scratch.Path));
         }
         Assert.Equal("[]", mount.Try("list", "--json").Must().Trim());

@@ -11,8 +11,16 @@ internal sealed unsafe class ErofsLower : IDisposable
     private static readonly Version s_first = new(6, 15);
 
     private readonly OwnedFd _context;
+    private readonly MountPlan _plan;
 
-    private ErofsLower(OwnedFd context) => _context = context;
+    private ErofsLower(OwnedFd context, MountPlan plan)
+    {
+        _context = context;
+        _plan = plan;
+    }
+
+    /// <summary>What is to be done where it is not to be had, as the end of a message: something if it was insisted on.</summary>
+    public static string WayOut(MountPlan plan) => plan.Request.Erofs == true ? "; without --erofs the image is read by FUSE" : "";
 
     /// <summary>Why it is not tried for a plan that does not ask for it; empty: there is nothing to tell; null: it is tried.</summary>
     public static string? WhyNot(MountPlan plan) => plan.Request switch
@@ -31,11 +39,11 @@ internal sealed unsafe class ErofsLower : IDisposable
 
     /// <summary>Asks the kernel for its EROFS.</summary>
     /// <exception cref="MountProblem">Host: it has none, or not for us.</exception>
-    public static ErofsLower Open()
+    public static ErofsLower Open(MountPlan plan)
     {
         using var type = new CString("erofs");
-        Check(MountContexts.Open(type, out int opened), "is not there", isForeseen: true);
-        return new ErofsLower(new OwnedFd(opened));
+        Check(plan, MountContexts.Open(type, out int opened), "is not there", isForeseen: true);
+        return new ErofsLower(new OwnedFd(opened), plan);
     }
 
     /// <summary>Makes the mount, which is nowhere in the tree.</summary>
@@ -48,21 +56,21 @@ internal sealed unsafe class ErofsLower : IDisposable
         using var source = new CString($"/proc/self/fd/{root.Value}/{Layers.ErofsFileLayer.FileName}");
         using var readOnly = new CString("ro");
         using var direct = new CString("directio");
-        Check(MountContexts.SetString(_context.Value, key, source), "takes no file");
-        Check(MountContexts.SetFlag(_context.Value, readOnly), "is not read-only");
+        Check(_plan, MountContexts.SetString(_context.Value, key, source), "takes no file");
+        Check(_plan, MountContexts.SetFlag(_context.Value, readOnly), "is not read-only");
         _ = MountContexts.SetFlag(_context.Value, direct); // before Linux 6.15 content is cached twice
-        Check(MountContexts.Create(_context.Value), "does not take the image");
-        Check(MountContexts.Mount(_context.Value, 0, out int mount), "cannot be mounted");
+        Check(_plan, MountContexts.Create(_context.Value), "does not take the image");
+        Check(_plan, MountContexts.Mount(_context.Value, 0, out int mount), "cannot be mounted");
         return new OwnedFd(mount);
     }
 
     public void Dispose() => _context.Dispose();
 
-    private static void Check(Errno error, string what, bool isForeseen = false)
+    private static void Check(MountPlan plan, Errno error, string what, bool isForeseen = false)
     {
         if (error != Errno.None)
         {
-            throw MountProblem.Host($"the kernel's EROFS {what}: {ErrnoText.Of(error)}; it needs Linux 6.15 and CAP_SYS_ADMIN on the host", isFinal: false, isForeseen);
+            throw MountProblem.Host($"the kernel's EROFS {what}: {ErrnoText.Of(error)}; it needs Linux 6.15 and CAP_SYS_ADMIN on the host{WayOut(plan)}", isFinal: false, isForeseen);
         }
     }
 }

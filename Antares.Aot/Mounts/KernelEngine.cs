@@ -68,7 +68,7 @@ internal sealed class KernelEngine : IMountEngine
         try
         {
             clock.Step("upper claimed");
-            using var unmade = asErofs ? ErofsLower.Open() : null;
+            using var unmade = asErofs ? ErofsLower.Open(plan) : null;
             var shown = ServesLayers(plan) ? layers.OpenOverlay(withUpper: false, asErofs) : null;
             lower = shown is null ? null : FuseEngine.Serve(plan, shown, isLower: true, diagnostics, clock, layers.DescribePath);
             using var served = lower is null ? null : OpenRoot(plan.MountPoint);

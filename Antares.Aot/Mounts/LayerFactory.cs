@@ -118,7 +118,7 @@ internal sealed class LayerFactory(MountPlan plan, int descriptors, MountDiagnos
         DescribePath = layer.DescribeAsked;
         return layer;
 
-        MountProblem Unfit(string has) => MountProblem.Host($"source {plan.Lowers[0].Spec} has {has}", isFinal: false, isForeseen: true);
+        MountProblem Unfit(string has) => MountProblem.Host($"source {plan.Lowers[0].Spec} has {has}{ErofsLower.WayOut(plan)}", isFinal: false, isForeseen: true);
     }
 
     private unsafe void NoteDamage(ErofsFileLayer layer, uint node)
