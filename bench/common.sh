@@ -114,19 +114,18 @@ end_mounts() {
     for point in $(mounts_of_scratch); do timeout -k 1 20 umount -f "$point" 2> /dev/null || umount -l "$point" || true; done
 }
 
-# servers POINT: pids of what serves a mount at POINT, or if that ends in a slash at any place below, found by their programs and command lines.
+# servers POINT: pids of what serves a mount at POINT, or if that ends in a slash at any place below, found by their programs and command lines. To be
+# waited for: what goes on looking beside a measurement takes a processor from it.
 servers() {
     local p line
-    for p in /proc/[0-9]*; do
-        case "$(readlink "$p/exe" 2> /dev/null)" in
-            */fuse-overlayfs | */unionfs | "$scratch"/*)
-                line=$(tr '\0' '\n' < "$p/cmdline" 2> /dev/null) || continue
-                case $1 in
-                    */) grep -qF -- "$1" <<< "$line" || continue ;;
-                    *) grep -qxF -- "$1" <<< "$line" || continue ;;
-                esac
-                echo "${p#/proc/}" ;;
+    # shellcheck disable=SC2044 # no name of a process has a space
+    for p in $(find /proc/[0-9]* -maxdepth 1 -name exe \( -lname '*/fuse-overlayfs' -o -lname '*/unionfs' -o -lname "$scratch/*" \) -printf '%h\n' 2> /dev/null); do
+        line=$(tr '\0' '\n' < "$p/cmdline" 2> /dev/null) || continue
+        case $1 in
+            */) grep -qF -- "$1" <<< "$line" || continue ;;
+            *) grep -qxF -- "$1" <<< "$line" || continue ;;
         esac
+        echo "${p#/proc/}"
     done
 }
 

@@ -47,8 +47,8 @@ for target in "${chosen[@]}"; do
     mkdir "$mnt" "$upper" "$work"
     attempt 60 mount_one
     [ "$ended_with" = 0 ] || { gone=$target status=1; break; }
-    server=
-    read -r server < <(servers "$mnt") || true
+    server=$(servers "$mnt")
+    server=${server%%$'\n'*}
     servers_of_place[$target]=$server worked[$target]=0
 done
 

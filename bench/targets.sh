@@ -46,7 +46,8 @@ mount_target() {
     command_of "$1" "$upper" "$work"
     "${command[@]}" > "$scratch/mount-output" 2>&1 || { cat "$scratch/mount-output" >&2; return 1; }
     mountpoint -q "$mnt" || { echo "${command[0]} ended well, but $mnt is no mount" >&2; return 1; }
-    read -r server < <(servers "$mnt") || true
+    server=$(servers "$mnt")
+    server=${server%%$'\n'*}
 }
 
 # The server of a FUSE mount ends a moment after it; what it still writes belongs to its own place.
