@@ -81,7 +81,7 @@ internal static unsafe class MountPoints
     /// Raises the read-ahead of a mount from the kernel's 128 KiB, since a request costs more than its data; beyond this value nothing was
     /// gained, and what is read ahead in vain costs too. Root only; best effort.
     /// </summary>
-    public static void RaiseReadAhead(DeviceNumber device, Log log) => _ = Tune(device, "read_ahead_kb", ReadAheadKb, log); // best effort
+    public static void RaiseReadAhead(DeviceNumber device, Log log) => _ = Tune(BdiOf(device), "read_ahead_kb", ReadAheadKb, log); // best effort
 
     /// <summary>
     /// Raises what a mount may have of dirty pages from the kernel's 1 % for FUSE (of what the machine allows: some dozen MiB, on large ones more than is wanted
@@ -97,7 +97,7 @@ internal static unsafe class MountPoints
     {
         const string Knob = "max_bytes";
         long most = MemoryLimit.Bytes() / DirtyPart;
-        if (most <= 0 || !long.TryParse(SmallFile.Read($"/sys/class/bdi/{device}/{Knob}"), NumberStyles.None, CultureInfo.InvariantCulture, out long current))
+        if (most <= 0 || !long.TryParse(SmallFile.Read($"{BdiOf(device)}/{Knob}"), NumberStyles.None, CultureInfo.InvariantCulture, out long current))
         {
             log.Debug($"{Knob} of the mount stays as it is: not to be had");
             return;
@@ -105,16 +105,18 @@ internal static unsafe class MountPoints
 
         // Refused (EINVAL) where it is more than the machine allows in all.
         long wanted = Math.Min(Math.Max(current, collectsWrites ? DirtyBytesCollected : DirtyBytes), most);
-        while (wanted != current && Tune(device, Knob, wanted, log) == Errno.EINVAL && wanted / 2 > current)
+        while (wanted != current && Tune(BdiOf(device), Knob, wanted, log) == Errno.EINVAL && wanted / 2 > current)
         {
             wanted /= 2;
         }
     }
 
-    // Documentation/ABI/testing/sysfs-class-bdi.
-    private static Errno Tune(DeviceNumber device, string knob, long value, Log log)
+    /// <summary>Sets what the kernel holds of a mount's backing device (Documentation/ABI/testing/sysfs-class-bdi).</summary>
+    /// <param name="bdi">Its folder in /sys/class/bdi.</param>
+    /// <returns>EACCES, EROFS: not for us to set; ENOENT: there is no such device or knob; EINVAL: not that value.</returns>
+    public static Errno Tune(string bdi, string knob, long value, Log log)
     {
-        using CString file = Utf8.Native($"/sys/class/bdi/{device}/{knob}");
+        using CString file = Utf8.Native($"{bdi}/{knob}");
         Errno error = Fd.Open(file, Fcntl.O_WRONLY | Fcntl.O_CLOEXEC, 0, out int fd);
         if (error == Errno.None)
         {
@@ -126,6 +128,8 @@ internal static unsafe class MountPoints
         log.Debug(error == Errno.None ? $"{knob} of the mount: {value}" : $"{knob} of the mount is not {value}: {error}");
         return error;
     }
+
+    private static string BdiOf(DeviceNumber device) => $"/sys/class/bdi/{device}";
 
     private static Errno Fusermount(string path, bool lazy, int served)
     {

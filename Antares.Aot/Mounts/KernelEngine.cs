@@ -72,7 +72,7 @@ internal sealed class KernelEngine : IMountEngine
             var shown = ServesLayers(plan) ? layers.OpenOverlay(withUpper: false, asErofs) : null;
             lower = shown is null ? null : FuseEngine.Serve(plan, shown, isLower: true, diagnostics, clock, layers.DescribePath);
             using var served = lower is null ? null : OpenRoot(plan.MountPoint);
-            using var erofs = served is null ? null : unmade?.Make(served);
+            using var erofs = served is null ? null : unmade?.Make(served, diagnostics.Log);
             var root = erofs ?? served;
             overlay = KernelOverlay.Make(new KernelOverlayOptions
             {
