@@ -119,7 +119,7 @@ end_mounts() {
 servers() {
     local p line
     # shellcheck disable=SC2044 # no name of a process has a space
-    for p in $(find /proc/[0-9]* -maxdepth 1 -name exe \( -lname '*/fuse-overlayfs' -o -lname '*/unionfs' -o -lname "$scratch/*" \) -printf '%h\n' 2> /dev/null); do
+    for p in $(find /proc/[0-9]* -maxdepth 1 -name exe \( -lname '*/fuse-overlayfs' -o -lname '*/unionfs' -o -lname "${scratch//[/\\[}/*" \) -printf '%h\n' 2> /dev/null); do
         line=$(tr '\0' '\n' < "$p/cmdline" 2> /dev/null) || continue
         case $1 in
             */) grep -qF -- "$1" <<< "$line" || continue ;;
@@ -284,11 +284,11 @@ cold() { sync -f "$scratch" && echo 3 > /proc/sys/vm/drop_caches; }
 
 words() { jq -n '$ARGS.positional' --args "$@"; }
 
-# What FUSE pays for each request and kernel overlayfs for none: a system call took 0.2 µs on one guest and 1.1 on another, and with it all ratios moved.
+# What FUSE pays for each request and kernel overlayfs for none: a system call took 0.2 µs on one guest and 1.1 on another.
 call_ns='' round_trip_ns=''
 measure_transitions() {
     [ -z "$call_ns" ] || return 0
-    if ! { compile transitions && read -r call_ns round_trip_ns < <("$scratch/transitions"); }; then call_ns='' round_trip_ns=''; fi
+    if ! { compile transitions && read -r call_ns round_trip_ns < <(timeout 60 "$scratch/transitions"); }; then call_ns='' round_trip_ns=''; fi
 }
 
 # About the machine and the run, for the report: a JSON object; the places and workloads that were asked for, what of them was left out and why. More

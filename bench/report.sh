@@ -36,7 +36,7 @@ export LC_ALL=C
 {
     jq -r '.machine | "\(.version // "antares-aot") on \(.processors) processors (\(.cpu)), kernel \(.kernel), \(.memory_kib / 1048576 | round) GiB, scratch on \(.file_system)",
         "\(.rounds // 1) rounds over \(.names // 0) names of \(.tree // "no tree")\(if .volatile then ", volatile mounts" else "" end), in \((.seconds // 0) / 60 | round) minutes",
-        (if .call_ns == null then empty else "A system call takes \(.call_ns / 100 | round / 10) µs, a round trip between two processes \(.round_trip_ns / 1000 | round) µs: what each request over FUSE pays and kernel overlayfs does not." end),
+        (if .call_ns == null then empty else "A system call takes \(.call_ns) ns, a round trip between two processes \(.round_trip_ns / 1000 | round) µs: what each request over FUSE pays and kernel overlayfs does not." end),
         (if .file_system | IN("ext4", "xfs", "btrfs") then empty else "The scratch folder lay on \(.file_system), which is no local disk: these figures tell nothing of one." end),
         ({ partly: "The guest gave large blocks of free memory back to its host while it ran, which makes figures wander.",
            no: "The guest gave free memory back to its host while it ran, which makes figures wander." }[.memory_held // ""] // empty),

@@ -59,6 +59,8 @@ int main(void)
     }
 
     if (other == 0) {
+        close(there[1]);
+        close(back[0]);
         for (int i = 0; i < SERIES * TRIPS; i++) {
             pass(there[0], back[1]);
         }
@@ -66,6 +68,8 @@ int main(void)
         _exit(0);
     }
 
+    close(there[0]);
+    close(back[1]);
     for (int s = 0; s < SERIES; s++) {
         double start = now();
         for (int i = 0; i < TRIPS; i++) {

@@ -35,7 +35,7 @@ public static class InitFlags
         new("AUTO_INVAL_DATA", FUSE_AUTO_INVAL_DATA, false, "a changed mtime would drop the file's pages, thus each of our own writes"),
         new("DO_READDIRPLUS", FUSE_DO_READDIRPLUS, true, "a listing brings the attributes that the next stat would ask for one by one"),
         new("READDIRPLUS_AUTO", FUSE_READDIRPLUS_AUTO, false, "sends only the first batch of a directory as plus; attributes cost us nothing, requests do"),
-        new("ASYNC_DIO", FUSE_ASYNC_DIO, true, "the parts of a large O_DIRECT read or write go side by side"),
+        new("ASYNC_DIO", FUSE_ASYNC_DIO, true, "the parts of a large O_DIRECT read or write go side by side, and one that fails fails the whole, which EROFS on our file relies on"),
         new("WRITEBACK_CACHE", FUSE_WRITEBACK_CACHE, false, "only when asked for: a full disk would show at close, not at write, and each close costs a request for attributes"),
         new("NO_OPEN_SUPPORT", FUSE_NO_OPEN_SUPPORT, false, "news from the kernel: ENOSYS to OPEN is what switches it on"),
         new("PARALLEL_DIROPS", FUSE_PARALLEL_DIROPS, true, "lookups and listings in one directory do not wait for each other"),

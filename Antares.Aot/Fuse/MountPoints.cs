@@ -125,7 +125,7 @@ internal static unsafe class MountPoints
             error = FileIo.Write(fd, text, (nuint)text.Length, out _);
         }
 
-        log.Debug(error == Errno.None ? $"{knob} of the mount: {value}" : $"{knob} of the mount is not {value}: {error}");
+        log.Debug(error == Errno.None ? $"{bdi}/{knob}: {value}" : $"{bdi}/{knob} is not {value}: {error}");
         return error;
     }
 

@@ -21,6 +21,12 @@ internal static class EngineChoice
             throw MountProblem.Usage("--erofs wants an image on this machine: leave it out, or fetch the image first");
         }
 
+        // Without ASYNC_DIO a read of several requests (a huge page of a mapping) that fails in a later one is a short one, which EROFS fills with zeros.
+        if (plan.Request is { Erofs: true, InitMask: not null })
+        {
+            throw MountProblem.Usage("--erofs needs all that --init-mask may hide; leave one of them out");
+        }
+
         return (AsAsked(plan) ?? ByFolders(plan)) is not { } why ? null
             : plan.Request.Erofs == true ? throw MountProblem.Usage($"--erofs is about the kernel engine, and this mount is for FUSE ({why}): leave it out")
             : why;

@@ -11,8 +11,8 @@ internal sealed unsafe class ErofsLower : IDisposable
 {
     /// <summary>
     /// What EROFS reads ahead: twice the kernel's usual, which takes a quarter off the time of a large file that is read for the first time; from more nothing
-    /// was gained. Who promises to read in order gets twice this. That must be one request of ours (<see cref="Fuse.InitNegotiation.MaxPages"/>): of one that
-    /// is answered in part EROFS fills the rest with zeros.
+    /// was gained. Who promises to read in order gets twice this, which is one request of ours still (<see cref="Fuse.InitNegotiation.MaxPages"/>). What is longer
+    /// (a huge page of a mapping) comes as several, of which the error of any is that of all, by ASYNC_DIO: a short answer EROFS fills up with zeros.
     /// </summary>
     public const int ReadAheadKb = 256;
 
@@ -79,8 +79,18 @@ internal sealed unsafe class ErofsLower : IDisposable
 
     public void Dispose() => _context.Dispose();
 
-    // The kernel numbers what EROFS mounts of files by itself and tells nobody which number is whose. Best effort.
-    private static string[] Known() => Directory.Exists(Devices) ? Directory.GetFileSystemEntries(Devices, "erofs-*") : [];
+    // The kernel numbers what EROFS mounts of files by itself and tells nobody which number is whose. Best effort: what cannot be listed is not new.
+    private static string[] Known()
+    {
+        try
+        {
+            return Directory.Exists(Devices) ? Directory.GetFileSystemEntries(Devices, "erofs-*") : [];
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
 
     private static void RaiseReadAhead(string[] made, Log log)
     {
