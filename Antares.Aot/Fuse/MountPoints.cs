@@ -9,6 +9,9 @@ namespace Antares.Aot.Fuse;
 /// <summary>The place of a mount in the tree: found before, tuned and taken away after.</summary>
 internal static unsafe class MountPoints
 {
+    /// <summary>What the kernel tells and lets be set of the devices that mounts are on (Documentation/ABI/testing/sysfs-class-bdi).</summary>
+    public const string BackingDevices = "/sys/class/bdi";
+
     private const int ReadAheadKb = 512;
 
     // With the writeback cache each write collects pages, otherwise only mappings do, and one written from end to end gets slower beyond 64 MiB.
@@ -111,8 +114,8 @@ internal static unsafe class MountPoints
         }
     }
 
-    /// <summary>Sets what the kernel holds of a mount's backing device (Documentation/ABI/testing/sysfs-class-bdi).</summary>
-    /// <param name="bdi">Its folder in /sys/class/bdi.</param>
+    /// <summary>Sets a value of a mount's backing device.</summary>
+    /// <param name="bdi">Its folder in <see cref="BackingDevices"/>.</param>
     /// <returns>EACCES, EROFS: not for us to set; ENOENT: there is no such device or knob; EINVAL: not that value.</returns>
     public static Errno Tune(string bdi, string knob, long value, Log log)
     {
@@ -129,7 +132,7 @@ internal static unsafe class MountPoints
         return error;
     }
 
-    private static string BdiOf(DeviceNumber device) => $"/sys/class/bdi/{device}";
+    private static string BdiOf(DeviceNumber device) => $"{BackingDevices}/{device}";
 
     private static Errno Fusermount(string path, bool lazy, int served)
     {

@@ -21,7 +21,7 @@ internal static class EngineChoice
             throw MountProblem.Usage("--erofs wants an image on this machine: leave it out, or fetch the image first");
         }
 
-        // Without ASYNC_DIO a read of several requests (a huge page of a mapping) that fails in a later one is a short one, which EROFS fills with zeros.
+        // Without ASYNC_DIO a read of several requests (a huge page of a mapping) that fails in a later one may be a short one, which fs/erofs/fileio.c fills with zeros.
         if (plan.Request is { Erofs: true, InitMask: not null })
         {
             throw MountProblem.Usage("--erofs needs all that --init-mask may hide; leave one of them out");

@@ -1,4 +1,5 @@
 using Antares.Aot.Diagnostics;
+using Antares.Aot.Fuse;
 using Antares.Interop;
 
 namespace Antares.Aot.Mounts;
@@ -11,12 +12,10 @@ internal sealed unsafe class ErofsLower : IDisposable
 {
     /// <summary>
     /// What EROFS reads ahead: twice the kernel's usual, which takes a quarter off the time of a large file that is read for the first time; from more nothing
-    /// was gained. Who promises to read in order gets twice this, which is one request of ours still (<see cref="Fuse.InitNegotiation.MaxPages"/>). What is longer
-    /// (a huge page of a mapping) comes as several, of which the error of any is that of all, by ASYNC_DIO: a short answer EROFS fills up with zeros.
+    /// was gained. Who promises to read in order gets twice this, which is one request of ours still (<see cref="InitNegotiation.MaxPages"/>). What is longer
+    /// (a huge page of a mapping) comes as several, of which the error of any is that of all, by ASYNC_DIO: a short answer is filled up with zeros (fs/erofs/fileio.c).
     /// </summary>
     public const int ReadAheadKb = 256;
-
-    private const string Devices = "/sys/class/bdi";
 
     private static readonly Version s_first = new(6, 15);
 
@@ -84,7 +83,7 @@ internal sealed unsafe class ErofsLower : IDisposable
     {
         try
         {
-            return Directory.Exists(Devices) ? Directory.GetFileSystemEntries(Devices, "erofs-*") : [];
+            return Directory.Exists(MountPoints.BackingDevices) ? Directory.GetFileSystemEntries(MountPoints.BackingDevices, "erofs-*") : [];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -97,11 +96,11 @@ internal sealed unsafe class ErofsLower : IDisposable
         // Another process has mounted one too, or sysfs is not there.
         if (made is not [var device])
         {
-            log.Debug($"what EROFS reads ahead stays as it is: {made.Length} in {Devices} are new");
+            log.Debug($"what EROFS reads ahead stays as it is: {made.Length} in {MountPoints.BackingDevices} are new");
             return;
         }
 
-        _ = Fuse.MountPoints.Tune(device, "read_ahead_kb", ReadAheadKb, log); // best effort
+        _ = MountPoints.Tune(device, "read_ahead_kb", ReadAheadKb, log); // best effort
     }
 
     private static void Check(MountPlan plan, Errno error, string what, bool isForeseen = false)
