@@ -15,11 +15,17 @@ public static unsafe class RequestWait
     /// </summary>
     public const Errno NoPlace = Errno.EXFULL;
 
+    // Of a thread's number and a count of its requests: some months of them at a million a second.
+    private const int TurnBits = 44;
+
     // More sources than one request can meet.
     private const int MostPlaces = 16;
 
     [ThreadStatic]
     private static long t_started;
+
+    [ThreadStatic]
+    private static ulong t_turn;
 
     [ThreadStatic]
     private static Func<bool>? t_waiting;
@@ -43,6 +49,7 @@ public static unsafe class RequestWait
     {
         t_waiting = waiting;
         t_isAnotherThere = isAnotherThere;
+        t_turn = 0;
         t_places = waiting == null ? null : new RequestPlaces?[MostPlaces];
     }
 
@@ -51,8 +58,15 @@ public static unsafe class RequestWait
     public static void Start(long timestamp)
     {
         t_started = timestamp;
+        t_turn = t_turn == 0 ? ((ulong)Environment.CurrentManagedThreadId << TurnBits) | 1 : t_turn + 1;
         t_full = null;
     }
+
+    /// <summary>
+    /// Names the request that the calling thread serves, and how many times it was begun: what one turn has seen is true for all of that turn. 0 outside
+    /// of requests.
+    /// </summary>
+    public static ulong Turn => t_places == null ? 0 : t_turn;
 
     /// <summary>
     /// To be called before a wait for a server, for a thread that may wait for one, for a disk (see <see cref="SyncWait"/>), or for another request: another

@@ -240,7 +240,7 @@ public sealed unsafe class DirectoryLayer : ILayer
         lock (Gate)
         {
             FolderNode* record = _table.Node(node);
-            Errno error = _access.Stat(node, attributes);
+            Errno error = _numbers.TrySeen(node, attributes) ? Errno.None : _access.Stat(node, attributes);
             if (error != Errno.None)
             {
                 return error;

@@ -19,6 +19,9 @@ internal sealed unsafe class FolderNumbers : IDisposable
     private readonly FolderAccess _access;
     private readonly uint _number;
     private readonly ulong _device;
+    private ulong _seenTurn;
+    private uint _seenNode;
+    private stat _seen;
 
     /// <param name="layer">Name of the layer for failure notes.</param>
     /// <param name="table">Its names and nodes; the root gets its number at once.</param>
@@ -107,6 +110,13 @@ internal sealed unsafe class FolderNumbers : IDisposable
         record->BackingIno = attributes.st_ino;
         record->StIno = number;
         record->Flags |= FolderNodeFlags.Identified;
+        if (writer == null)
+        {
+            _seen = attributes;
+            _seenNode = node;
+            _seenTurn = RequestWait.Turn;
+        }
+
         if (type != FileType.Directory && attributes.st_nlink > 1)
         {
             ulong key = LinkKey(number, attributes.st_ino);
@@ -114,6 +124,7 @@ internal sealed unsafe class FolderNumbers : IDisposable
             {
                 _table.RepointToSame(dentry, (uint)known);
                 _access.Cache.Drop(&record->FdSlot);
+                _seenTurn = 0;
                 _table.FreeNode(node);
                 node = (uint)known;
                 writer?.Revive(node);
@@ -125,6 +136,23 @@ internal sealed unsafe class FolderNumbers : IDisposable
         }
 
         return Errno.None;
+    }
+
+    /// <summary>
+    /// The attributes that <see cref="Canonical"/> has seen in this very turn of the calling thread's request, of a read-only layer: a first walk needs no
+    /// second look at each file.
+    /// </summary>
+    /// <param name="node">A node.</param>
+    /// <param name="attributes">As <see cref="FolderAccess.Stat"/> gave them, when true.</param>
+    public bool TrySeen(uint node, stat* attributes)
+    {
+        if (_seenNode != node || _seenTurn == 0 || _seenTurn != RequestWait.Turn)
+        {
+            return false;
+        }
+
+        *attributes = _seen;
+        return true;
     }
 
     private static ulong LinkKey(ulong stIno, ulong backingIno)
