@@ -348,7 +348,7 @@ public sealed unsafe class DirectoryLayer : ILayer
                 return Fd.DupCloexec(record->OrphanFd, out fd);
             }
 
-            Errno error = _access.OpenFile(node, false, out fd);
+            Errno error = _access.OpenContent(node, out fd);
             if (error == Errno.None)
             {
                 error = _ownMarks.CheckContent(node, fd);

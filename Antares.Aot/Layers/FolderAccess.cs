@@ -305,6 +305,19 @@ public sealed unsafe class FolderAccess : IDisposable
         return Errno.None;
     }
 
+    /// <summary>A descriptor of a regular file to read by, a copy of the cached one if there is one; the caller owns it. Its position may be shared.</summary>
+    public Errno OpenContent(uint node, out int fd)
+    {
+        if (!_fds.TryPin(&_table.Node(node)->FdSlot, false, out FdLease lease))
+        {
+            return OpenFile(node, false, out fd);
+        }
+
+        Errno error = Fd.DupCloexec(lease.Fd, out fd);
+        _fds.Release(lease);
+        return Failure.Note(_layer, "dup", error);
+    }
+
     /// <summary>Opens a regular file anew; the caller owns the descriptor.</summary>
     public Errno OpenFile(uint node, bool writable, out int fd)
     {

@@ -18,6 +18,8 @@ public sealed unsafe class UpperWriter : IDisposable
     private readonly FdCache _fds;
     private readonly Orphans _orphans;
     private int _outerWorkFd = -1;
+    private bool _hasNoClones;
+    private ulong _noClonesFrom;
 
     public UpperWriter(DirectoryLayer layer, WorkDirectory work, UpperOptions options)
     {
@@ -39,6 +41,28 @@ public sealed unsafe class UpperWriter : IDisposable
 
     /// <summary>Of the upper's disk.</summary>
     public SyncWait SyncWait { get; } = new();
+
+    /// <summary>False: the upper's file system has no reflinks, and is not asked for one for each file.</summary>
+    public bool MayClone => !Volatile.Read(ref _hasNoClones);
+
+    /// <summary>False: it has none of files on this device, which is another file system.</summary>
+    /// <param name="device">st_dev of the source, which is never 0.</param>
+    public bool MayCloneFrom(ulong device) => Volatile.Read(ref _noClonesFrom) != device;
+
+    /// <summary>What FICLONE (ioctl_ficlone(2)) said of a file: some answers hold for all. The kernel looks first whether both are on one file system.</summary>
+    /// <param name="device">st_dev of the source.</param>
+    /// <param name="answer">EXDEV: another file system; EOPNOTSUPP, ENOTTY: no reflinks on this one; others are the file's own.</param>
+    public void NoteClone(ulong device, Errno answer)
+    {
+        if (answer == Errno.EXDEV)
+        {
+            Volatile.Write(ref _noClonesFrom, device);
+        }
+        else if (answer is Errno.EOPNOTSUPP or Errno.ENOTTY)
+        {
+            Volatile.Write(ref _hasNoClones, true);
+        }
+    }
 
     /// <summary>Objects without a name that are still in use.</summary>
     public Orphans Orphans => _orphans;

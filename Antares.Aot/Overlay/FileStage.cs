@@ -50,7 +50,7 @@ internal static unsafe class FileStage
                 _ = RequestWait.Announce(); // waits in any case
             }
 
-            error = CopyContent(layer, node, fd, size, (ulong)attributes->st_blocks * 512 < size);
+            error = CopyContent(layer, node, writer, fd, size, (ulong)attributes->st_blocks * 512 < size);
             copied = error == Errno.None ? (long)size : 0;
 
             // A copy made for a truncation is published at its new size: extended back to the old one it would, should anything
@@ -117,7 +117,7 @@ internal static unsafe class FileStage
             "work", "mknodat (copy-up)", PathOps.Mknodat(workFd, name.Pointer, attributes.st_mode & 0xFFFF, attributes.st_rdev));
     }
 
-    private static Errno CopyContent(ILayer layer, uint node, int fd, ulong size, bool sparse)
+    private static Errno CopyContent(ILayer layer, uint node, UpperWriter writer, int fd, ulong size, bool sparse)
     {
         if (size == 0)
         {
@@ -127,7 +127,7 @@ internal static unsafe class FileStage
         Errno error = layer.OpenContent(node, out int source);
         if (error == Errno.None)
         {
-            error = CopyFromFile(source, fd, size, sparse);
+            error = CopyFromFile(source, writer, fd, size, sparse);
             _ = Fd.Close(source);
             return error;
         }
@@ -135,15 +135,22 @@ internal static unsafe class FileStage
         return error == Errno.EOPNOTSUPP ? CopyByReading(layer, node, fd, size, sparse) : error;
     }
 
-    private static Errno CopyFromFile(int source, int fd, ulong size, bool sparse)
+    private static Errno CopyFromFile(int source, UpperWriter writer, int fd, ulong size, bool sparse)
     {
         // A reflink shares the blocks and costs nothing, where the file system can.
         stat attributes;
-        if (Antares.Interop.Attributes.Fstat(source, &attributes) == Errno.None
+        if (writer.MayClone
+            && Antares.Interop.Attributes.Fstat(source, &attributes) == Errno.None
             && (ulong)attributes.st_size == size
-            && FileIo.Ficlone(fd, source) == Errno.None)
+            && writer.MayCloneFrom(attributes.st_dev))
         {
-            return StillHas(source, size);
+            Errno cloned = FileIo.Ficlone(fd, source);
+            if (cloned == Errno.None)
+            {
+                return StillHas(source, size);
+            }
+
+            writer.NoteClone(attributes.st_dev, cloned);
         }
 
         long offset = 0;
@@ -173,6 +180,12 @@ internal static unsafe class FileStage
             {
                 return error;
             }
+        }
+
+        if (!sparse)
+        {
+            // All of it was there to be copied.
+            return Errno.None;
         }
 
         // A hole at the end has the file's length all the same.
