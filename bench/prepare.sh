@@ -56,7 +56,7 @@ new_project() {
 
 make_jobs() {
     local i k
-    for k in 1 2; do mkdir "$lower/many$k" && (cd "$lower/many$k" && for i in $(seq 2000); do echo "line $i" > "f$i"; done); done
+    for k in 1 2 3 4; do mkdir "$lower/many$k" && (cd "$lower/many$k" && for i in $(seq 2000); do echo "line $i" > "f$i"; done); done
     new_project "$lower/project" 60
     new_project "$scratch/warm-project" 2
     mkdir "$lower/npm"
@@ -84,7 +84,7 @@ warm_tools() {
     local f
     cat "$scratch/part.tar" > /dev/null || return 1
     warm_image || return 1
-    if any append-2000-lower; then cat "$lower"/many?/* > /dev/null || return 1; fi
+    if any append-2000-unread append-2000-lower; then cat "$lower"/many?/* > /dev/null || return 1; fi
     if any make-j2; then make -B -j2 -C "$scratch/warm-project" && cat "$lower"/project/* > /dev/null || return 1; fi
     if any npm-install; then
         rm -rf "$scratch/warm-npm" && mkdir "$scratch/warm-npm" && cp "$lower/npm/package.json" "$scratch/warm-npm/" || return 1

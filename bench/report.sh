@@ -41,8 +41,9 @@ export LC_ALL=C
         ({ partly: "The guest gave large blocks of free memory back to its host while it ran, which makes figures wander.",
            no: "The guest gave free memory back to its host while it ran, which makes figures wander." }[.memory_held // ""] // empty),
         (.left_out[] | "Left out: \(.what), \(.why)")' "$folder/bench.json"
-    jq -r 'if any(.workloads[]; .name == "copy-up-1GiB") then "copy-up-1GiB is the first write to a file of the lower and, on the plain folder, cp"
-        + (if .machine.volatile then "; neither is synced" else ", on either side until the copy is on the disk" end) else empty end' "$folder/bench.json"
+    jq -r 'if any(.workloads[]; .name | startswith("copy-up-1GiB")) then "copy-up-1GiB is the first write to a file of the lower and, on the plain folder, cp"
+        + (if .machine.volatile then "; neither is synced" else ", on either side until the copy is on the disk" end) else empty end,
+        if any(.workloads[]; .name | endswith("-unread")) then "-unread: to files that were never read through the mount; without it each was read once before" else empty end' "$folder/bench.json"
     table "Medians; ~ marks figures whose samples lie further apart than a quarter of the median." 'plain[] | .unit as $u | cell($all; (.median | shown($u)) + (if .noisy then "~" else "" end))'
     table "Least of the samples" 'plain[] | .unit as $u | cell($all; .least | shown($u))'
     table "Most of the samples" 'plain[] | .unit as $u | cell($all; .most | shown($u))'
