@@ -10,7 +10,7 @@ namespace Antares.Aot.Tests.Differential;
 /// (<see cref="Judge"/>, <see cref="DifferenceRules"/>). A seed that fails is shrunk and printed as a script.
 /// </summary>
 /// <remarks>
-/// ANTARES_DIFFERENTIAL_SECONDS: how long (60). ANTARES_DIFFERENTIAL_FIRST: the first seed (1: a run of all tests is the same each time).
+/// ANTARES_DIFFERENTIAL_SECONDS: how long (30). ANTARES_DIFFERENTIAL_FIRST: the first seed (1: a run of all tests is the same each time).
 /// ANTARES_DIFFERENTIAL_FAILURES: failing seeds after which to stop (1). ANTARES_DIFFERENTIAL_LOG: a file for what was run.
 /// bench/acceptance/differential.sh runs it for hours.
 /// </remarks>
@@ -20,7 +20,7 @@ public sealed class DifferentialTests(ITestOutputHelper output)
     [MountFact]
     public async Task RandomCallsAnswerAsOnALocalDisk()
     {
-        int seconds = int.Parse(Environment.GetEnvironmentVariable("ANTARES_DIFFERENTIAL_SECONDS") ?? "60");
+        int seconds = int.Parse(Environment.GetEnvironmentVariable("ANTARES_DIFFERENTIAL_SECONDS") ?? "30");
         int mostFailures = int.Parse(Environment.GetEnvironmentVariable("ANTARES_DIFFERENTIAL_FAILURES") ?? "1");
         ulong first = ulong.Parse(Environment.GetEnvironmentVariable("ANTARES_DIFFERENTIAL_FIRST") ?? "1");
         using var disk = new Disk();

@@ -1,6 +1,7 @@
 /* fsprobe digest ROOT [options]: one line per object of a tree, sorted, so that two trees are equal exactly when the texts are.
    Options, letters in one word: t no times, T no times of directories, n no nlink of files, D nlink of directories too, o no owner, x no xattrs,
-   i st_ino too, w times of now as "now" and access times too, I which object it is (differential.c) and that d_ino is its st_ino. Left out always: trusted.overlay.* (the layers' own marks). */
+   i st_ino too, w times of now as "now" and access times too, I which object it is (differential.c) and that d_ino is its st_ino. Left out always: trusted.overlay.* (the layers' own marks),
+   and of the content of files over a GiB what hash_fd passes over. */
 #include "fsprobe.h"
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
