@@ -39,6 +39,31 @@ public sealed unsafe class BaseRequestWaitTests
     });
 
     [Fact]
+    public void ATurnHasANumberThatNoOtherHasOnAnyThread()
+    {
+        var turns = new HashSet<ulong>();
+        for (int thread = 0; thread < 3; thread++)
+        {
+            Serving(() =>
+            {
+                for (int turn = 0; turn < 3; turn++)
+                {
+                    RequestWait.Start(Stopwatch.GetTimestamp());
+                    Assert.True(turns.Add(RequestWait.Turn));
+                    Assert.Contains(RequestWait.Turn, turns); // and keeps it
+                }
+            });
+        }
+
+        Assert.DoesNotContain(0UL, turns);
+        OnThread(() =>
+        {
+            RequestWait.Start(Stopwatch.GetTimestamp());
+            Assert.Equal(0UL, RequestWait.Turn);
+        });
+    }
+
+    [Fact]
     public void ARequestTakesOnePlaceAtEachSourceAndGivesAllBackAtItsEnd() => Serving(() =>
     {
         var first = new RequestPlaces(2);

@@ -86,16 +86,24 @@ public sealed unsafe class LayersFolderTurnTests
 
         DicfuseFolder.Check(PathOps.Linkat(
             Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At("linked")), Fcntl.AT_FDCWD, (byte*)DicfuseFolder.Text(folder.At("again")), 0));
-        using var fds = new FdCache(16);
+        var fds = new FdCache(16);
         DicfuseFolder.Check(Fd.Open((byte*)DicfuseFolder.Text(folder.Path), Fcntl.O_RDONLY | Fcntl.O_DIRECTORY | Fcntl.O_CLOEXEC, 0, out int fd));
         DicfuseFolder.Check(DirectoryLayer.OpenLower("lower0", fd, 1, fds, new FolderOptions(), out DirectoryLayer? layer));
-        using DirectoryLayer opened = layer!;
         if (serves)
         {
             RequestWait.Attach(() => true);
         }
 
-        test(folder, opened);
+        try
+        {
+            test(folder, layer!);
+        }
+        finally
+        {
+            // The cache writes into the layer's nodes when it ends.
+            fds.Dispose();
+            layer!.Dispose();
+        }
     });
 
     // What a request knows of itself belongs to its thread.

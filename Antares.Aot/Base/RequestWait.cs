@@ -15,11 +15,13 @@ public static unsafe class RequestWait
     /// </summary>
     public const Errno NoPlace = Errno.EXFULL;
 
-    // Of a thread's number and a count of its requests: some months of them at a million a second.
+    // Of the number of a serving thread and a count of its turns: half a year of them at a million a second, and a million threads.
     private const int TurnBits = 44;
 
     // More sources than one request can meet.
     private const int MostPlaces = 16;
+
+    private static long s_servers;
 
     [ThreadStatic]
     private static long t_started;
@@ -49,7 +51,7 @@ public static unsafe class RequestWait
     {
         t_waiting = waiting;
         t_isAnotherThere = isAnotherThere;
-        t_turn = 0;
+        t_turn = waiting == null ? 0 : (ulong)Interlocked.Increment(ref s_servers) << TurnBits;
         t_places = waiting == null ? null : new RequestPlaces?[MostPlaces];
     }
 
@@ -58,13 +60,13 @@ public static unsafe class RequestWait
     public static void Start(long timestamp)
     {
         t_started = timestamp;
-        t_turn = t_turn == 0 ? ((ulong)Environment.CurrentManagedThreadId << TurnBits) | 1 : t_turn + 1;
+        t_turn++;
         t_full = null;
     }
 
     /// <summary>
-    /// Names the request that the calling thread serves, and how many times it was begun: what one turn has seen is true for all of that turn. 0 outside
-    /// of requests.
+    /// The turn of the calling thread, a number that no other turn has: it begins each time that the thread begins to serve a request, be it for the first time
+    /// or again. What one turn has seen is true for all of it. 0 on threads that serve none.
     /// </summary>
     public static ulong Turn => t_places == null ? 0 : t_turn;
 

@@ -110,13 +110,6 @@ internal sealed unsafe class FolderNumbers : IDisposable
         record->BackingIno = attributes.st_ino;
         record->StIno = number;
         record->Flags |= FolderNodeFlags.Identified;
-        if (writer == null)
-        {
-            _seen = attributes;
-            _seenNode = node;
-            _seenTurn = RequestWait.Turn;
-        }
-
         if (type != FileType.Directory && attributes.st_nlink > 1)
         {
             ulong key = LinkKey(number, attributes.st_ino);
@@ -124,7 +117,6 @@ internal sealed unsafe class FolderNumbers : IDisposable
             {
                 _table.RepointToSame(dentry, (uint)known);
                 _access.Cache.Drop(&record->FdSlot);
-                _seenTurn = 0;
                 _table.FreeNode(node);
                 node = (uint)known;
                 writer?.Revive(node);
@@ -133,6 +125,13 @@ internal sealed unsafe class FolderNumbers : IDisposable
 
             _links.Set(key, node);
             record->Flags |= FolderNodeFlags.InLinkMap;
+        }
+
+        if (writer == null)
+        {
+            _seen = attributes;
+            _seenNode = node;
+            _seenTurn = RequestWait.Turn;
         }
 
         return Errno.None;

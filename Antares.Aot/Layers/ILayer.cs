@@ -113,7 +113,7 @@ public unsafe interface ILayer : IDisposable
 
     /// <summary>A descriptor of the file that holds the content, for copy-up by reflink or copy_file_range and for SEEK_HOLE.</summary>
     /// <param name="node">Node index of a regular file.</param>
-    /// <param name="fd">Opened read-only; the caller closes it.</param>
+    /// <param name="fd">Opened read-only; the caller closes it. Its position may be shared with others: reads give theirs.</param>
     /// <returns>None; EOPNOTSUPP: the content is not in a plain file (use <see cref="Read"/>); EIO.</returns>
     Errno OpenContent(uint node, out int fd);
 

@@ -9,7 +9,7 @@ namespace Antares.Aot.Layers;
 /// Each change of a name is one system call that the file system makes atomic (a link or a rename), with what must be ready before it
 /// made in the work directory. The in-memory table changes only after the file system has.
 /// </summary>
-/// <remarks>All members are called with the layer's gate held.</remarks>
+/// <remarks>All members are called with the layer's gate held, but those about clones.</remarks>
 public sealed unsafe class UpperWriter : IDisposable
 {
     private readonly DirectoryLayer _layer;
@@ -45,13 +45,18 @@ public sealed unsafe class UpperWriter : IDisposable
     /// <summary>False: the upper's file system has no reflinks, and is not asked for one for each file.</summary>
     public bool MayClone => !Volatile.Read(ref _hasNoClones);
 
-    /// <summary>False: it has none of files on this device, which is another file system.</summary>
+    /// <summary>False: it has given none of a file on this device.</summary>
     /// <param name="device">st_dev of the source, which is never 0.</param>
     public bool MayCloneFrom(ulong device) => Volatile.Read(ref _noClonesFrom) != device;
 
-    /// <summary>What FICLONE (ioctl_ficlone(2)) said of a file: some answers hold for all. The kernel looks first whether both are on one file system.</summary>
+    /// <summary>
+    /// What FICLONE (ioctl_ficlone(2)) said of a file. Some answers are taken to hold for others: what is believed wrongly costs the time of a copy.
+    /// </summary>
     /// <param name="device">st_dev of the source.</param>
-    /// <param name="answer">EXDEV: another file system; EOPNOTSUPP, ENOTTY: no reflinks on this one; others are the file's own.</param>
+    /// <param name="answer">
+    /// EXDEV: another file system, or before Linux 5.18 another mount of this one; EOPNOTSUPP, ENOTTY: no reflinks on this one (the kernel looks for two file
+    /// systems first); others are the file's own.
+    /// </param>
     public void NoteClone(ulong device, Errno answer)
     {
         if (answer == Errno.EXDEV)

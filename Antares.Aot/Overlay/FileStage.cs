@@ -182,18 +182,13 @@ internal static unsafe class FileStage
             }
         }
 
-        if (!sparse)
-        {
-            // All of it was there to be copied.
-            return Errno.None;
-        }
-
         // A hole at the end has the file's length all the same.
-        Errno sized = Failure.Note("work", "ftruncate (copy-up)", FileIo.Ftruncate(fd, (long)size));
+        Errno sized = sparse ? Failure.Note("work", "ftruncate (copy-up)", FileIo.Ftruncate(fd, (long)size)) : Errno.None;
         return sized == Errno.None ? StillHas(source, size) : sized;
     }
 
-    // A file cut off meanwhile looks, from its new end on, like one hole.
+    // A file cut off meanwhile looks, from its new end on, like one hole, and what was under way to the copy from there on may have become zeros: the kernel
+    // hands pages over by reference, and shortens a file before it clears them.
     private static Errno StillHas(int source, ulong size)
     {
         stat attributes;
