@@ -102,8 +102,8 @@ small_files() {
     settle
     timed unlink-10000 "$scratch/files" unlink "$root/moved$1" 10000
 }
-# Files that the mount has never seen, and others that were read through it: what the first touch of a file takes is in the former only. The lower's own
-# cache has them all (warm_tools).
+# Files that were never read through the mount (their names are listed, to be given to the program), and others that were: what the first touch of a content
+# takes is in the former only. The lower's own cache has them all (warm_tools).
 append_unread() { settle; timed append-2000-unread "$scratch/files" append 2000 "$root/many$1"/*; }
 append_lower() { must cat "$root/many$(($1 + 2))"/*; settle; timed append-2000-lower "$scratch/files" append 2000 "$root/many$(($1 + 2))"/*; }
 sqlite_some() { settle; timed sqlite-wal-20000 sqlite_inserts; }
