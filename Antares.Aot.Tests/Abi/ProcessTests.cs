@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Antares.Aot.Tests.Support;
 using Antares.Interop;
 using static Antares.Interop.Fcntl;
 
@@ -38,7 +39,7 @@ public sealed unsafe partial class ProcessTests
     public void AChildHasAnEmptySignalMaskAndDefaultHandlers()
     {
         string text = "";
-        OnOwnThread(() =>
+        OwnThread.Run(() =>
         {
             sigset_t set = Signals.SetOf(Signals.SIGUSR1, Signals.SIGTERM);
             Assert.Equal(Errno.None, Signals.Block(set));
@@ -74,7 +75,7 @@ public sealed unsafe partial class ProcessTests
     }
 
     [Fact]
-    public void ABlockedSignalIsWaitedFor() => OnOwnThread(() =>
+    public void ABlockedSignalIsWaitedFor() => OwnThread.Run(() =>
     {
         sigset_t set = Signals.SetOf(Signals.SIGUSR1, Signals.SIGTERM);
         Assert.Equal(Errno.None, Signals.Block(set));
@@ -274,28 +275,6 @@ public sealed unsafe partial class ProcessTests
         }
 
         Assert.Fail("the thread did not get to its read");
-    }
-
-    private static void OnOwnThread(Action action)
-    {
-        Exception? thrown = null;
-        Thread thread = new(() =>
-        {
-            try
-            {
-                action();
-            }
-            catch (Exception exception)
-            {
-                thrown = exception;
-            }
-        });
-        thread.Start();
-        thread.Join();
-        if (thrown is not null)
-        {
-            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(thrown);
-        }
     }
 
     private static string Shell(string script, string[] arguments, string[] environment, string? folder, out int status)

@@ -1,6 +1,6 @@
 using System.Diagnostics;
-using System.Runtime.ExceptionServices;
 using Antares.Aot.Base;
+using Antares.Aot.Tests.Support;
 using Antares.Interop;
 using Antares.Interop.Fuse3;
 
@@ -12,7 +12,7 @@ public sealed unsafe class BaseRequestWaitTests
     private const int Capacity = 4096;
 
     [Fact]
-    public void AThreadThatServesNoRequestsNeedsNoPlaceAndHasAllTheTime() => OnThread(() =>
+    public void AThreadThatServesNoRequestsNeedsNoPlaceAndHasAllTheTime() => OwnThread.Run(() =>
     {
         var places = new RequestPlaces(1);
         Assert.True(places.TryTake());
@@ -26,7 +26,7 @@ public sealed unsafe class BaseRequestWaitTests
     });
 
     [Fact]
-    public void WhoIsAboutToWaitIsHeardUntilItNoLongerServes() => OnThread(() =>
+    public void WhoIsAboutToWaitIsHeardUntilItNoLongerServes() => OwnThread.Run(() =>
     {
         int heard = 0;
         RequestWait.Attach(() => ++heard > 0);
@@ -56,7 +56,7 @@ public sealed unsafe class BaseRequestWaitTests
         }
 
         Assert.DoesNotContain(0UL, turns);
-        OnThread(() =>
+        OwnThread.Run(() =>
         {
             RequestWait.Start(Stopwatch.GetTimestamp());
             Assert.Equal(0UL, RequestWait.Turn);
@@ -180,37 +180,18 @@ public sealed unsafe class BaseRequestWaitTests
         Assert.True(runsOn ? turn == began : turn >= began + Stopwatch.Frequency, $"{turn - began} ticks after it was read");
     });
 
-    private static void Serving(Action test) => OnThread(() =>
+    private static void Serving(Action test) => OwnThread.Run(() =>
     {
         RequestWait.Attach(static () => true);
         RequestWait.Start(Stopwatch.GetTimestamp());
         test();
     });
 
-    private static void OnThread(Action test)
-    {
-        ExceptionDispatchInfo? failure = null;
-        var thread = new Thread(() =>
-        {
-            try
-            {
-                test();
-            }
-            catch (Exception exception)
-            {
-                failure = ExceptionDispatchInfo.Capture(exception);
-            }
-        });
-        thread.Start();
-        thread.Join();
-        failure?.Throw();
-    }
-
     /// <summary>A request of another thread that waits for a place.</summary>
     private static byte[] Aside(RequestPlaces places, ulong unique)
     {
         byte[] request = FuseRequests.Make(fuse_opcode.FUSE_LOOKUP, "name\0"u8, unique);
-        OnThread(() =>
+        OwnThread.Run(() =>
         {
             RequestWait.Attach(static () => true);
             RequestWait.Start(Stopwatch.GetTimestamp());

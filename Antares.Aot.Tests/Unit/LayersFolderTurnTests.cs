@@ -1,8 +1,8 @@
 using System.Diagnostics;
-using System.Runtime.ExceptionServices;
 using System.Runtime.Versioning;
 using Antares.Aot.Base;
 using Antares.Aot.Layers;
+using Antares.Aot.Tests.Support;
 using Antares.Interop;
 
 namespace Antares.Aot.Tests.Unit;
@@ -45,7 +45,7 @@ public sealed unsafe class LayersFolderTurnTests
         RequestWait.Start(Stopwatch.GetTimestamp());
         uint node = layer.Find("f");
         File.SetUnixFileMode(folder.At("f"), UnixFileMode.UserRead);
-        OnThread(() =>
+        OwnThread.Run(() =>
         {
             RequestWait.Attach(() => true);
             RequestWait.Start(Stopwatch.GetTimestamp());
@@ -75,7 +75,7 @@ public sealed unsafe class LayersFolderTurnTests
 
     private static uint ModeOf(DirectoryLayer layer, uint node) => layer.Getattr(node).st_mode & Format;
 
-    private static void InFolder(bool serves, Action<DicfuseFolder, DirectoryLayer> test) => OnThread(() =>
+    private static void InFolder(bool serves, Action<DicfuseFolder, DirectoryLayer> test) => OwnThread.Run(() =>
     {
         using var folder = new DicfuseFolder();
         foreach ((string name, int mode) in new[] { ("f", 0x1A4), ("g", 0x1C0), ("linked", 0x180) })
@@ -105,27 +105,4 @@ public sealed unsafe class LayersFolderTurnTests
             layer!.Dispose();
         }
     });
-
-    // What a request knows of itself belongs to its thread.
-    private static void OnThread(Action test)
-    {
-        Exception? failure = null;
-        var thread = new Thread(() =>
-        {
-            try
-            {
-                test();
-            }
-            catch (Exception exception)
-            {
-                failure = exception;
-            }
-        });
-        thread.Start();
-        thread.Join();
-        if (failure != null)
-        {
-            ExceptionDispatchInfo.Throw(failure);
-        }
-    }
 }

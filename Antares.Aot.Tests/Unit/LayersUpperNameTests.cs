@@ -8,19 +8,7 @@ namespace Antares.Aot.Tests.Unit;
 /// <summary>Names that come from a lower layer lead nowhere but into the directory that they are made in.</summary>
 public sealed unsafe class LayersUpperNameTests : IDisposable
 {
-    private readonly DicfuseFolder _folder = new();
-    private readonly FdCache _fds = new(64);
-    private readonly DirectoryLayer _layer;
-
-    public LayersUpperNameTests()
-    {
-        Directory.CreateDirectory(_folder.At("upper"));
-        Directory.CreateDirectory(_folder.At("work"));
-        DicfuseFolder.Check(DirectoryLayer.OpenUpper(
-            Open("upper"), Open("work"), new UpperOptions { Volatile = true, UserXattrs = Process.Geteuid() != 0 }, _fds, new FolderOptions(), out DirectoryLayer? layer, out string? problem));
-        Assert.Null(problem);
-        _layer = layer!;
-    }
+    private readonly UpperInFolder _upper = new();
 
     [Theory]
     [InlineData("../out", Errno.EIO)]
@@ -29,15 +17,15 @@ public sealed unsafe class LayersUpperNameTests : IDisposable
     [InlineData("out", Errno.None)]
     public void ACopyIsPublishedInItsDirectoryOnly(string text, Errno expected)
     {
-        Directory.CreateDirectory(_folder.At("upper/sub"));
+        Directory.CreateDirectory(_upper.Folder.At("upper/sub"));
         byte[] bytes = [.. Encoding.UTF8.GetBytes(text), 0];
         byte* workName = stackalloc byte[16];
-        UpperWriter writer = _layer.Writer;
+        UpperWriter writer = _upper.Layer.Writer;
         uint number = writer.Work.Take();
         DicfuseFolder.Check(PathOps.Mkdirat(writer.Work.Fd, FolderAccess.WorkName(number, workName).Pointer, 0x1C0));
         uint linked;
         stat attributes;
-        lock (_layer.Gate)
+        lock (_upper.Layer.Gate)
         {
             fixed (byte* name = bytes)
             {
@@ -48,26 +36,11 @@ public sealed unsafe class LayersUpperNameTests : IDisposable
             }
         }
 
-        Assert.Equal(expected == Errno.None, Directory.Exists(_folder.At("upper/out")));
-        Assert.Equal(expected == Errno.None, File.Exists(_folder.At("upper/ouT")));
-        Assert.Equal(["upper", "work"], Directory.GetFileSystemEntries(_folder.Path).Select(Path.GetFileName).Order());
-        Assert.Empty(Directory.GetFileSystemEntries(_folder.At("upper/sub")));
+        Assert.Equal(expected == Errno.None, Directory.Exists(_upper.Folder.At("upper/out")));
+        Assert.Equal(expected == Errno.None, File.Exists(_upper.Folder.At("upper/ouT")));
+        Assert.Equal(["upper", "work"], Directory.GetFileSystemEntries(_upper.Folder.Path).Select(Path.GetFileName).Order());
+        Assert.Empty(Directory.GetFileSystemEntries(_upper.Folder.At("upper/sub")));
     }
 
-    public void Dispose()
-    {
-        // The cache writes into the layer's nodes when it ends.
-        _fds.Dispose();
-        _layer.Dispose();
-        _folder.Dispose();
-    }
-
-    private int Open(string name)
-    {
-        fixed (byte* path = (byte[])[.. Encoding.UTF8.GetBytes(_folder.At(name)), 0])
-        {
-            DicfuseFolder.Check(Fd.Openat(Fcntl.AT_FDCWD, path, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY | Fcntl.O_CLOEXEC, 0, out int fd));
-            return fd;
-        }
-    }
+    public void Dispose() => _upper.Dispose();
 }
